@@ -1,0 +1,7 @@
+//! The command line of agentd.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agentctl::main(std::env::args_os())
+}

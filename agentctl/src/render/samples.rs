@@ -1,0 +1,181 @@
+//! Documents for the tests of the screens.
+
+use agent_proto::Timestamp;
+use agent_proto::status::*;
+use jiff::tz::{TimeZone, offset};
+
+use super::Look;
+use super::style::Style;
+
+/// No colour, four hours behind UTC.
+pub(crate) fn look() -> Look {
+    Look { style: Style::Plain, zone: TimeZone::fixed(offset(-4)) }
+}
+
+/// The moment of every sample.
+pub(crate) fn now() -> Timestamp {
+    "2026-01-02T18:30:00Z".parse().unwrap()
+}
+
+/// A moment relative to it.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(now().as_second() + seconds).unwrap()
+}
+
+/// A source, judged so for 22 minutes.
+pub(crate) fn source(
+    name: &str,
+    verdict: Verdict,
+    value: Option<f64>,
+    busy_above: Option<f64>,
+    unit: &str,
+) -> Source {
+    Source {
+        source: name.into(),
+        verdict,
+        value,
+        busy_above,
+        unit: unit.into(),
+        since: at(-1_320),
+        for_seconds: 1_320.0,
+        last_activity: Some(at(-1_320)),
+        last_activity_seconds: Some(1_320.0),
+        read_seconds: Some(3.0),
+        detail: None,
+        signals: vec![],
+        signals_left_out: 0,
+    }
+}
+
+/// A signal.
+pub(crate) fn signal(
+    subject: &str,
+    verdict: Verdict,
+    value: Option<f64>,
+    owner: Option<&str>,
+) -> Signal {
+    Signal {
+        subject: subject.into(),
+        owner: owner.map(str::to_owned),
+        verdict,
+        value,
+        last_activity_seconds: (verdict == Verdict::Idle).then_some(1_320.0),
+    }
+}
+
+/// Idle for 18 of 30 minutes.
+pub(crate) fn quiet() -> Status {
+    let can = || Ability { can: AbilityWord::Can, code: None, detail: None };
+    Status {
+        schema: STATUS_SCHEMA.into(),
+        now: now(),
+        decided: at(-2),
+        agent: agent(),
+        instance: Some(instance()),
+        imds: Imds { ok: true, detail: "answers".into(), last_good: Some(at(-20)) },
+        config: Config { files: vec!["/etc/agentd/agentd.toml".into()], problem: None },
+        mode: Mode::Enforce,
+        profile: "research".into(),
+        stage: Stage::Quiet,
+        stage_since: at(-780),
+        because: "nothing has used it for 18 min".into(),
+        idle: Idle { since: Some(at(-1_080)), idle_seconds: 1_080.0, act_after_seconds: 1_800.0 },
+        outlook: Outlook {
+            prospect: Prospect::WillAct,
+            power: Some(Power::Hibernate),
+            at: Some(at(720)),
+            in_seconds: Some(720.0),
+            warn_at: vec![at(120), at(420)],
+            because: "nothing has used it for 18 min".into(),
+            remedy: Some("agentctl hold 2h".into()),
+        },
+        sources: vec![
+            source("cpu", Verdict::Idle, Some(0.012), Some(0.05), "core"),
+            source("input", Verdict::Idle, None, None, ""),
+            source("network", Verdict::Idle, Some(3_100.0), Some(50_000.0), "B/s"),
+            Source {
+                last_activity: None,
+                last_activity_seconds: None,
+                ..source("gpu", Verdict::Absent, None, Some(5.0), "%")
+            },
+        ],
+        blind: vec![],
+        holds: vec![],
+        obstacles: vec![],
+        abilities: Abilities { hibernate: can(), stop: can() },
+        last_action: None,
+    }
+}
+
+fn agent() -> Agent {
+    Agent {
+        version: "0.1.0".into(),
+        pid: 612,
+        boot_id: "6f1c1b1e-0000-4000-8000-000000000001".into(),
+        started: at(-7_200),
+        up_seconds: 7_200.0,
+    }
+}
+
+fn instance() -> Instance {
+    Instance {
+        instance_id: "i-0abc12345678def90".into(),
+        instance_type: "g5.2xlarge".into(),
+        region: "us-east-1".into(),
+        availability_zone: "us-east-1a".into(),
+        life_cycle: "on-demand".into(),
+        name: Some("alice-train".into()),
+    }
+}
+
+/// The same machine with an outlook.
+pub(crate) fn with(
+    prospect: Prospect,
+    stage: Stage,
+    because: &str,
+    remedy: Option<&str>,
+) -> Status {
+    let mut status = quiet();
+    status.stage = stage;
+    status.outlook = Outlook {
+        prospect,
+        power: Some(Power::Hibernate),
+        at: None,
+        in_seconds: None,
+        warn_at: vec![],
+        because: because.into(),
+        remedy: remedy.map(str::to_owned),
+    };
+    status
+}
+
+/// A hold for another 1 h 30 min.
+pub(crate) fn hold(id: u64) -> Hold {
+    Hold {
+        id,
+        uid: 1001,
+        owner: "bob".into(),
+        reason: "nightly eval".into(),
+        pid: Some(5_120),
+        since: at(-60),
+        until: at(5_400),
+        left_seconds: 5_400.0,
+    }
+}
+
+/// The quiet machine with every signal.
+pub(crate) fn why() -> Status {
+    let mut status = quiet();
+    status.schema = WHY_SCHEMA.into();
+    status.sources[0].signals = vec![
+        signal(
+            "user.slice/user-1000.slice/session-3.scope",
+            Verdict::Idle,
+            Some(0.010),
+            Some("alice"),
+        ),
+        signal("system.slice/apt-daily.service", Verdict::Ignored, Some(0.4), Some("root")),
+    ];
+    status.sources[1].signals = vec![signal("pts/0", Verdict::Idle, None, Some("alice"))];
+    status
+}

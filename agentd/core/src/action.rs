@@ -1,0 +1,236 @@
+//! What the engine may ask the shell to do, and what the shell reports back.
+
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// Identifies a request over restarts of the agent: the same key is never carried out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(pub u64);
+
+/// How an instance is taken out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// `StopInstances` with `Hibernate=true`: memory is kept.
+    Hibernate,
+    /// `StopInstances`: memory is lost.
+    Stop,
+}
+
+impl Power {
+    /// The verb, as in "will hibernate".
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Hibernate => "hibernate",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// The value of the state tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TagState {
+    /// In use.
+    Active,
+    /// Idle for at least `quiet_after`.
+    Quiet,
+    /// A hold or a block keeps it up.
+    Held,
+    /// People were warned; an action is due.
+    Warned,
+    /// The hibernation was asked for.
+    Hibernating,
+    /// The stop was asked for.
+    Stopping,
+    /// A source is blind.
+    Unknown,
+}
+
+impl TagState {
+    /// The tag's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Quiet => "quiet",
+            Self::Held => "held",
+            Self::Warned => "warned",
+            Self::Hibernating => "hibernating",
+            Self::Stopping => "stopping",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What the tags are to say. The actuator adds prefix, version and the compatible names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagSet {
+    /// The state.
+    pub state: TagState,
+    /// Since when, wall time in milliseconds since 1970.
+    pub since_wall_ms: i64,
+    /// Why, one line.
+    pub because: String,
+    /// When the action is due, wall time in milliseconds since 1970.
+    pub act_at_wall_ms: Option<i64>,
+    /// The last action and its outcome, one line.
+    pub last_action: Option<String>,
+}
+
+/// A warning to people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// What will happen.
+    pub power: Power,
+    /// How long from now.
+    pub in_ms: u64,
+    /// When, wall time in milliseconds since 1970.
+    pub at_wall_ms: i64,
+    /// Why, one line.
+    pub because: String,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ActionKind {
+    /// Read every enabled source now, not from a cache, and hand the observations in before the outcome.
+    Reread,
+    /// Write the instance's tags.
+    Tag(TagSet),
+    /// Warn the people who are logged in.
+    Warn(Warning),
+    /// Tell them that it was called off.
+    CallOff {
+        /// Why, one line.
+        because: String,
+    },
+    /// Run the pre-stop hook. Durable: the intent is on disk before it starts.
+    Hook {
+        /// What comes after it.
+        power: Power,
+    },
+    /// Ask EC2 to hibernate or stop this instance. Durable: the intent is on disk before the call.
+    Power {
+        /// Which.
+        power: Power,
+    },
+    /// Ask EC2 for the state of this instance.
+    Describe,
+    /// Find out again what this instance can do (DryRun, DescribeInstances).
+    Preflight,
+}
+
+impl ActionKind {
+    /// Whether it can destroy somebody's work, so that at most one may be outstanding and its intent must be durable.
+    pub const fn is_destructive(&self) -> bool {
+        matches!(self, Self::Hook { .. } | Self::Power { .. })
+    }
+
+    /// A short name for logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Reread => "reread",
+            Self::Tag(_) => "tag",
+            Self::Warn(_) => "warn",
+            Self::CallOff { .. } => "call-off",
+            Self::Hook { .. } => "hook",
+            Self::Power { power: Power::Hibernate } => "hibernate",
+            Self::Power { power: Power::Stop } => "stop",
+            Self::Describe => "describe",
+            Self::Preflight => "preflight",
+        }
+    }
+}
+
+/// An action with its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionRequest {
+    /// The key.
+    pub key: Key,
+    /// What to do.
+    pub kind: ActionKind,
+}
+
+/// Why an action was refused for good: trying again changes nothing until a person or AWS changes something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// A stable code: `hibernation-not-configured`, `unauthorized`, `auto-scaling-member` …
+    pub code: String,
+    /// What, on which object, and what to do, one line.
+    pub detail: String,
+    /// Only hibernation is impossible; a plain stop may work.
+    pub hibernation_only: bool,
+}
+
+/// When a failed action may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retry {
+    /// A passing condition (throttling, 5xx): again after this long, growing.
+    After {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// EC2 says that the instance is "not ready to hibernate yet": again after this long, for at most ten minutes.
+    NotReady {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The answer was lost; the call may have been carried out. Look before trying again.
+    InDoubt,
+    /// Do not try again within this idle period.
+    Never,
+}
+
+impl Retry {
+    /// A retry after a span.
+    pub fn after(span: Duration) -> Self {
+        Self::After { ms: crate::stamp::millis(span) }
+    }
+}
+
+/// How an action ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Carried out, with a detail for the report (the tail of a hook's output, the answer's state).
+    Done {
+        /// One or more lines.
+        detail: String,
+    },
+    /// It was so already; nothing was changed.
+    Already {
+        /// One line.
+        detail: String,
+    },
+    /// Refused for good.
+    Refused(Refusal),
+    /// Failed.
+    Failed {
+        /// What failed, on which object.
+        error: String,
+        /// Whether to try again.
+        retry: Retry,
+    },
+}
+
+/// The state of this instance as EC2 reports it. (`InstanceStateName` of the EC2 API.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    /// `pending`.
+    Pending,
+    /// `running`.
+    Running,
+    /// `stopping`.
+    Stopping,
+    /// `stopped`.
+    Stopped,
+    /// `shutting-down`.
+    ShuttingDown,
+    /// `terminated`.
+    Terminated,
+}

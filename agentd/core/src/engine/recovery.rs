@@ -1,0 +1,122 @@
+//! What an earlier run of the agent left: its idle clock, its holds and its open intent.
+
+use core::time::Duration;
+
+use super::clock::SLEPT_MS;
+use super::{
+    CallState, Engine, Event, HookState, IdleClock, Origin, Out, Phase, Power, Stamp, Tagging,
+    millis,
+};
+use crate::memory::Intent;
+
+impl Engine {
+    /// Takes up what an earlier run left.
+    pub(super) fn recover(&mut self, now: Stamp, clock: Option<IdleClock>, same_boot: bool) {
+        let continued = clock.is_some_and(|clock| self.restore_clock(now, clock));
+        if !same_boot {
+            self.memory.holds.carry_over(now);
+            self.memory.refusals.clear();
+            self.memory.failures = 0;
+            self.unsaved = true;
+        }
+        if let Some(intent) = self.memory.intent.clone() {
+            let mut out = Out::default();
+            if same_boot {
+                self.resume_intent(now, intent, continued, &mut out);
+            } else {
+                self.report_boot(now, &intent, &mut out);
+            }
+            self.pending.append(&mut out.events);
+            self.unsaved = true;
+        }
+    }
+
+    /// Continues the idle clock of an earlier run on this boot; whether it could. The time in between is added to
+    /// neither side.
+    fn restore_clock(&mut self, now: Stamp, clock: IdleClock) -> bool {
+        let slept = now.asleep_ms.saturating_sub(clock.at.asleep_ms) >= SLEPT_MS;
+        let away = now.boot_ms.checked_sub(clock.at.boot_ms);
+        self.resumed_at = clock.resumed_at;
+        if slept {
+            self.resumed_at = Some(now);
+        }
+        let continued = !slept && away.is_some_and(|ms| ms <= millis(self.policy.gap));
+        if continued {
+            self.quiet_ms = clock.quiet_ms;
+            // Nobody looked since then.
+            self.blind_from = Some(clock.at);
+        }
+        for (source, subject, mark) in clock.marks {
+            if let Some(track) = self.tracks.get_mut(&source) {
+                track.remember(subject, mark);
+            }
+        }
+        if let Some(tagged) = clock.tagged {
+            self.tagging = Tagging::restored(tagged);
+        }
+        if self.quiet_ms > 0 {
+            // Every source was read while that was counted: a terminal that is not remembered is new.
+            for track in self.tracks.values_mut() {
+                track.remember_all();
+            }
+        }
+        continued
+    }
+
+    /// The intent was left open on this boot.
+    fn resume_intent(&mut self, now: Stamp, intent: Intent, continued: bool, out: &mut Out) {
+        let slept_ms = now.asleep_ms.saturating_sub(intent.since.asleep_ms);
+        let missing = self.act_after_ms().saturating_sub(self.quiet_ms);
+        let stands = match intent.origin {
+            Origin::Idle => missing <= millis(self.policy.gap),
+            Origin::Operator => true,
+        };
+        if intent.call != CallState::NotSent {
+            if slept_ms >= SLEPT_MS && intent.power == Power::Hibernate {
+                self.was_hibernated(now, slept_ms, out);
+            } else {
+                let accepted = intent.call == CallState::Accepted;
+                self.phase = self.verifying(now, accepted);
+            }
+        } else if continued && stands && slept_ms < SLEPT_MS {
+            let hook = match intent.hook {
+                HookState::Started => {
+                    out.events.push(Event::HookNotRepeated);
+                    HookState::Ended
+                }
+                other => other,
+            };
+            self.memory.intent = Some(Intent { hook, ..intent });
+            self.settle(now);
+            // What is missing passes once the sources are known again.
+            if let Phase::Settling { until } = &mut self.phase {
+                *until = until.after(Duration::from_millis(missing));
+            }
+        } else {
+            let because = "the agent was not able to look for a while before the call".to_owned();
+            out.events.push(Event::CalledOff { power: intent.power, because: because.clone() });
+            self.close_intent(now, "called-off", because, out);
+        }
+    }
+
+    /// The intent was left open on an earlier boot: what became of it is known now.
+    fn report_boot(&mut self, now: Stamp, intent: &Intent, out: &mut Out) {
+        let asked_wall_ms = intent.since.wall_ms;
+        match (intent.call, intent.power) {
+            (CallState::NotSent, power) => {
+                let because = "the machine was restarted before the call".to_owned();
+                out.events.push(Event::CalledOff { power, because: because.clone() });
+                self.close_intent(now, "called-off", because, out);
+            }
+            (_, Power::Hibernate) => {
+                out.events.push(Event::ColdBoot { asked_wall_ms });
+                let detail = "it came back by a cold boot; its memory was lost".to_owned();
+                self.close_intent(now, "cold-boot", detail, out);
+            }
+            (_, Power::Stop) => {
+                out.events.push(Event::StoppedAndStarted { asked_wall_ms });
+                self.close_intent(now, "stopped", "it was started again".to_owned(), out);
+            }
+        }
+    }
+}

@@ -1,0 +1,793 @@
+//! A small machine in virtual time around the engine, told what happens by lines of text.
+//!
+//! It does what the shell does: it reads the sources, saves what is dirty before anything destructive runs, carries
+//! actions out and hands their outcomes back. On every step it checks what must always hold.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::action::{
+    ActionKind, ActionRequest, InstanceState, Key, Outcome, Power, Refusal, Retry,
+};
+use crate::decision::Decision;
+use crate::engine::Engine;
+use crate::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply};
+use crate::memory::{IdleClock, Memory, Recovery};
+use crate::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use crate::reading::{Observation, Reading, Signal, SourceName, Value};
+use crate::reason::Event;
+use crate::stamp::Stamp;
+
+/// How often the sources are read, and the unit of what is late.
+pub(super) const TICK_MS: u64 = 10_000;
+/// Wall time of boot.
+const WALL: i64 = 1_800_000_000_000;
+
+/// The policy that a scene starts with.
+pub(super) fn policy() -> Policy {
+    let source = |busy_above: f64, unit: &str, scale: f64| SourcePolicy {
+        enabled: true,
+        busy_above,
+        unit: unit.to_owned(),
+        scale,
+        average: Duration::from_secs(60),
+        interval: Duration::from_millis(TICK_MS),
+    };
+    Policy {
+        mode: Mode::Enforce,
+        profile: "research".to_owned(),
+        gap: Duration::from_mins(1),
+        idle: IdlePolicy {
+            enabled: true,
+            quiet_after: Duration::from_mins(5),
+            act_after: Duration::from_mins(30),
+            action: Some(Power::Hibernate),
+            fallback_stop: false,
+            warn_before: [10, 5, 1].map(Duration::from_mins).to_vec(),
+            boot_grace: Duration::ZERO,
+            resume_grace: Duration::from_mins(15),
+            hook: false,
+            verify_after: Duration::from_mins(5),
+        },
+        hold: HoldPolicy { user_max: Duration::from_hours(8), admin_max: Duration::from_hours(72) },
+        tags: TagPolicy { enabled: true, interval: Duration::from_mins(1) },
+        sources: BTreeMap::from([
+            (SourceName::new("cpu"), source(0.05, "core", 1e-6)),
+            (SourceName::new("gpu"), source(1.0, "%", 1.0)),
+            (SourceName::new("input"), source(0.0, "", 1.0)),
+            (SourceName::new("packages"), source(0.0, "", 1.0)),
+        ]),
+    }
+}
+
+/// Both actions are possible on a known instance.
+pub(super) fn able() -> Abilities {
+    Abilities {
+        instance_id: Some("i-0123456789abcdef0".to_owned()),
+        hibernate: Ability::Can,
+        stop: Ability::Can,
+    }
+}
+
+/// "40:00" or "1h30m", "90s", "500ms" in milliseconds.
+pub(super) fn time(text: &str) -> u64 {
+    if let Some((minutes, seconds)) = text.split_once(':') {
+        return minutes.parse::<u64>().unwrap() * 60_000 + seconds.parse::<u64>().unwrap() * 1000;
+    }
+    let mut ms = 0;
+    let mut number = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[1..];
+        let unit = match c {
+            '0'..='9' => {
+                number.push(c);
+                continue;
+            }
+            'm' if rest.starts_with('s') => {
+                rest = &rest[1..];
+                1
+            }
+            's' => 1000,
+            'm' => 60_000,
+            'h' => 3_600_000,
+            'd' => 86_400_000,
+            _ => panic!("no time: {text}"),
+        };
+        ms += number.parse::<u64>().unwrap() * unit;
+        number.clear();
+    }
+    assert!(number.is_empty(), "no unit: {text}");
+    ms
+}
+
+/// When, within a call of the engine, the agent is killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Moment {
+    Before,
+    After,
+}
+
+/// What EC2 does with the next call.
+#[derive(Clone, Debug)]
+enum Answer {
+    Outcome(Outcome),
+    /// The answer is lost; whether the call was carried out.
+    Lost(bool),
+}
+
+/// One life of the agent, recorded for replay.
+#[derive(Debug)]
+struct Life {
+    engine: Engine,
+    inputs: Vec<(Stamp, Input, Decision)>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) engine: Option<Engine>,
+    pub(super) policy: Policy,
+    lives: Vec<Life>,
+    now_ms: u64,
+    asleep_ms: u64,
+    wall_shift: i64,
+    wake_ms: u64,
+    // The world.
+    load: f64,
+    ignored_load: f64,
+    cpu_us: f64,
+    counted_to: u64,
+    ptys: BTreeMap<String, u64>,
+    gpu: Option<f64>,
+    blocks: BTreeMap<String, u64>,
+    blind: BTreeSet<String>,
+    silent: BTreeSet<String>,
+    // EC2 and the shell.
+    abilities: Abilities,
+    answers: VecDeque<Answer>,
+    hook: Outcome,
+    hook_takes: u64,
+    state: InstanceState,
+    replies: Vec<(u64, Input)>,
+    disk_full: bool,
+    memory: Option<String>,
+    clock: Option<String>,
+    same_boot: bool,
+    crash: Option<(Moment, String, u64)>,
+    start_at: Option<u64>,
+    // What was seen.
+    pub(super) trace: Vec<(u64, String)>,
+    show_tags: bool,
+    keys: BTreeSet<Key>,
+    last_tag: Option<u64>,
+    outstanding: Option<Key>,
+    warned_at: Option<u64>,
+    pub(super) predictions: Vec<(u64, Option<u64>)>,
+    disturbed_at: u64,
+}
+
+impl Scene {
+    pub(super) fn new(settings: &[&str]) -> Self {
+        let mut scene = Self {
+            engine: None,
+            policy: policy(),
+            lives: Vec::new(),
+            now_ms: 0,
+            asleep_ms: 0,
+            wall_shift: 0,
+            wake_ms: u64::MAX,
+            load: 0.0,
+            ignored_load: 0.0,
+            cpu_us: 5e9,
+            counted_to: 0,
+            ptys: BTreeMap::from([("pts/0".to_owned(), 1)]),
+            gpu: None,
+            blocks: BTreeMap::new(),
+            blind: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            abilities: able(),
+            answers: VecDeque::new(),
+            hook: Outcome::Done { detail: "saved".to_owned() },
+            hook_takes: 20_000,
+            state: InstanceState::Stopping,
+            replies: Vec::new(),
+            disk_full: false,
+            memory: None,
+            clock: None,
+            same_boot: true,
+            crash: None,
+            start_at: None,
+            trace: Vec::new(),
+            show_tags: false,
+            keys: BTreeSet::new(),
+            last_tag: None,
+            outstanding: None,
+            warned_at: None,
+            predictions: Vec::new(),
+            disturbed_at: 0,
+        };
+        for line in settings {
+            scene.happen(&line.split_whitespace().collect::<Vec<_>>());
+        }
+        scene.start();
+        scene
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        let wall = WALL + i64::try_from(self.now_ms).unwrap() + self.wall_shift;
+        Stamp::new(self.now_ms, self.asleep_ms, wall)
+    }
+
+    /// Lets the time pass to `end_ms`, reading the sources every tick.
+    pub(super) fn run_to(&mut self, end_ms: u64) {
+        loop {
+            let tick = (self.now_ms / TICK_MS + 1) * TICK_MS;
+            let reply = self.replies.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
+            let start = self.start_at.unwrap_or(u64::MAX);
+            let wake = if self.engine.is_some() { self.wake_ms.max(self.now_ms + 1) } else { tick };
+            let next = tick.min(reply).min(wake).min(start).max(self.now_ms);
+            if next > end_ms {
+                self.now_ms = end_ms;
+                return;
+            }
+            self.now_ms = next;
+            if start <= next {
+                self.start_at = None;
+                self.start();
+            }
+            if reply <= next {
+                let at = self.replies.iter().position(|(at, _)| *at <= next).unwrap();
+                let (_, input) = self.replies.remove(at);
+                if let Input::Finished { key, .. } = &input {
+                    self.outstanding = self.outstanding.filter(|o| o != key);
+                }
+                self.step(input);
+            } else if next == tick {
+                self.read_all();
+                self.save_clock();
+            } else if next == wake {
+                self.step(Input::Tick);
+            }
+        }
+    }
+
+    fn read_all(&mut self) {
+        let spent = self.now_ms.saturating_sub(self.counted_to);
+        self.cpu_us += self.load * spent as f64 * 1000.0;
+        self.counted_to = self.now_ms;
+        for name in ["cpu", "gpu", "input", "packages"] {
+            if self.silent.contains(name) {
+                continue;
+            }
+            let reading = self.reading(name);
+            let source = SourceName::new(name);
+            self.step(Input::Observed(Observation { source, reading }));
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small and positive"
+    )]
+    fn reading(&self, name: &str) -> Reading {
+        if self.blind.contains(name) {
+            return Reading::blind("input/output error");
+        }
+        match name {
+            "cpu" => {
+                let work = Value::Counter { total: self.cpu_us as u64 };
+                let housekeeping = (self.ignored_load * self.now_ms as f64 * 1000.0) as u64;
+                Reading::Signals(vec![
+                    Signal::new("user.slice", work).owned_by("alice"),
+                    Signal::new("system.slice", Value::Counter { total: housekeeping }).ignored(),
+                ])
+            }
+            "gpu" => match self.gpu {
+                Some(value) => Reading::Signals(vec![Signal::new("gpu0", Value::Level { value })]),
+                None => Reading::absent("no NVIDIA device"),
+            },
+            "input" => Reading::Signals(
+                self.ptys
+                    .iter()
+                    .map(|(pty, mark)| {
+                        let value = Value::Mark { mark: *mark, age_ms: None };
+                        Signal::new(pty.as_str(), value).owned_by("alice")
+                    })
+                    .collect(),
+            ),
+            _ => Reading::Signals(
+                self.blocks
+                    .iter()
+                    .map(|(what, cap_ms)| {
+                        Signal::new(what.as_str(), Value::Blocks { cap_ms: *cap_ms })
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// One step of the engine and what the shell does with it.
+    pub(super) fn step(&mut self, input: Input) {
+        let now = self.stamp();
+        let Some(mut engine) = self.engine.take() else { return };
+        let decision = engine.step(now, input.clone());
+        self.always(now, &engine, &decision);
+        if let Some(life) = self.lives.last_mut() {
+            life.inputs.push((now, input, decision.clone()));
+        }
+        self.wake_ms = decision.wake_at.boot_ms;
+        if decision.dirty && !self.disk_full {
+            self.memory = Some(serde_json::to_string(engine.memory()).unwrap());
+        }
+        self.engine = Some(engine);
+        for event in &decision.events {
+            if let Some(line) = told(event) {
+                self.note(line);
+            }
+        }
+        if let Some(reply) = &decision.reply {
+            self.note(answered(reply));
+        }
+        for request in decision.actions {
+            if self.engine.is_none() {
+                return;
+            }
+            self.carry_out(request);
+        }
+    }
+
+    fn note(&mut self, line: String) {
+        self.trace.push((self.now_ms, line));
+    }
+
+    /// What must hold after every step, whatever happened.
+    fn always(&mut self, now: Stamp, engine: &Engine, decision: &Decision) {
+        assert!(
+            decision.wake_at.boot_ms > now.boot_ms,
+            "asked to be called in the past: {decision:?}"
+        );
+        let before = engine.clone();
+        let view = engine.view(now);
+        assert_eq!(view, engine.view(now));
+        assert!(*engine == before, "looking changed the engine");
+        assert_eq!(view.stage, decision.stage);
+        if engine.policy().mode == Mode::Observe {
+            for request in &decision.actions {
+                let quiet = matches!(request.kind, ActionKind::CallOff { .. });
+                assert!(quiet, "only observing, yet it asked for {:?}", request.kind);
+            }
+        }
+        // What has no known end is not foreseen; a hold and a grace have one.
+        let endless = view.obstacles.iter().any(|o| o.until.is_none());
+        if !endless {
+            self.predictions.push((now.boot_ms, view.act_at.map(|at| at.boot_ms)));
+        }
+    }
+
+    fn carry_out(&mut self, request: ActionRequest) {
+        let ActionRequest { key, kind } = request;
+        assert!(self.keys.insert(key), "key {key:?} was given twice");
+        let name = kind.name();
+        if self.crashes(Moment::Before, name) {
+            return;
+        }
+        if kind.is_destructive() {
+            assert_eq!(self.outstanding, None, "a second destructive action");
+            if self.disk_full {
+                let error = "the state could not be saved".to_owned();
+                self.step(finished(key, Outcome::Failed { error, retry: Retry::Never }));
+                return;
+            }
+            self.outstanding = Some(key);
+        }
+        match kind {
+            ActionKind::Reread => {
+                self.note("reread".to_owned());
+                self.read_all();
+                self.step(finished(key, done("")));
+            }
+            ActionKind::Tag(set) => {
+                self.tagged(set.state.as_str());
+                self.later(500, finished(key, done("")));
+            }
+            ActionKind::Warn(warning) => {
+                self.warned_at.get_or_insert(self.now_ms);
+                let span = Duration::from_millis(warning.in_ms);
+                self.note(format!("warn {} in {}s", warning.power.verb(), span.as_secs()));
+                self.step(finished(key, done("")));
+            }
+            ActionKind::CallOff { .. } => {
+                self.warned_at = None;
+                self.step(finished(key, done("")));
+            }
+            ActionKind::Hook { .. } => {
+                self.note("hook".to_owned());
+                self.later(self.hook_takes, finished(key, self.hook.clone()));
+            }
+            ActionKind::Power { power } => self.power(key, power),
+            ActionKind::Describe => {
+                self.note("describe".to_owned());
+                let state = self.state;
+                self.later(200, Input::Described { key, state });
+            }
+            ActionKind::Preflight => {
+                let abilities = self.abilities.clone();
+                self.replies.push((self.now_ms + 300, Input::Abilities(abilities)));
+                self.later(300, finished(key, done("")));
+            }
+        }
+        self.crashes(Moment::After, name);
+    }
+
+    fn power(&mut self, key: Key, power: Power) {
+        self.note(power.verb().to_owned());
+        let outcome = match self.answers.pop_front() {
+            None => done("stopping"),
+            Some(Answer::Outcome(outcome)) => outcome,
+            Some(Answer::Lost(applied)) => {
+                self.state = if applied { InstanceState::Stopping } else { InstanceState::Running };
+                let error = "no answer from EC2".to_owned();
+                Outcome::Failed { error, retry: Retry::InDoubt }
+            }
+        };
+        self.later(1000, finished(key, outcome));
+    }
+
+    fn tagged(&mut self, state: &str) {
+        let leaving = matches!(state, "hibernating" | "stopping");
+        let pause = self.last_tag.map(|at| self.now_ms - at);
+        assert!(leaving || pause.is_none_or(|ms| ms >= 60_000), "tags again after {pause:?} ms");
+        self.last_tag = Some(self.now_ms);
+        if self.show_tags {
+            self.note(format!("tag {state}"));
+        }
+    }
+
+    fn later(&mut self, ms: u64, input: Input) {
+        self.replies.push((self.now_ms + ms, input));
+    }
+
+    fn crashes(&mut self, moment: Moment, name: &str) -> bool {
+        let hit = self.crash.as_ref().is_some_and(|(m, n, _)| *m == moment && n == name);
+        if hit && let Some((_, _, away)) = self.crash.take() {
+            self.kill();
+            self.start_at = Some(self.now_ms + away);
+        }
+        hit
+    }
+
+    fn kill(&mut self) {
+        self.engine = None;
+        self.replies.clear();
+        self.outstanding = None;
+        self.disturbed_at = self.now_ms;
+    }
+
+    fn start(&mut self) {
+        let parse = |text: &String| serde_json::from_str::<Memory>(text).unwrap();
+        let recovery = Recovery {
+            memory: self.memory.as_ref().map(parse),
+            same_boot: self.same_boot,
+            clock: self.clock.as_ref().map(|t| serde_json::from_str::<IdleClock>(t).unwrap()),
+        };
+        self.same_boot = true;
+        self.disturbed_at = self.now_ms;
+        let engine = Engine::new(self.policy.clone(), recovery, self.stamp());
+        self.lives.push(Life { engine: engine.clone(), inputs: Vec::new() });
+        self.engine = Some(engine);
+        self.step(Input::Tick);
+    }
+
+    fn save_clock(&mut self) {
+        if let Some(engine) = &self.engine {
+            self.clock = Some(serde_json::to_string(&engine.idle_clock()).unwrap());
+        }
+    }
+
+    /// Whether every recorded life of the agent decides the same when it is replayed.
+    pub(super) fn replay(&self) {
+        for life in &self.lives {
+            let mut engine = life.engine.clone();
+            for (now, input, decision) in &life.inputs {
+                assert_eq!(engine.step(*now, input.clone()), *decision);
+            }
+        }
+    }
+
+    /// Carries one line of a script out.
+    pub(super) fn happen(&mut self, words: &[&str]) {
+        self.disturbed_at = self.now_ms;
+        // What was spent so far was spent under the old load.
+        let spent = self.now_ms.saturating_sub(self.counted_to);
+        self.cpu_us += self.load * spent as f64 * 1000.0;
+        self.counted_to = self.now_ms;
+        match *words {
+            ["cpu", cores] => self.load = cores.parse().unwrap(),
+            ["housekeeping", cores] => self.ignored_load = cores.parse().unwrap(),
+            ["cpu-resets"] => self.cpu_us = 0.0,
+            ["key", pty] => *self.ptys.entry(pty.to_owned()).or_insert(0) += 1,
+            ["logout", pty] => drop(self.ptys.remove(pty)),
+            ["gpu", "none"] => self.gpu = None,
+            ["gpu", percent] => self.gpu = Some(percent.parse().unwrap()),
+            ["block", what, cap] => drop(self.blocks.insert(what.to_owned(), time(cap))),
+            ["unblock", what] => drop(self.blocks.remove(what)),
+            ["blind", source] => drop(self.blind.insert(source.to_owned())),
+            ["see", source] => {
+                self.blind.remove(source);
+                self.silent.remove(source);
+            }
+            ["silent", source] => drop(self.silent.insert(source.to_owned())),
+            ["show", "tags"] => self.show_tags = true,
+            ["disk", state] => self.disk_full = state == "full",
+            ["hook", "fails"] => {
+                let error = "exit status 3".to_owned();
+                self.hook = Outcome::Failed { error, retry: Retry::Never };
+            }
+            ["hook", "takes", span] => self.hook_takes = time(span),
+            ["ec2", ref rest @ ..] => self.ec2(rest),
+            ["policy", key, value] => self.set_policy(key, value),
+            ["tick"] => self.step(Input::Tick),
+            ref rest => self.happen_to_agent(rest),
+        }
+    }
+
+    fn happen_to_agent(&mut self, words: &[&str]) {
+        match *words {
+            ["crash", moment, action, "for", away] => {
+                let moment = if moment == "before" { Moment::Before } else { Moment::After };
+                self.crash = Some((moment, action.to_owned(), time(away)));
+            }
+            ["killed", "for", away] => {
+                self.kill();
+                self.start_at = Some(self.now_ms + time(away));
+            }
+            ["state", "lost"] => self.memory = None,
+            ["clock", "lost"] => self.clock = None,
+            ["wall", shift] => self.wall_shift += shift.parse::<i64>().unwrap(),
+            ["stalls", span] => self.now_ms += time(span),
+            ["back", span] => {
+                self.now_ms -= time(span);
+                self.counted_to = self.now_ms;
+            }
+            ["sleeps", span] => {
+                self.now_ms += time(span);
+                self.asleep_ms += time(span);
+                self.counted_to = self.now_ms;
+            }
+            ["resumed"] => self.step(Input::Resumed),
+            ["boots", span] => {
+                let away = i64::try_from(time(span)).unwrap();
+                self.kill();
+                self.wall_shift += i64::try_from(self.now_ms).unwrap() + away;
+                (self.now_ms, self.asleep_ms, self.counted_to) = (5000, 0, 5000);
+                (self.cpu_us, self.clock, self.same_boot) = (0.0, None, false);
+                self.last_tag = None;
+                self.ptys.clear();
+                self.start();
+            }
+            ["exits", pid] => self.step(Input::ProcessGone { pid: pid.parse().unwrap() }),
+            ["hold", who, span] => self.command(who, hold(span, None)),
+            ["hold", who, span, pid] => self.command(who, hold(span, Some(pid.parse().unwrap()))),
+            ["renew", who, id, span] => {
+                let (hold, for_ms) = (id.parse().unwrap(), time(span));
+                self.command(who, Command::Renew { hold, for_ms });
+            }
+            ["release", who] => self.command(who, Command::Release { hold: None }),
+            ["release", who, id] => {
+                self.command(who, Command::Release { hold: Some(id.parse().unwrap()) });
+            }
+            [who, "asks", verb, ref dry @ ..] => {
+                let power = if verb == "stop" { Power::Stop } else { Power::Hibernate };
+                self.command(who, Command::Act { power, dry_run: dry == ["dry-run"] });
+            }
+            _ => panic!("a scene knows nothing of {words:?}"),
+        }
+    }
+
+    fn command(&mut self, who: &str, command: Command) {
+        let uid = match who {
+            "root" => 0,
+            "alice" => 1000,
+            _ => 1001,
+        };
+        let actor = Actor { uid, admin: uid == 0, name: who.to_owned() };
+        self.step(Input::Command { actor, command });
+    }
+
+    fn ec2(&mut self, words: &[&str]) {
+        let refusal = |code: &str, only: bool| Refusal {
+            code: code.to_owned(),
+            detail: format!("EC2 says {code}"),
+            hibernation_only: only,
+        };
+        let failed = |error: &str, retry| {
+            Answer::Outcome(Outcome::Failed { error: error.to_owned(), retry })
+        };
+        match *words {
+            ["can", "nothing"] => {
+                self.abilities.hibernate = Ability::Cannot(refusal("unauthorized", false));
+                self.abilities.stop = Ability::Cannot(refusal("unauthorized", false));
+            }
+            ["cannot", "hibernate"] => {
+                self.abilities.hibernate = Ability::Cannot(refusal("not-configured", true));
+            }
+            ["unknown"] => self.abilities = Abilities::default(),
+            ["known"] => self.abilities = able(),
+            ["tells"] => self.step(Input::Abilities(self.abilities.clone())),
+            ["refuses", code] => {
+                self.answers.push_back(Answer::Outcome(Outcome::Refused(refusal(code, false))));
+            }
+            ["refuses", "hibernation", code] => {
+                self.answers.push_back(Answer::Outcome(Outcome::Refused(refusal(code, true))));
+            }
+            ["throttles", times] => {
+                let answer = failed("throttled", Retry::After { ms: 2000 });
+                let times = times.parse().unwrap();
+                self.answers.extend(core::iter::repeat_n(answer, times));
+            }
+            ["not-ready", times] => {
+                let answer = failed("not ready to hibernate yet", Retry::NotReady { ms: 60_000 });
+                let times = times.parse().unwrap();
+                self.answers.extend(core::iter::repeat_n(answer, times));
+            }
+            ["fails"] => self.answers.push_back(failed("broken", Retry::Never)),
+            ["loses", "answer", "applied"] => self.answers.push_back(Answer::Lost(true)),
+            ["loses", "answer"] => self.answers.push_back(Answer::Lost(false)),
+            ["already"] => {
+                let detail = "stopping already".to_owned();
+                self.answers.push_back(Answer::Outcome(Outcome::Already { detail }));
+            }
+            ["state", state] => {
+                self.state = match state {
+                    "running" => InstanceState::Running,
+                    "stopped" => InstanceState::Stopped,
+                    _ => InstanceState::Stopping,
+                };
+            }
+            _ => panic!("EC2 knows nothing of {words:?}"),
+        }
+    }
+
+    fn set_policy(&mut self, key: &str, value: &str) {
+        let policy = &mut self.policy;
+        let span = || Duration::from_millis(time(value));
+        match key {
+            "mode" => policy.mode = if value == "observe" { Mode::Observe } else { Mode::Enforce },
+            "enabled" => policy.idle.enabled = value == "true",
+            "action" => {
+                policy.idle.action = match value {
+                    "stop" => Some(Power::Stop),
+                    "hibernate" => Some(Power::Hibernate),
+                    _ => None,
+                }
+            }
+            "act_after" => policy.idle.act_after = span(),
+            "quiet_after" => policy.idle.quiet_after = span(),
+            "boot_grace" => policy.idle.boot_grace = span(),
+            "fallback" => policy.idle.fallback_stop = value == "stop",
+            "hook" => policy.idle.hook = value == "true",
+            "warn_before" => {
+                policy.idle.warn_before = value
+                    .split(',')
+                    .filter(|t| *t != "none")
+                    .map(|t| Duration::from_millis(time(t)))
+                    .collect();
+            }
+            "user_max" => policy.hold.user_max = span(),
+            "disable" => {
+                policy.sources.get_mut(&SourceName(value.to_owned().into())).unwrap().enabled =
+                    false;
+            }
+            "enable" => {
+                policy.sources.get_mut(&SourceName(value.to_owned().into())).unwrap().enabled =
+                    true;
+            }
+            _ => panic!("a policy knows nothing of {key}"),
+        }
+        let policy = self.policy.clone();
+        self.step(Input::PolicyChanged(Box::new(policy)));
+    }
+
+    /// Every prediction that was made since the last disturbance, for an action that began at `begun_ms`.
+    pub(super) fn check_predictions(&self) {
+        let Some((begun_ms, _)) = self.trace.iter().find(|(_, line)| line == "reread") else {
+            return;
+        };
+        // A mean and a second reading need a minute and two ticks until the future is known.
+        let settled = self.disturbed_at + 60_000 + 2 * TICK_MS;
+        let made = self.predictions.iter().filter(|(at, _)| *at > settled && at < begun_ms);
+        for (at, predicted) in made {
+            let predicted = predicted.unwrap_or_else(|| panic!("nothing foreseen at {at} ms"));
+            assert!(
+                predicted.abs_diff(*begun_ms) <= TICK_MS,
+                "at {at} ms it foresaw {predicted} ms, and acted at {begun_ms} ms"
+            );
+        }
+    }
+
+    /// People had their notice before every action that nobody asked for.
+    pub(super) fn check_notice(&self) {
+        let asked = self.trace.iter().any(|(_, line)| line.starts_with("acting:"));
+        if asked || self.policy.idle.warn_before.is_empty() {
+            return;
+        }
+        let Some((at, _)) =
+            self.trace.iter().find(|(_, line)| line == "hibernate" || line == "stop")
+        else {
+            return;
+        };
+        let (warned, _) = self
+            .trace
+            .iter()
+            .find(|(_, line)| line.starts_with("warn"))
+            .unwrap_or_else(|| panic!("nobody was warned"));
+        let least = u64::try_from(self.policy.least_notice().as_millis()).unwrap();
+        assert!(*at < *warned || at - warned >= least, "warned at {warned}, acted at {at}");
+    }
+}
+
+fn finished(key: Key, outcome: Outcome) -> Input {
+    Input::Finished { key, outcome }
+}
+
+fn done(detail: &str) -> Outcome {
+    Outcome::Done { detail: detail.to_owned() }
+}
+
+fn hold(span: &str, pid: Option<u32>) -> Command {
+    Command::Hold { for_ms: time(span), reason: "training".to_owned(), pid }
+}
+
+/// The line of an event, for those that a trace shows.
+fn told(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::BecameActive { because } => format!("active: {because}"),
+        Event::BecameQuiet { .. } => "quiet".to_owned(),
+        Event::CalledOff { because, .. } => format!("called off: {because}"),
+        Event::HookEnded { ok: false, detail } => format!("hook failed: {detail}"),
+        Event::HookNotRepeated => "hook not repeated".to_owned(),
+        Event::Accepted { .. } => "accepted".to_owned(),
+        Event::Refused { code, .. } => format!("refused: {code}"),
+        Event::Failed { retry_ms: Some(ms), .. } => format!("failed, again in {}s", ms / 1000),
+        Event::Failed { retry_ms: None, error, .. } => format!("failed: {error}"),
+        Event::FellBack { .. } => "fell back".to_owned(),
+        Event::WouldAct { power, .. } => format!("would {}", power.verb()),
+        Event::Hibernated { slept_ms } => format!("hibernated for {}s", slept_ms / 1000),
+        Event::ColdBoot { .. } => "cold boot".to_owned(),
+        Event::StoppedAndStarted { .. } => "stopped and started".to_owned(),
+        Event::NeverStopped { waited_ms, .. } => format!("never stopped in {}s", waited_ms / 1000),
+        Event::Resumed { away_ms } => format!("resumed after {}s", away_ms / 1000),
+        Event::Gap { away_ms } => format!("gap of {}s", away_ms / 1000),
+        Event::SourceBlind { source, why } => format!("{source} blind: {why}"),
+        Event::SourceBack { source, blind_ms } => {
+            format!("{source} back after {}s", blind_ms / 1000)
+        }
+        Event::HoldMade { hold, owner, .. } => format!("hold {hold} of {owner}"),
+        Event::HoldEnded { hold, how, .. } => format!("hold {hold} {how}"),
+        Event::BlockExpired { subject, .. } => format!("block of {subject} expired"),
+        Event::Unexpected { what } => format!("unexpected: {what}"),
+        Event::Warned { .. }
+        | Event::HookStarted { .. }
+        | Event::HookEnded { ok: true, .. }
+        | Event::Asking { .. }
+        | Event::PolicyChanged => return None,
+    })
+}
+
+fn answered(reply: &Reply) -> String {
+    match reply {
+        Reply::Held { hold, capped, .. } => {
+            format!("held: {hold}{}", if *capped { ", shortened" } else { "" })
+        }
+        Reply::Released(count) => format!("released: {count}"),
+        Reply::Acting { power, dry_run } => {
+            format!("acting: {}{}", power.verb(), if *dry_run { ", dry run" } else { "" })
+        }
+        Reply::Denied(Denial::NotPermitted(_)) => "denied: not permitted".to_owned(),
+        Reply::Denied(Denial::Policy(text)) => format!("denied: policy: {text}"),
+        Reply::Denied(Denial::Blind(_)) => "denied: blind".to_owned(),
+        Reply::Denied(Denial::Invalid(_)) => "denied: invalid".to_owned(),
+    }
+}

@@ -1,0 +1,216 @@
+//! Sentences for people, made only when somebody will read them.
+
+use core::fmt::Write as _;
+use core::time::Duration;
+
+use super::idle::Barrier;
+use super::{Ability, Engine, Power, Stamp, millis};
+use crate::verdict::Judgement;
+
+/// Without any source that exists nothing is known.
+pub(super) const NOTHING_LOOKED_AT: &str =
+    "no source is enabled that this machine has, so nothing is known of its use";
+
+/// The longest `because`: a tag value has 256 characters, 200 of them for the reason.
+const MAX_BECAUSE: usize = 200;
+
+impl Engine {
+    /// One line: why the machine counts as used, or what was looked at to call it idle.
+    pub(super) fn because(&self, now: Stamp) -> String {
+        let mut text = String::new();
+        for wanted in [Judgement::Blind, Judgement::Blocks, Judgement::Busy] {
+            for (name, track) in self.tracks.iter().filter(|(_, t)| t.judgement() == wanted) {
+                if !text.is_empty() {
+                    text.push_str("; ");
+                }
+                match wanted {
+                    Judgement::Blind => {
+                        let _ = write!(text, "{name} unknown: {}", track.detail().unwrap_or("?"));
+                    }
+                    Judgement::Blocks => {
+                        let _ = write!(text, "blocked by {name}{}", leading(track.leading()));
+                    }
+                    _ => {
+                        text.push_str(name.as_str());
+                        if let (Some(value), Some(p)) =
+                            (track.value(), self.policy.sources.get(name))
+                        {
+                            let _ = write!(text, " {}", quantity(value, &p.unit));
+                        }
+                        text.push_str(&leading(track.leading()));
+                    }
+                }
+            }
+        }
+        if text.is_empty() && self.seen.blind {
+            NOTHING_LOOKED_AT.clone_into(&mut text);
+        } else if text.is_empty() {
+            text = self.idle_summary(now);
+        }
+        cut(text)
+    }
+
+    /// "no use for 17m: cpu 0.01/0.05 core; gpu 0/1 %; input 41m ago".
+    fn idle_summary(&self, now: Stamp) -> String {
+        let mut text = format!("no use for {}", span_ms(self.quiet_ms));
+        let mut between = ": ";
+        for (name, track) in &self.tracks {
+            let Some(policy) = self.policy.sources.get(name) else { continue };
+            let part = match (track.value(), track.last_activity()) {
+                (Some(value), _) => {
+                    let limit = quantity(policy.busy_above, &policy.unit);
+                    format!("{name} {}/{limit}", number(value))
+                }
+                (None, Some(at)) => format!("{name} {} ago", span(now.since(at))),
+                (None, None) => continue,
+            };
+            text.push_str(between);
+            text.push_str(&part);
+            between = "; ";
+        }
+        text
+    }
+
+    /// What was used last: "cpu 0.97 core (user.slice, alice)".
+    pub(super) fn use_text(&self) -> Option<String> {
+        let source = self.last_use.as_ref()?;
+        let mut text = source.to_string();
+        let unit = self.policy.sources.get(source).map_or("", |p| p.unit.as_str());
+        let track = self.tracks.get(source);
+        if let Some(value) = track.and_then(crate::track::Track::value) {
+            let _ = write!(text, " {}", quantity(value, unit));
+        }
+        text.push_str(&leading(track.and_then(crate::track::Track::leading)));
+        Some(cut(text))
+    }
+
+    /// Why an action was called off.
+    pub(super) fn barrier_text(&self, now: Stamp, barrier: Barrier) -> String {
+        let text = match barrier {
+            Barrier::Used => match self.use_text() {
+                Some(text) => format!("the machine is used: {text}"),
+                None => "the machine was away or unknown for a while".to_owned(),
+            },
+            Barrier::Held => match self.memory.holds.last() {
+                Some(h) => format!("'{}' holds the machine up: {}", h.owner, h.reason),
+                None => "a hold keeps the machine up".to_owned(),
+            },
+            Barrier::Unable => self.unable_text(),
+            Barrier::Grace => "the machine has just come up".to_owned(),
+            Barrier::Configuration => "the configuration no longer asks for it".to_owned(),
+            Barrier::TooShort => {
+                format!("the machine has been idle for {} only", span_ms(self.quiet_ms))
+            }
+            Barrier::TooOld => "it was asked for too long ago".to_owned(),
+            Barrier::Blind | Barrier::Blocked => self.because(now),
+        };
+        cut(text)
+    }
+
+    /// Why nothing can be done on this instance.
+    pub(super) fn unable_text(&self) -> String {
+        if self.abilities.instance_id.is_none() {
+            return "this instance's identity is unknown: IMDS has not answered; see 'agentctl doctor'".to_owned();
+        }
+        let wanted = self.policy.idle.action.unwrap_or(Power::Hibernate);
+        match self.ability(wanted) {
+            Ability::Unknown => format!(
+                "EC2 has not said yet whether this instance can {}; see 'agentctl doctor'",
+                wanted.verb()
+            ),
+            Ability::Cannot(refusal) => format!("cannot {}: {}", wanted.verb(), refusal.detail),
+            Ability::Can => "nothing is configured to be done".to_owned(),
+        }
+    }
+}
+
+fn leading(what: Option<(&str, Option<&str>)>) -> String {
+    match what {
+        Some((subject, Some(owner))) => format!(" ({subject}, {owner})"),
+        Some((subject, None)) => format!(" ({subject})"),
+        None => String::new(),
+    }
+}
+
+/// A value with its unit: "0.97 core", "2.1 kB/s", "3 %".
+pub(super) fn quantity(value: f64, unit: &str) -> String {
+    if unit == "B/s" {
+        for (limit, name) in [(1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s")] {
+            if value >= limit {
+                return format!("{} {name}", number(value / limit));
+            }
+        }
+    }
+    if unit.is_empty() { number(value) } else { format!("{} {unit}", number(value)) }
+}
+
+/// A number with as many places as help: 0.05, 2.1, 312.
+fn number(value: f64) -> String {
+    let places = if value == 0.0 || value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    let text = format!("{value:.places$}");
+    match text.strip_suffix(".00").or_else(|| text.strip_suffix(".0")) {
+        Some(whole) => whole.to_owned(),
+        None => text,
+    }
+}
+
+/// "45s", "17m", "3h05m", "2d04h".
+pub(super) fn span(duration: Duration) -> String {
+    span_ms(millis(duration))
+}
+
+/// The same from milliseconds.
+pub(super) fn span_ms(ms: u64) -> String {
+    let secs = ms / 1000;
+    match secs {
+        0..=89 => format!("{secs}s"),
+        90..=5399 => format!("{}m", secs / 60),
+        5400..=172_799 => format!("{}h{:02}m", secs / 3600, secs % 3600 / 60),
+        _ => format!("{}d{:02}h", secs / 86_400, secs % 86_400 / 3600),
+    }
+}
+
+/// At most the longest `because`, cut at a character.
+fn cut(text: String) -> String {
+    if text.chars().count() <= MAX_BECAUSE {
+        return text;
+    }
+    let mut short: String = text.chars().take(MAX_BECAUSE - 1).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_short_and_keep_their_unit() {
+        assert_eq!(quantity(0.968, "core"), "0.97 core");
+        assert_eq!(quantity(2048.0, "B/s"), "2.05 kB/s");
+        assert_eq!(quantity(0.0, "%"), "0 %");
+        assert_eq!(quantity(3.0, "%"), "3 %");
+        assert_eq!(quantity(262_144.0, "B/s"), "262 kB/s");
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        assert_eq!(span_ms(89_999), "89s");
+        assert_eq!(span_ms(17 * 60_000), "17m");
+        assert_eq!(span_ms(11_100_000), "3h05m");
+        assert_eq!(span_ms(187_200_000), "2d04h");
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_at_a_character() {
+        let text = cut("ü".repeat(300));
+        assert_eq!(text.chars().count(), MAX_BECAUSE);
+        assert!(text.ends_with('…'));
+    }
+}

@@ -1,0 +1,130 @@
+//! What the engine knows beyond its own life: the durable part, and the idle clock of this boot.
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Power, Refusal, TagState};
+use crate::hold::Holds;
+use crate::reading::SourceName;
+use crate::stamp::Stamp;
+use crate::verdict::LastAction;
+
+/// Who started an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The idle policy.
+    Idle,
+    /// An administrator, by `agentctl stop` or `agentctl hibernate`.
+    Operator,
+}
+
+/// How far the pre-stop hook of an intent came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookState {
+    /// Not started.
+    #[default]
+    NotStarted,
+    /// Saved before the hook starts: from here on it may have run, so it is never started again.
+    Started,
+    /// Ended, or given up.
+    Ended,
+    /// There is none to run.
+    NotConfigured,
+}
+
+/// How far the call of an intent came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallState {
+    /// Not sent.
+    #[default]
+    NotSent,
+    /// Saved before the call is sent: from here on it may have been carried out.
+    Sent,
+    /// EC2 accepted it.
+    Accepted,
+}
+
+/// An action that was decided and is not closed yet. It is on disk before its hook or its call starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Hibernate or stop.
+    pub power: Power,
+    /// Who started it.
+    pub origin: Origin,
+    /// Why, one line.
+    pub because: String,
+    /// When it was decided.
+    pub since: Stamp,
+    /// The hook.
+    pub hook: HookState,
+    /// The call.
+    pub call: CallState,
+}
+
+/// A refusal that EC2 gave to a call; it stands until it expires, whatever preflight says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What was refused.
+    pub power: Power,
+    /// Why.
+    pub refusal: Refusal,
+    /// When it is forgotten.
+    pub until: Stamp,
+}
+
+/// The durable part: `state.json`. It is saved before any destructive action runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The holds.
+    pub holds: Holds,
+    /// The open intent.
+    pub intent: Option<Intent>,
+    /// The last action.
+    pub last_action: Option<LastAction>,
+    /// Actions that failed one after the other; each doubles the idle time before the next.
+    pub failures: u32,
+    /// Refusals of EC2.
+    pub refusals: Vec<Standing>,
+    /// Keys below this one may have been given already.
+    pub next_key: u64,
+}
+
+/// The idle clock: kept in `/run`, so that it dies with the boot, and saved often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdleClock {
+    /// When it was saved.
+    pub at: Stamp,
+    /// Known idleness at that time, milliseconds.
+    pub quiet_ms: u64,
+    /// When the machine was last resumed.
+    pub resumed_at: Option<Stamp>,
+    /// The marks (terminals) that were known: source, subject, mark.
+    pub marks: Vec<(SourceName, String, u64)>,
+    /// The tags that were written last on this boot.
+    #[serde(default)]
+    pub tagged: Option<Tagged>,
+}
+
+/// What the tags say, so that a restarted agent does not write the same again, nor too soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tagged {
+    /// When the last call was made.
+    pub at: Stamp,
+    /// The state that was written; none when that failed or is not known.
+    pub state: Option<TagState>,
+    /// When the last action was that was written with it.
+    pub last_action: Option<Stamp>,
+}
+
+/// What an earlier run of the agent left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// The durable part; none on a first start or when it was corrupt.
+    pub memory: Option<Memory>,
+    /// The durable part was saved on this boot (same `boot_id`).
+    pub same_boot: bool,
+    /// The idle clock, if it was saved on this boot.
+    pub clock: Option<IdleClock>,
+}

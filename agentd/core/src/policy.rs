@@ -1,0 +1,107 @@
+//! The validated thresholds that the engine decides by. Durations are whole milliseconds.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::Power;
+use crate::reading::SourceName;
+
+/// Whether the engine may act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Decide and report only.
+    #[default]
+    Observe,
+    /// Act.
+    Enforce,
+}
+
+/// How one source is judged. It comes from the source's `SPEC` and from `[source.NAME]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourcePolicy {
+    /// A disabled source is neither read nor required.
+    pub enabled: bool,
+    /// The limit, in `unit`: at or above it is activity. Unused for marks and blocks.
+    pub busy_above: f64,
+    /// The unit for people: `core`, `B/s`, `%`.
+    pub unit: String,
+    /// A counter's base unit in `unit`: 1e-6 turns CPU microseconds a second into cores.
+    pub scale: f64,
+    /// Counters are averaged over at most this long before they are compared with the limit.
+    pub average: Duration,
+    /// How often it is read. A reading older than three of these is stale, and stale is blind.
+    pub interval: Duration,
+}
+
+/// The idle policy, `[idle]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IdlePolicy {
+    /// Whether idleness leads to an action at all.
+    pub enabled: bool,
+    /// Idle for this long is shown and tagged as quiet.
+    pub quiet_after: Duration,
+    /// Idle for this long is acted on.
+    pub act_after: Duration,
+    /// What is done. None: nothing, idleness is only reported.
+    pub action: Option<Power>,
+    /// Whether a plain stop takes the place of a hibernation that is impossible.
+    pub fallback_stop: bool,
+    /// Warnings, this long before the action, longest first.
+    pub warn_before: Vec<Duration>,
+    /// No action this soon after boot.
+    pub boot_grace: Duration,
+    /// No action this soon after a resume.
+    pub resume_grace: Duration,
+    /// Whether a pre-stop hook is configured.
+    pub hook: bool,
+    /// After an accepted call the instance must have gone within this long, or it is reported as never stopped.
+    pub verify_after: Duration,
+}
+
+/// Who may hold for how long, `[hold]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HoldPolicy {
+    /// The longest hold of an ordinary user.
+    pub user_max: Duration,
+    /// The longest hold of an administrator.
+    pub admin_max: Duration,
+}
+
+/// Tagging, `[tags]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TagPolicy {
+    /// Whether tags are written (in enforce mode only).
+    pub enabled: bool,
+    /// At most one call in this long; what changes in between is written once, at its end.
+    pub interval: Duration,
+}
+
+/// The whole policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Observe or enforce.
+    pub mode: Mode,
+    /// The profile's name, shown.
+    pub profile: String,
+    /// A pause between two inputs longer than this restarts every window: the agent cannot know what happened in it.
+    pub gap: Duration,
+    /// Idleness.
+    pub idle: IdlePolicy,
+    /// Holds.
+    pub hold: HoldPolicy,
+    /// Tags.
+    pub tags: TagPolicy,
+    /// The sources by name.
+    pub sources: BTreeMap<SourceName, SourcePolicy>,
+}
+
+impl Policy {
+    /// The least time between the first warning and the action: the longest warning, at most two minutes.
+    pub fn least_notice(&self) -> Duration {
+        let longest = self.idle.warn_before.iter().max().copied().unwrap_or(Duration::ZERO);
+        longest.min(Duration::from_mins(2))
+    }
+}

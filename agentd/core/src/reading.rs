@@ -1,0 +1,158 @@
+//! What a source says of the machine: raw readings, never judgements.
+//!
+//! A source reports counters and levels as the kernel gives them. The engine alone turns them into rates, compares
+//! them with the policy and decides; that is why a recorded trace can be replayed under another policy.
+
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// The name of a source, as in `[source.NAME]`: `cpu`, `input`, `gpu` …
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SourceName(pub std::borrow::Cow<'static, str>);
+
+impl SourceName {
+    /// A name known at compile time.
+    pub const fn new(name: &'static str) -> Self {
+        Self(std::borrow::Cow::Borrowed(name))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&'static str> for SourceName {
+    fn from(name: &'static str) -> Self {
+        Self::new(name)
+    }
+}
+
+/// Whether a signal can keep the machine up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Somebody's work: counts.
+    #[default]
+    Workload,
+    /// The system's own housekeeping: shown in `why` as ignored, never counts.
+    Ignored,
+}
+
+/// One raw value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Value {
+    /// A counter that only grows while its subject lives (CPU microseconds, bytes). The engine sums the rates of a
+    /// source's workload counters and compares the sum with `busy_above`.
+    Counter {
+        /// The count since the subject began, in the source's base unit.
+        total: u64,
+    },
+    /// A momentary level (percent of GPU time). The highest level of a source is compared with `busy_above`.
+    Level {
+        /// The level in the source's unit.
+        value: f64,
+    },
+    /// A mark that changes whenever the subject is used (the access time of a PTY). A *change* between two readings
+    /// is activity; the number itself means nothing, so a stepped wall clock cannot fake or hide use.
+    Mark {
+        /// Any number that changes with use.
+        mark: u64,
+        /// How long before the reading the last change happened, in milliseconds, where the source can tell.
+        age_ms: Option<u64>,
+    },
+    /// Present now, and while present no action is taken (an inhibitor, a held dpkg lock, a running cloud-init).
+    Blocks {
+        /// After this many milliseconds of uninterrupted presence it stops counting and is reported instead.
+        cap_ms: u64,
+    },
+    /// Shown, never judged.
+    Shown {
+        /// The value in the source's unit.
+        value: f64,
+    },
+}
+
+/// One value of one subject.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// What was read: a cgroup, a PTY, a GPU, a lock. Stable from reading to reading.
+    pub subject: String,
+    /// Whose it is, for people: a user name or a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Whether it counts.
+    #[serde(default)]
+    pub role: Role,
+    /// The value.
+    pub value: Value,
+}
+
+impl Signal {
+    /// A signal that counts, without an owner.
+    pub fn new(subject: impl Into<String>, value: Value) -> Self {
+        Self { subject: subject.into(), owner: None, role: Role::Workload, value }
+    }
+
+    /// The same signal with an owner.
+    #[must_use]
+    pub fn owned_by(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// The same signal, shown but never counted.
+    #[must_use]
+    pub fn ignored(mut self) -> Self {
+        self.role = Role::Ignored;
+        self
+    }
+}
+
+/// What one look at one source gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading {
+    /// The source was read. No signals means: looked, and there is nothing (no PTY is open).
+    Signals(Vec<Signal>),
+    /// The machine does not have what this source reads (no GPU). It never had it, so nothing is unknown.
+    Absent {
+        /// Why that is certain.
+        why: String,
+    },
+    /// The source could not be read. **Unknown is never idle.**
+    Blind {
+        /// What failed, on which object.
+        why: String,
+    },
+}
+
+impl Reading {
+    /// A blind reading with its reason.
+    pub fn blind(why: impl Into<String>) -> Self {
+        Self::Blind { why: why.into() }
+    }
+
+    /// An absent reading with its reason.
+    pub fn absent(why: impl Into<String>) -> Self {
+        Self::Absent { why: why.into() }
+    }
+}
+
+/// A reading and where it comes from. The moment is the stamp that is handed in with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The source.
+    pub source: SourceName,
+    /// What it gave.
+    pub reading: Reading,
+}

@@ -1,0 +1,456 @@
+//! One source as the engine follows it: raw readings in, a judgement and moments of use out.
+
+mod subject;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use crate::policy::SourcePolicy;
+use crate::reading::{Reading, Role, Signal, SourceName, Value};
+use crate::stamp::{Stamp, millis};
+use crate::verdict::{Judgement, SignalView, SourceView};
+use crate::window::{RateWindow, to_f64};
+use subject::{Last, Subject};
+
+/// More signals than this from one source cannot be right; the reading is refused as a whole.
+const MAX_SIGNALS: usize = 4096;
+
+/// What one reading changed, for the engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Effect {
+    /// The latest moment of use that this reading proves.
+    pub used_at: Option<Stamp>,
+    /// The use was seen in a mark: a person touched something.
+    pub touched: bool,
+    /// The source became blind now.
+    pub became_blind: bool,
+    /// The source came back, after this many milliseconds of blindness.
+    pub back_after_ms: Option<u64>,
+    /// A block outlived its cap now.
+    pub expired: Vec<String>,
+}
+
+/// A source.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Track {
+    policy: SourcePolicy,
+    judgement: Judgement,
+    since: Stamp,
+    read_at: Option<Stamp>,
+    /// The last good reading: counters are compared with it. None: there is nothing to compare with.
+    compared_at: Option<Stamp>,
+    /// The source has counters, so its value is a rate.
+    counts: bool,
+    /// Terminals are known; one that appears now is new.
+    marks_known: bool,
+    last_activity: Option<Stamp>,
+    blind_since: Option<Stamp>,
+    /// The blindness was told; waiting for a second reading is not told.
+    told_blind: bool,
+    detail: Option<String>,
+    value: Option<f64>,
+    window: RateWindow,
+    subjects: BTreeMap<String, Subject>,
+    generation: u64,
+    /// Marks known from before a restart of the agent.
+    remembered: BTreeMap<String, u64>,
+}
+
+/// What the signals of one reading add up to.
+#[derive(Debug, Default)]
+struct Sum {
+    counted: bool,
+    growth: u64,
+    /// Why the reading cannot be right.
+    garbage: Option<String>,
+    level: Option<f64>,
+    touched: bool,
+    blocks: bool,
+    expired: Vec<String>,
+}
+
+impl Track {
+    /// A source that was not read yet.
+    pub(crate) fn new(now: Stamp, policy: SourcePolicy) -> Self {
+        Self {
+            policy,
+            judgement: Judgement::Blind,
+            since: now,
+            read_at: None,
+            compared_at: None,
+            counts: false,
+            marks_known: false,
+            last_activity: None,
+            blind_since: Some(now),
+            told_blind: false,
+            detail: Some("not read yet".to_owned()),
+            value: None,
+            window: RateWindow::default(),
+            subjects: BTreeMap::new(),
+            generation: 0,
+            remembered: BTreeMap::new(),
+        }
+    }
+
+    /// Judges by these limits from now on.
+    pub(crate) fn judge_by(&mut self, policy: SourcePolicy) {
+        self.policy = policy;
+    }
+
+    /// How often it is read.
+    pub(crate) fn interval(&self) -> Duration {
+        self.policy.interval
+    }
+
+    /// Whether it has counters, as far as that is known.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts || self.read_at.is_none()
+    }
+
+    /// Marks that an earlier run of the agent saw on this boot, so that an old terminal is not taken for a new one.
+    pub(crate) fn remember(&mut self, subject: String, mark: u64) {
+        self.remembered.insert(subject, mark);
+    }
+
+    /// The earlier run knew all of its marks: one that is not remembered is new.
+    pub(crate) fn remember_all(&mut self) {
+        self.marks_known = true;
+    }
+
+    /// The marks to be remembered over a restart.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.subjects.iter().filter_map(|(subject, s)| match s.last {
+            Last::Mark(mark) => Some((subject.as_str(), mark)),
+            _ => None,
+        })
+    }
+
+    /// The judgement that stands.
+    pub(crate) fn judgement(&self) -> Judgement {
+        self.judgement
+    }
+
+    /// Whether its blindness is a fault, not just the wait for a second reading.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.told_blind
+    }
+
+    /// When it was last read well.
+    pub(crate) fn read_at(&self) -> Option<Stamp> {
+        self.read_at
+    }
+
+    /// Why it is blind, absent or blocking.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// The value that is compared with the limit.
+    pub(crate) fn value(&self) -> Option<f64> {
+        self.value
+    }
+
+    /// When it was last used.
+    pub(crate) fn last_activity(&self) -> Option<Stamp> {
+        self.last_activity
+    }
+
+    /// The subject with the largest share in the present judgement.
+    pub(crate) fn leading(&self) -> Option<(&str, Option<&str>)> {
+        let mut best: Option<(&String, &Subject)> = None;
+        for (name, subject) in &self.subjects {
+            if subject.role == Role::Ignored || subject.judgement != self.judgement {
+                continue;
+            }
+            let larger = |other: &Subject| {
+                (subject.shown.unwrap_or(0.0), subject.last_activity)
+                    > (other.shown.unwrap_or(0.0), other.last_activity)
+            };
+            if best.is_none_or(|(_, other)| larger(other)) {
+                best = Some((name, subject));
+            }
+        }
+        best.map(|(name, subject)| (name.as_str(), subject.owner.as_deref()))
+    }
+
+    /// Forgets all counters and windows: what was counted before this moment can no longer be compared.
+    pub(crate) fn rebase(&mut self) {
+        self.window.clear();
+        self.compared_at = None;
+        self.subjects.retain(|_, s| !matches!(s.last, Last::Counter(_)));
+    }
+
+    /// The same, and the source is unknown until it was read again.
+    pub(crate) fn restart(&mut self, now: Stamp) {
+        self.rebase();
+        if self.judgement == Judgement::Absent {
+            // Nothing was there, and nothing is missed.
+            self.read_at = Some(now);
+        } else {
+            self.go_blind(now, "not read since the machine came back");
+        }
+    }
+
+    /// A reading that is too old says nothing: for how many milliseconds it has been so.
+    pub(crate) fn expire(&mut self, now: Stamp) -> Option<u64> {
+        let read_at = self.read_at.filter(|_| self.judgement != Judgement::Blind)?;
+        let age_ms = now.boot_ms.saturating_sub(read_at.boot_ms);
+        let limit_ms = millis(self.policy.interval).saturating_mul(3).saturating_add(1000);
+        if age_ms <= limit_ms {
+            return None;
+        }
+        self.go_blind(now, &format!("no reading for {} s", age_ms / 1000));
+        self.told_blind = true;
+        Some(age_ms - limit_ms)
+    }
+
+    /// Takes in a reading.
+    pub(crate) fn observe(&mut self, now: Stamp, reading: Reading) -> Effect {
+        match reading {
+            Reading::Blind { why } => self.observe_blind(now, &why),
+            Reading::Absent { why } => {
+                self.subjects.clear();
+                self.window.clear();
+                self.compared_at = Some(now);
+                self.marks_known = true;
+                self.value = None;
+                let effect = self.see(now);
+                self.judge(now, Judgement::Absent, Some(why));
+                effect
+            }
+            Reading::Signals(signals) if signals.len() > MAX_SIGNALS => self
+                .observe_blind(now, &format!("{} signals are too many to follow", signals.len())),
+            Reading::Signals(signals) => self.observe_signals(now, signals),
+        }
+    }
+
+    fn observe_blind(&mut self, now: Stamp, why: &str) -> Effect {
+        let first = !self.told_blind;
+        self.go_blind(now, why);
+        self.told_blind = true;
+        Effect { became_blind: first, ..Effect::default() }
+    }
+
+    fn observe_signals(&mut self, now: Stamp, signals: Vec<Signal>) -> Effect {
+        let compared = self.compared_at;
+        let span = now.since(compared.unwrap_or(now));
+        let sum = self.take_in(now, signals);
+        self.compared_at = Some(now);
+        self.marks_known = true;
+        let mut effect = if let Some(why) = &sum.garbage {
+            self.observe_blind(now, why)
+        } else if sum.counted && compared.is_none() {
+            // A counter says nothing until it was read twice. This is no fault, so it is not told.
+            self.told_blind = false;
+            self.go_blind(now, "waiting for a second reading");
+            self.read_at = Some(now);
+            Effect::default()
+        } else {
+            let mut effect = self.see(now);
+            let growth = compared.map(|_| (span, to_f64(sum.growth) * self.policy.scale));
+            effect.used_at = self.weigh(now, &sum, growth);
+            effect
+        };
+        // What was touched was touched, whatever else of the reading is unknown.
+        effect.touched = sum.touched;
+        effect.used_at = later(effect.used_at, sum.touched.then_some(now));
+        self.last_activity = later(self.last_activity, effect.used_at);
+        effect.expired = sum.expired;
+        effect
+    }
+
+    /// Turns the sum of one reading into value and judgement; the moment of use that it proves.
+    fn weigh(&mut self, now: Stamp, sum: &Sum, growth: Option<(Duration, f64)>) -> Option<Stamp> {
+        let limit = self.policy.busy_above;
+        let busy_level = sum.level.is_some_and(|level| level >= limit);
+        let mut used_at = (sum.touched || busy_level).then_some(now);
+        self.value = sum.level;
+        self.counts |= sum.counted;
+        if let Some((span, amount)) = growth
+            && self.counts
+        {
+            let rate = self.window.push(now, span, amount, self.policy.average, limit);
+            self.value = Some(self.value.map_or(rate.value, |level| level.max(rate.value)));
+            used_at = later(used_at, rate.used_at);
+        }
+        self.read_at = Some(now);
+        let judgement = if sum.blocks {
+            Judgement::Blocks
+        } else if used_at == Some(now) {
+            Judgement::Busy
+        } else {
+            Judgement::Idle
+        };
+        self.judge(now, judgement, None);
+        used_at
+    }
+
+    /// Compares every signal with what is remembered of its subject.
+    fn take_in(&mut self, now: Stamp, signals: Vec<Signal>) -> Sum {
+        self.generation = self.generation.wrapping_add(1);
+        let mut sum = Sum::default();
+        for signal in signals {
+            self.take_signal(now, signal, &mut sum);
+        }
+        let generation = self.generation;
+        self.subjects.retain(|_, s| s.generation == generation);
+        sum
+    }
+
+    fn take_signal(&mut self, now: Stamp, signal: Signal, sum: &mut Sum) {
+        let name = signal.subject;
+        let before = self.subjects.get(&name).map(|s| (s.last, s.last_activity));
+        let last = before.map(|(last, _)| last);
+        let mut subject = Subject {
+            owner: signal.owner,
+            role: signal.role,
+            last: Last::Shown,
+            shown: None,
+            judgement: Judgement::Idle,
+            last_activity: before.and_then(|(_, at)| at),
+            generation: self.generation,
+        };
+        let counts = subject.role == Role::Workload;
+        match signal.value {
+            Value::Counter { total } => {
+                let old = match last {
+                    Some(Last::Counter(old)) => Some(old),
+                    // A subject that was not there at the last reading has grown all it is since then.
+                    _ => self.compared_at.map(|_| 0),
+                };
+                let growth = subject.counted(now, old, total, self.compared_at, &self.policy);
+                if counts {
+                    sum.counted = true;
+                    sum.grow(&name, growth);
+                }
+            }
+            Value::Level { value } => {
+                subject.levelled(now, value, counts && value >= self.policy.busy_above);
+                if counts {
+                    sum.rise(&name, value);
+                }
+            }
+            Value::Mark { mark, age_ms } => {
+                let old = match last {
+                    Some(Last::Mark(old)) => Some(old),
+                    _ => self.remembered.remove(&name),
+                };
+                subject.marked(now, old, mark, age_ms, self.marks_known);
+                sum.touched |= counts && subject.judgement == Judgement::Busy;
+            }
+            Value::Blocks { cap_ms } => {
+                let was_expired = matches!(last, Some(Last::Blocks { expired: true, .. }));
+                let expired = subject.blocked(now, last, cap_ms);
+                sum.blocks |= counts && !expired;
+                if expired && !was_expired {
+                    sum.expired.push(name.clone());
+                }
+            }
+            Value::Shown { value } => {
+                subject.shown = Some(value);
+                subject.judgement = Judgement::Ignored;
+            }
+        }
+        if !counts {
+            subject.judgement = Judgement::Ignored;
+        }
+        self.subjects.insert(name, subject);
+    }
+
+    fn go_blind(&mut self, now: Stamp, why: &str) {
+        if self.blind_since.is_none() {
+            self.blind_since = Some(now);
+        }
+        self.value = None;
+        if self.judgement != Judgement::Blind || self.detail.as_deref() != Some(why) {
+            self.judge(now, Judgement::Blind, Some(why.to_owned()));
+        }
+    }
+
+    /// The source can be read.
+    fn see(&mut self, now: Stamp) -> Effect {
+        let blind_ms = self.blind_since.take().map(|since| millis(now.since(since)));
+        let told = core::mem::take(&mut self.told_blind);
+        Effect { back_after_ms: if told { blind_ms } else { None }, ..Effect::default() }
+    }
+
+    fn judge(&mut self, now: Stamp, judgement: Judgement, detail: Option<String>) {
+        if self.judgement != judgement {
+            self.judgement = judgement;
+            self.since = now;
+        }
+        self.detail = detail;
+        if judgement == Judgement::Absent {
+            self.read_at = Some(now);
+        }
+    }
+
+    /// The source as shown.
+    pub(crate) fn view(&self, source: &SourceName) -> SourceView {
+        let policy = &self.policy;
+        let mut signals: Vec<SignalView> = self
+            .subjects
+            .iter()
+            .map(|(subject, s)| SignalView {
+                subject: subject.clone(),
+                owner: s.owner.clone(),
+                role: s.role,
+                value: s.shown,
+                judgement: s.judgement,
+                last_activity: s.last_activity,
+            })
+            .collect();
+        signals.sort_by(|a, b| {
+            b.value
+                .unwrap_or(0.0)
+                .total_cmp(&a.value.unwrap_or(0.0))
+                .then(b.last_activity.cmp(&a.last_activity))
+        });
+        let detail = match self.judgement {
+            Judgement::Blocks => self.leading().map(|(subject, owner)| match owner {
+                Some(owner) => format!("{subject} ({owner})"),
+                None => subject.to_owned(),
+            }),
+            _ => self.detail.clone(),
+        };
+        SourceView {
+            source: source.clone(),
+            judgement: if policy.enabled { self.judgement } else { Judgement::Disabled },
+            value: self.value,
+            limit: policy.busy_above,
+            unit: policy.unit.clone(),
+            last_activity: self.last_activity,
+            since: self.since,
+            read_at: self.read_at,
+            detail,
+            signals,
+        }
+    }
+}
+
+impl Sum {
+    fn grow(&mut self, subject: &str, growth: Option<u64>) {
+        match growth {
+            Some(growth) => self.growth = self.growth.saturating_add(growth),
+            None => self.garbage = Some(format!("counter of '{subject}' went backwards")),
+        }
+    }
+
+    fn rise(&mut self, subject: &str, level: f64) {
+        if !level.is_finite() || level < 0.0 {
+            self.garbage = Some(format!("level of '{subject}' is {level}, which cannot be"));
+        }
+        self.level = Some(self.level.map_or(level, |highest| highest.max(level)));
+    }
+}
+
+/// The later of two moments that may be missing.
+fn later(a: Option<Stamp>, b: Option<Stamp>) -> Option<Stamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The verdict: what the engine thinks of the machine, in one word, and every piece of evidence behind it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::Power;
+use crate::input::Abilities;
+use crate::policy::Mode;
+use crate::reading::{Role, SourceName};
+use crate::stamp::Stamp;
+
+/// The stage of the idle machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Just booted or resumed: nothing is decided yet.
+    Grace,
+    /// Somebody or something uses the machine.
+    Active,
+    /// Nobody does, for less than `quiet_after`.
+    Settling,
+    /// Nobody does, for at least `quiet_after`.
+    Quiet,
+    /// People were told that an action is due.
+    Warned,
+    /// The action is due: every source is being read once more.
+    Rechecking,
+    /// The pre-stop hook runs.
+    Draining,
+    /// The call to EC2 is under way, or waits to be tried again.
+    Acting,
+    /// The call was accepted; the machine should be gone soon.
+    Verifying,
+    /// Due, but only observing: it would have acted.
+    WouldAct,
+    /// Due, but EC2 or policy refuses for good.
+    Refused,
+}
+
+impl Stage {
+    /// The word for people and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grace => "grace",
+            Self::Active => "active",
+            Self::Settling => "settling",
+            Self::Quiet => "quiet",
+            Self::Warned => "warned",
+            Self::Rechecking => "rechecking",
+            Self::Draining => "draining",
+            Self::Acting => "acting",
+            Self::Verifying => "verifying",
+            Self::WouldAct => "would-act",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What one source, or one signal of it, says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    /// Used: at or above the limit, or touched within this reading.
+    Busy,
+    /// Read, and below the limit.
+    Idle,
+    /// Keeps the machine up without being use.
+    Blocks,
+    /// Not known.
+    Blind,
+    /// The machine has no such thing.
+    Absent,
+    /// Shown only.
+    Ignored,
+    /// Switched off by policy.
+    Disabled,
+}
+
+/// One signal as judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignalView {
+    /// The subject.
+    pub subject: String,
+    /// Whose.
+    pub owner: Option<String>,
+    /// Whether it counts.
+    pub role: Role,
+    /// The value in the source's unit; none for marks and blocks, or before a rate is known.
+    pub value: Option<f64>,
+    /// The judgement.
+    pub judgement: Judgement,
+    /// When it was last used.
+    pub last_activity: Option<Stamp>,
+}
+
+/// One source as judged. Every enabled source is listed, never only the first that matters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// The source.
+    pub source: SourceName,
+    /// The judgement.
+    pub judgement: Judgement,
+    /// The value that is compared with the limit, in `unit`.
+    pub value: Option<f64>,
+    /// The limit.
+    pub limit: f64,
+    /// The unit.
+    pub unit: String,
+    /// When it was last used.
+    pub last_activity: Option<Stamp>,
+    /// When this judgement began.
+    pub since: Stamp,
+    /// When it was last read.
+    pub read_at: Option<Stamp>,
+    /// Why it is blind, absent or blocking.
+    pub detail: Option<String>,
+    /// Its signals, the largest first.
+    pub signals: Vec<SignalView>,
+}
+
+/// A hold as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldView {
+    /// The id.
+    pub id: u64,
+    /// The owner's user id.
+    pub uid: u32,
+    /// The owner's name.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// The process it ends with.
+    pub pid: Option<u32>,
+    /// When it was made.
+    pub since: Stamp,
+    /// When it ends.
+    pub until: Stamp,
+}
+
+/// Something that keeps the engine from acting, whatever the sources say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    /// A stable code: `boot-grace`, `hold`, `blocked`, `blind`, `identity-unknown`, `observe`, `refused` …
+    pub code: String,
+    /// One line for people: what, whose, and the remedy.
+    pub detail: String,
+    /// When it goes away by itself, where that is known.
+    pub until: Option<Stamp>,
+}
+
+/// How the last action of this agent ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAction {
+    /// What was asked for.
+    pub power: Power,
+    /// When.
+    pub at: Stamp,
+    /// The result: `accepted`, `hibernated`, `cold-boot`, `stopped`, `never-stopped`, `refused`, `failed`, `called-off`,
+    /// `would-act`.
+    pub result: String,
+    /// One line for people.
+    pub detail: String,
+}
+
+/// The whole picture: one struct for `status`, `why`, D-Bus, the journal and the tags. Making it changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// When it was made.
+    pub now: Stamp,
+    /// Observe or enforce.
+    pub mode: Mode,
+    /// The profile.
+    pub profile: String,
+    /// The stage.
+    pub stage: Stage,
+    /// When the stage began.
+    pub stage_since: Stamp,
+    /// One line: why this stage.
+    pub because: String,
+    /// Since when nothing has been used; none while something is.
+    pub idle_since: Option<Stamp>,
+    /// Milliseconds of known idleness, without the time that a source was blind.
+    pub idle_ms: u64,
+    /// Milliseconds of idleness that lead to the action.
+    pub act_after_ms: u64,
+    /// What will be done; none when nothing will.
+    pub power: Option<Power>,
+    /// When, if nothing changes; none while something keeps it up for an unknown time.
+    pub act_at: Option<Stamp>,
+    /// When people will be, or were, warned.
+    pub warn_at: Vec<Stamp>,
+    /// Every source.
+    pub sources: Vec<SourceView>,
+    /// Every hold.
+    pub holds: Vec<HoldView>,
+    /// Everything that stands in the way.
+    pub obstacles: Vec<Obstacle>,
+    /// What this instance can do.
+    pub abilities: Abilities,
+    /// The last action.
+    pub last_action: Option<LastAction>,
+}

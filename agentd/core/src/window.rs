@@ -1,0 +1,162 @@
+//! Rates from counters, averaged over a sliding window.
+//!
+//! A mean over a window tells a steady trickle from a single burst; the moment of use is nevertheless the end of the
+//! last slice that took part in it, so that the idle clock starts when the work ended and not when the mean decayed.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use crate::stamp::{Stamp, millis};
+
+/// A source leaves "busy" when a slice falls below this share of the limit (hysteresis).
+const LEAVE: f64 = 0.6;
+
+/// The growth of a counter between two readings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Slice {
+    end: Stamp,
+    span_ms: u64,
+    amount: f64,
+}
+
+/// The slices of the last `average`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RateWindow {
+    slices: VecDeque<Slice>,
+}
+
+/// What the window says after a slice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rate {
+    /// What to show and compare: the mean while busy, else the smaller of mean and last rate.
+    pub value: f64,
+    /// The end of the last slice that took part in a use; none when the mean is below the limit.
+    pub used_at: Option<Stamp>,
+}
+
+impl RateWindow {
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.slices.clear();
+    }
+
+    /// Adds the growth `amount` (already in the source's unit × seconds) over `span` ending at `now`.
+    pub(crate) fn push(
+        &mut self,
+        now: Stamp,
+        span: Duration,
+        amount: f64,
+        average: Duration,
+        limit: f64,
+    ) -> Rate {
+        self.slices.push_back(Slice { end: now, span_ms: millis(span).max(1), amount });
+        let horizon = now.before(average).boot_ms;
+        // The newest slice always stays, also when it alone is longer than the average.
+        while self.slices.len() > 1 && self.slices.front().is_some_and(|s| s.end.boot_ms <= horizon)
+        {
+            self.slices.pop_front();
+        }
+        self.rate(average, limit)
+    }
+
+    fn rate(&self, average: Duration, limit: f64) -> Rate {
+        let total: f64 = self.slices.iter().map(|s| s.amount).sum();
+        let spans: u64 = self.slices.iter().map(|s| s.span_ms).sum();
+        let last = self.slices.back().map_or(0.0, Slice::rate);
+        // Divided by the whole window even when it is not full yet: a short burst is not a steady load.
+        let mean = total * 1000.0 / to_f64(spans.max(millis(average)));
+        if mean < limit {
+            return Rate { value: mean.min(last), used_at: None };
+        }
+        let used_at = self.slices.iter().rev().find(|s| s.rate() >= LEAVE * limit).map(|s| s.end);
+        let in_use = used_at == self.slices.back().map(|s| s.end);
+        Rate { value: if in_use { mean } else { last }, used_at }
+    }
+}
+
+impl Slice {
+    fn rate(&self) -> f64 {
+        self.amount * 1000.0 / to_f64(self.span_ms)
+    }
+}
+
+/// A count as a float. Counts beyond 2^53 lose their last bits, which no limit can notice.
+#[expect(clippy::cast_precision_loss, reason = "documented: no limit depends on the 54th bit")]
+pub(crate) fn to_f64(n: u64) -> f64 {
+    n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AVERAGE: Duration = Duration::from_secs(60);
+    const STEP: Duration = Duration::from_secs(10);
+    const LIMIT: f64 = 0.05;
+
+    fn at(secs: u64) -> Stamp {
+        Stamp::new(secs * 1000, 0, 0)
+    }
+
+    /// Feeds rates, ten seconds each, and gives the last answer.
+    fn feed(rates: &[f64]) -> Rate {
+        let mut window = RateWindow::default();
+        let mut last = Rate { value: f64::NAN, used_at: None };
+        for (n, rate) in (1u64..).zip(rates) {
+            last = window.push(at(n * 10), STEP, rate * 10.0, AVERAGE, LIMIT);
+        }
+        last
+    }
+
+    #[test]
+    fn a_steady_load_at_the_limit_is_use() {
+        let rate = feed(&[0.05; 6]);
+        assert_eq!(rate.used_at, Some(at(60)));
+        assert!((rate.value - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_steady_load_below_the_limit_never_is() {
+        assert_eq!(feed(&[0.049; 20]).used_at, None);
+    }
+
+    #[test]
+    fn a_short_burst_is_not_a_load() {
+        // 0.2 core for ten seconds is 0.033 core over the minute.
+        assert_eq!(feed(&[0.0, 0.2, 0.0]).used_at, None);
+    }
+
+    #[test]
+    fn one_busy_core_is_seen_in_the_first_slice() {
+        assert_eq!(feed(&[1.0]).used_at, Some(at(10)));
+    }
+
+    #[test]
+    fn the_moment_of_use_is_the_end_of_the_work_not_of_the_mean() {
+        let rate = feed(&[1.0, 1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(rate.used_at, Some(at(30)));
+        assert!(
+            rate.value < LIMIT,
+            "what is shown must not contradict the verdict: {}",
+            rate.value
+        );
+    }
+
+    #[test]
+    fn work_that_has_left_the_window_is_forgotten() {
+        assert_eq!(feed(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).used_at, None);
+    }
+
+    #[test]
+    fn a_slice_longer_than_the_window_still_counts() {
+        let mut window = RateWindow::default();
+        let rate = window.push(at(300), Duration::from_mins(5), 30.0, AVERAGE, LIMIT);
+        assert_eq!(rate.used_at, Some(at(300)));
+    }
+
+    #[test]
+    fn bursts_every_fifteen_seconds_are_a_load() {
+        let rate = feed(&[0.1, 0.0, 0.1, 0.0, 0.1, 0.0]);
+        assert_eq!(rate.used_at, Some(at(50)));
+    }
+}

@@ -1,0 +1,91 @@
+//! Runs the pre-stop hook: a program of root's, or a systemd unit.
+//!
+//! The program is executed as it is, without a shell and without arguments, in a clean environment and in its own process
+//! group, so that nothing of it outlives its time. It learns what it is for from `AGENTD_EVENT` (`idle`),
+//! `AGENTD_ACTION` (`hibernate`, `stop`), `AGENTD_DEADLINE` (RFC 3339) and `AGENTD_SECONDS_LEFT`.
+
+mod guard;
+mod output;
+mod program;
+mod unit;
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use agent_core::action::{Outcome, Power, Refusal};
+use agent_core::stamp::Stamp;
+
+use super::ActuatorSpec;
+use super::text::rfc3339;
+use crate::host::logind::BusMode;
+
+pub(super) const SPEC: ActuatorSpec = ActuatorSpec {
+    name: "hook",
+    about: "runs the pre-stop hook before the instance is hibernated or stopped",
+    iam: &[],
+    deadline: Duration::from_secs(10),
+};
+
+/// The time between SIGTERM and SIGKILL.
+const KILL_AFTER: Duration = Duration::from_secs(5);
+
+/// The pre-stop hook as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookSettings {
+    /// An absolute path, or the name of a `.service` unit. A unit should be `Type=oneshot`: the hook is over when its
+    /// start job is.
+    pub command: String,
+    /// How long it may take until it is told to end.
+    pub timeout: Duration,
+    /// Who runs the program; none is root. Not used for a unit, which has its own `User=`.
+    pub user: Option<String>,
+}
+
+/// What the hook is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Occasion {
+    action: &'static str,
+    deadline: String,
+    seconds_left: String,
+}
+
+/// The hook.
+#[derive(Debug)]
+pub(super) struct Hook {
+    settings: HookSettings,
+    bus: BusMode,
+    kill_after: Duration,
+}
+
+impl Hook {
+    /// A hook that has not run.
+    pub(super) fn new(settings: HookSettings, bus: BusMode) -> Self {
+        Self { settings, bus, kill_after: KILL_AFTER }
+    }
+
+    /// Runs it to its end, or ends it. Exit status 0 is `Done`; everything else is `Failed` and is never tried again:
+    /// a hook runs at most once.
+    pub(super) async fn run(&self, now: Stamp, power: Power) -> Outcome {
+        let HookSettings { command, timeout, user } = &self.settings;
+        let occasion = Occasion {
+            action: power.verb(),
+            deadline: rfc3339(now.after(*timeout).wall_ms),
+            seconds_left: timeout.as_secs().to_string(),
+        };
+        if !command.starts_with('/') {
+            return unit::run(&self.bus, command, *timeout).await;
+        }
+        let path = PathBuf::from(command);
+        if let Err(detail) = guard::inspect(&path) {
+            return refused(detail);
+        }
+        program::run(&path, user.as_deref(), &occasion, *timeout, self.kill_after).await
+    }
+}
+
+fn refused(detail: String) -> Outcome {
+    Outcome::Refused(Refusal { code: "hook-unsafe".to_owned(), detail, hibernation_only: false })
+}
+
+#[cfg(test)]
+mod tests;

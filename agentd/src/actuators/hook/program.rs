@@ -1,0 +1,162 @@
+//! The hook as a program.
+
+use core::future::pending;
+use core::time::Duration;
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use agent_core::action::{Outcome, Retry};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, User};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Occasion;
+use super::output::Tail;
+
+/// The only path that a hook is given.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How long output is still read after the program has ended, while something that it left behind keeps the pipe open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Runs the program. At `limit` its process group is told to end, and `kill_after` later it is killed.
+pub(super) async fn run(
+    path: &Path,
+    user: Option<&str>,
+    occasion: &Occasion,
+    limit: Duration,
+    kill_after: Duration,
+) -> Outcome {
+    let shown = path.display();
+    let fail = |error: String| Outcome::Failed { error, retry: Retry::Never };
+    let mut command = command(path, occasion);
+    if let Some(user) = user {
+        match account(user).await {
+            Ok(account) => {
+                command.uid(account.uid.as_raw()).gid(account.gid.as_raw()).env("HOME", account.dir)
+            }
+            Err(error) => return fail(format!("run the hook '{shown}' as {user}: {error}")),
+        };
+    }
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return fail(format!("start the hook '{shown}': {error}")),
+    };
+    let until = Instant::now() + limit;
+    let mut talk =
+        Talk { out: child.stdout.take(), err: child.stderr.take(), tail: Tail::default() };
+    let (status, late) = match timeout_at(until, talk.until_end(&mut child)).await {
+        Ok(status) => (status, false),
+        Err(_) => (stop(&mut child, &mut talk, kill_after).await, true),
+    };
+    let said = match talk.tail.text() {
+        silence if silence.is_empty() => silence,
+        words => format!(": {words}"),
+    };
+    match status {
+        Ok(_) if late => {
+            fail(format!("finish the hook '{shown}' within {} s{said}", limit.as_secs_f64()))
+        }
+        Ok(status) if status.success() => Outcome::Done { detail: format!("exit status 0{said}") },
+        Ok(status) => fail(format!("run the hook '{shown}': {status}{said}")),
+        Err(error) => fail(format!("wait for the hook '{shown}': {error}")),
+    }
+}
+
+fn command(path: &Path, occasion: &Occasion) -> Command {
+    let mut command = Command::new(path);
+    command
+        .env_clear()
+        .env("PATH", PATH)
+        .env("AGENTD_EVENT", "idle")
+        .env("AGENTD_ACTION", occasion.action)
+        .env("AGENTD_DEADLINE", &occasion.deadline)
+        .env("AGENTD_SECONDS_LEFT", &occasion.seconds_left)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// Looks a user up. The look-up may ask a directory server, so it runs beside the loop and has a deadline.
+async fn account(name: &str) -> io::Result<User> {
+    let name = name.to_owned();
+    let found = tokio::task::spawn_blocking(move || User::from_name(&name));
+    match timeout(Duration::from_secs(5), found).await {
+        Ok(Ok(Ok(Some(user)))) => Ok(user),
+        Ok(Ok(Ok(None))) => Err(io::Error::new(io::ErrorKind::NotFound, "there is no such user")),
+        Ok(Ok(Err(errno))) => Err(errno.into()),
+        Ok(Err(_)) | Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the user cannot be looked up"))
+        }
+    }
+}
+
+/// What the program says, and through which pipes.
+struct Talk {
+    out: Option<ChildStdout>,
+    err: Option<ChildStderr>,
+    tail: Tail,
+}
+
+impl Talk {
+    /// Reads until the program has ended and has said everything. It may be dropped and begun again.
+    async fn until_end(&mut self, child: &mut Child) -> io::Result<ExitStatus> {
+        let (mut from_out, mut from_err) = ([0; 1024], [0; 1024]);
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status,
+                count = piece(&mut self.out, &mut from_out) => self.tail.push(from_out.get(..count).unwrap_or_default()),
+                count = piece(&mut self.err, &mut from_err) => self.tail.push(from_err.get(..count).unwrap_or_default()),
+            }
+        };
+        let rest = async {
+            while self.out.is_some() || self.err.is_some() {
+                tokio::select! {
+                    count = piece(&mut self.out, &mut from_out) => {
+                        self.tail.push(from_out.get(..count).unwrap_or_default());
+                    }
+                    count = piece(&mut self.err, &mut from_err) => {
+                        self.tail.push(from_err.get(..count).unwrap_or_default());
+                    }
+                }
+            }
+        };
+        // What the program left running may keep the pipes open for ever; that is not waited for.
+        let _ = timeout(LAST_WORDS, rest).await;
+        status
+    }
+}
+
+/// The next bytes of a pipe. At its end it is closed, and from then on this never returns.
+async fn piece(pipe: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> usize {
+    let Some(open) = pipe else { return pending().await };
+    match open.read(buffer).await {
+        Ok(count) if count > 0 => count,
+        _ => {
+            *pipe = None;
+            0
+        }
+    }
+}
+
+/// Ends the whole process group: first politely, then not.
+async fn stop(child: &mut Child, talk: &mut Talk, kill_after: Duration) -> io::Result<ExitStatus> {
+    // The id of the child is that of its group, and while the child is not reaped nobody else can have it.
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    // A group that is gone needs no signal.
+    let send = |signal| group.map(|group| killpg(group, signal));
+    send(Signal::SIGTERM);
+    let polite = timeout(kill_after, talk.until_end(child)).await;
+    // Also when the program has ended: its children may have ignored the word.
+    send(Signal::SIGKILL);
+    match polite {
+        Ok(status) => status,
+        Err(_) => talk.until_end(child).await,
+    }
+}

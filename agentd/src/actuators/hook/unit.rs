@@ -1,0 +1,270 @@
+//! The hook as a systemd unit. (org.freedesktop.systemd1(5).)
+
+use core::time::Duration;
+
+use agent_core::action::{Outcome, Retry};
+use futures_util::StreamExt;
+use zbus::Connection;
+use zbus::connection::Builder;
+
+use super::refused;
+use crate::host::logind::BusMode;
+
+mod dbus {
+    //! The part of the interface that is used.
+
+    #[zbus::proxy(
+        interface = "org.freedesktop.systemd1.Manager",
+        default_service = "org.freedesktop.systemd1",
+        default_path = "/org/freedesktop/systemd1"
+    )]
+    pub(super) trait Manager {
+        /// Asks for signals.
+        fn subscribe(&self) -> zbus::Result<()>;
+
+        /// Queues a start job and returns its path.
+        fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<zbus::OwnedObjectPath>;
+
+        /// Queues a stop job.
+        fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<zbus::OwnedObjectPath>;
+
+        /// A job is over: its number, its path, its unit and its result.
+        #[zbus(signal)]
+        fn job_removed(
+            &self,
+            id: u32,
+            job: zbus::ObjectPath<'_>,
+            unit: &str,
+            result: &str,
+        ) -> zbus::Result<()>;
+    }
+}
+
+/// Starts the unit and waits until its start job is over; at `limit` the unit is stopped.
+pub(super) async fn run(bus: &BusMode, name: &str, limit: Duration) -> Outcome {
+    if !is_service(name) {
+        return refused(format!(
+            "the hook '{name}' is neither an absolute path nor the name of a .service unit"
+        ));
+    }
+    match connect(bus).await {
+        Ok(connection) => run_over(&connection, name, limit).await,
+        Err(error) => failed(format!("reach systemd for the hook {name}: {error}")),
+    }
+}
+
+fn failed(error: String) -> Outcome {
+    Outcome::Failed { error, retry: Retry::Never }
+}
+
+/// systemd.unit(5): letters, digits and `:-_.\@`, at most 255 characters.
+fn is_service(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    let stem = name.strip_suffix(".service").unwrap_or_default();
+    !stem.is_empty() && name.len() <= 255 && name.bytes().all(plain)
+}
+
+async fn connect(bus: &BusMode) -> zbus::Result<Connection> {
+    match bus {
+        BusMode::System => Builder::system().build().await,
+        BusMode::Address(address) => Builder::address(address.as_str()).build().await,
+        BusMode::None => Err(zbus::Error::Failure("there is no message bus".to_owned())),
+    }
+}
+
+async fn run_over(connection: &Connection, name: &str, limit: Duration) -> Outcome {
+    let manager = match dbus::ManagerProxy::new(connection).await {
+        Ok(manager) => manager,
+        Err(error) => return failed(format!("reach systemd for the hook {name}: {error}")),
+    };
+    match tokio::time::timeout(limit, start(&manager, name)).await {
+        Ok(Ok(result)) if result == "done" => Outcome::Done { detail: format!("{name}: done") },
+        Ok(Ok(result)) => failed(format!(
+            "run the hook {name}: its start job ended as {result:?}; see journalctl -u {name}"
+        )),
+        Ok(Err(error)) => failed(format!("start the hook {name}: {error}")),
+        Err(_) => {
+            // The unit's own TimeoutStopSec decides how it ends; nobody waits for it.
+            let stopped =
+                tokio::time::timeout(Duration::from_secs(1), manager.stop_unit(name, "replace"))
+                    .await;
+            let then = if matches!(stopped, Ok(Ok(_))) {
+                "it was stopped"
+            } else {
+                "it could not be stopped"
+            };
+            failed(format!("finish the hook {name} within {} s; {then}", limit.as_secs_f64()))
+        }
+    }
+}
+
+/// The result of the start job: `done`, `failed`, `timeout`, `dependency`, `canceled`, `skipped`.
+async fn start(manager: &dbus::ManagerProxy<'_>, name: &str) -> zbus::Result<String> {
+    // Listening begins before the job does, so that a short job is not missed.
+    let mut removed = manager.receive_job_removed().await?;
+    manager.subscribe().await?;
+    let job = manager.start_unit(name, "replace").await?;
+    while let Some(signal) = removed.next().await {
+        let signal = signal.args()?;
+        if signal.job().as_str() == job.as_str() {
+            return Ok(signal.result().to_string());
+        }
+    }
+    Err(zbus::Error::Failure("the connection to systemd was lost".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::AsyncReadExt;
+
+    use zbus::object_server::SignalEmitter;
+
+    use super::*;
+
+    /// A systemd that knows jobs and nothing else.
+    struct Systemd {
+        /// How the job ends; none: never.
+        result: Option<&'static str>,
+        stopped: Arc<AtomicBool>,
+    }
+
+    const JOB: &str = "/org/freedesktop/systemd1/job/7";
+
+    #[zbus::interface(name = "org.freedesktop.systemd1.Manager")]
+    impl Systemd {
+        #[expect(clippy::unused_self, reason = "the interface has it")]
+        fn subscribe(&self) {}
+
+        async fn start_unit(
+            &self,
+            name: String,
+            mode: String,
+            #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+        ) -> zbus::fdo::Result<zbus::OwnedObjectPath> {
+            if name == "missing.service" || mode != "replace" {
+                return Err(zbus::fdo::Error::FileNotFound(
+                    "Unit missing.service not found.".to_owned(),
+                ));
+            }
+            let other = zbus::ObjectPath::try_from("/org/freedesktop/systemd1/job/6").unwrap();
+            Self::job_removed(&emitter, 6, other, "other.service", "failed").await?;
+            if let Some(result) = self.result {
+                let job = zbus::ObjectPath::try_from(JOB).unwrap();
+                Self::job_removed(&emitter, 7, job, &name, result).await?;
+            }
+            Ok(zbus::OwnedObjectPath::try_from(JOB).unwrap())
+        }
+
+        fn stop_unit(&self, name: String, mode: String) -> zbus::OwnedObjectPath {
+            assert_eq!((name.as_str(), mode.as_str()), ("backup.service", "replace"));
+            self.stopped.store(true, Ordering::SeqCst);
+            zbus::OwnedObjectPath::try_from(JOB).unwrap()
+        }
+
+        #[zbus(signal)]
+        async fn job_removed(
+            emitter: &SignalEmitter<'_>,
+            id: u32,
+            job: zbus::ObjectPath<'_>,
+            unit: &str,
+            result: &str,
+        ) -> zbus::Result<()>;
+    }
+
+    /// A private message bus, ended with the test.
+    struct Bus {
+        address: String,
+        _daemon: tokio::process::Child,
+        _folder: tempfile::TempDir,
+    }
+
+    /// None, and a word about it, where there is no `dbus-daemon` (Debian package dbus-daemon).
+    async fn bus() -> Option<Bus> {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("unix:path={}/bus", folder.path().display());
+        let mut command = tokio::process::Command::new("dbus-daemon");
+        command.args([
+            "--session",
+            "--nofork",
+            "--nopidfile",
+            "--print-address",
+            "--address",
+            &address,
+        ]);
+        command.stdout(std::process::Stdio::piped()).kill_on_drop(true);
+        let Ok(mut daemon) = command.spawn() else {
+            eprintln!("not run: there is no dbus-daemon on this machine");
+            return None;
+        };
+        let mut ready = [0; 1];
+        daemon.stdout.take().unwrap().read_exact(&mut ready).await.unwrap();
+        Some(Bus { address, _daemon: daemon, _folder: folder })
+    }
+
+    /// Runs `name` against such a systemd; also tells whether the unit was stopped.
+    async fn against(result: Option<&'static str>, name: &str) -> Option<(Outcome, bool)> {
+        let bus = bus().await?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let systemd = Systemd { result, stopped: stopped.clone() };
+        let _server = Builder::address(bus.address.as_str())
+            .serve_at("/org/freedesktop/systemd1", systemd)
+            .name("org.freedesktop.systemd1")
+            .build()
+            .await
+            .unwrap();
+        let outcome =
+            run(&BusMode::Address(bus.address.clone()), name, Duration::from_millis(500)).await;
+        Some((outcome, stopped.load(Ordering::SeqCst)))
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_done_is_done() {
+        let Some((outcome, _)) = against(Some("done"), "backup.service").await else { return };
+        assert_eq!(outcome, Outcome::Done { detail: "backup.service: done".to_owned() });
+    }
+
+    #[tokio::test]
+    async fn every_other_result_is_a_failure() {
+        for result in ["failed", "timeout", "canceled", "dependency", "skipped"] {
+            let Some((outcome, _)) = against(Some(result), "backup.service").await else { return };
+            let Outcome::Failed { error, retry: Retry::Never } = outcome else {
+                panic!("{outcome:?}")
+            };
+            assert!(error.contains(result), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_does_not_end_is_stopped_at_the_limit() {
+        let Some((outcome, stopped)) = against(None, "backup.service").await else { return };
+        assert!(
+            matches!(&outcome, Outcome::Failed { error, .. } if error.contains("within 0.5 s")),
+            "{outcome:?}"
+        );
+        assert!(stopped);
+    }
+
+    #[tokio::test]
+    async fn a_unit_that_does_not_exist_is_named() {
+        let Some((outcome, _)) = against(Some("done"), "missing.service").await else { return };
+        assert!(
+            matches!(&outcome, Outcome::Failed { error, .. } if error.contains("missing.service")),
+            "{outcome:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn without_a_bus_it_fails_and_a_strange_name_is_refused() {
+        let none = run(&BusMode::None, "backup.service", Duration::from_secs(1)).await;
+        assert!(matches!(none, Outcome::Failed { retry: Retry::Never, .. }), "{none:?}");
+        for name in
+            ["", ".service", "backup", "backup.timer", "a b.service", "../x.service", "x;y.service"]
+        {
+            let outcome = run(&BusMode::None, name, Duration::from_secs(1)).await;
+            assert!(matches!(outcome, Outcome::Refused(_)), "{name:?}: {outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What changes the world: one file an actuator, and no other module does it.
+//!
+//! An actuator is told what to do by an [`ActionRequest`], is idempotent, never outlives its deadline, and says what
+//! happened. Whether it is done again is the engine's decision.
+
+mod describe;
+mod hook;
+mod power;
+mod tag;
+pub(crate) mod text;
+mod warn;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use agent_core::action::{ActionKind, ActionRequest, InstanceState, Outcome, Retry};
+use agent_core::input::Abilities;
+use agent_core::stamp::Stamp;
+
+use crate::aws::Cloud;
+use crate::aws::preflight::Preflight;
+use crate::host::HostRoot;
+use crate::host::logind::BusMode;
+
+use hook::Hook;
+pub use hook::HookSettings;
+use power::PowerSwitch;
+use tag::Tagger;
+use warn::Crier;
+
+/// What an actuator is and needs, for documentation, `doctor` and the IAM policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActuatorSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, one line.
+    pub about: &'static str,
+    /// The IAM actions that it calls.
+    pub iam: &'static [&'static str],
+    /// How long it may take at most. The hook's own limit is added to its deadline.
+    pub deadline: Duration,
+}
+
+/// Lists the actuators by module; each module has a `SPEC`.
+macro_rules! actuators {
+    ($($name:ident),+ $(,)?) => {
+        /// Every actuator.
+        pub const SPECS: &[ActuatorSpec] = &[$($name::SPEC),+];
+    };
+}
+
+actuators! { tag, warn, hook, power, describe }
+
+/// What the actuators are built from.
+#[derive(Clone, Debug)]
+pub struct ActuatorSettings {
+    /// The beginning of every tag key, `agentd:`.
+    pub tag_prefix: String,
+    /// Further schemas of tags, `cloudworkstation`.
+    pub tag_compat: Vec<String>,
+    /// The pre-stop hook.
+    pub hook: Option<HookSettings>,
+    /// Where `/dev/pts` is looked up.
+    pub host: HostRoot,
+    /// Where systemd is reached when the hook is a unit.
+    pub bus: BusMode,
+    /// The name of this machine, for warnings.
+    pub hostname: String,
+    /// The clock.
+    pub clock: fn() -> Stamp,
+}
+
+/// How an action ended, in the form in which the engine takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// For `Input::Finished`.
+    Outcome(Outcome),
+    /// For `Input::Described`.
+    Described(InstanceState),
+    /// For `Input::Abilities`.
+    Abilities(Abilities),
+}
+
+/// The actuators.
+#[derive(Debug)]
+pub struct Actuators {
+    cloud: Arc<Cloud>,
+    tagger: Tagger,
+    crier: Crier,
+    hook: Option<Hook>,
+    switch: PowerSwitch,
+    clock: fn() -> Stamp,
+}
+
+impl Actuators {
+    /// The actuators of this instance. Nothing is touched yet.
+    pub fn new(settings: ActuatorSettings, cloud: Arc<Cloud>) -> Self {
+        Self {
+            tagger: Tagger::new(settings.tag_prefix, &settings.tag_compat),
+            crier: Crier::new(settings.host, settings.hostname),
+            hook: settings.hook.map(|hook| Hook::new(hook, settings.bus)),
+            switch: PowerSwitch::default(),
+            clock: settings.clock,
+            cloud,
+        }
+    }
+
+    /// Carries out one request. It always ends: by its own deadline, and at the latest by that of its [`ActuatorSpec`].
+    pub async fn run(&self, request: &ActionRequest) -> Finish {
+        let now = (self.clock)();
+        match &request.kind {
+            ActionKind::Tag(tags) => Finish::Outcome(
+                bounded(&tag::SPEC, again, self.tagger.write(&self.cloud, tags)).await,
+            ),
+            ActionKind::Warn(warning) => {
+                let text = self.crier.warning(now, warning);
+                Finish::Outcome(bounded(&warn::SPEC, never, self.crier.tell(&text)).await)
+            }
+            ActionKind::CallOff { because } => {
+                let text = self.crier.call_off(now, because);
+                Finish::Outcome(bounded(&warn::SPEC, never, self.crier.tell(&text)).await)
+            }
+            ActionKind::Hook { power } => Finish::Outcome(match &self.hook {
+                Some(hook) => hook.run(now, *power).await,
+                None => Outcome::Already { detail: "no hook is configured".to_owned() },
+            }),
+            ActionKind::Power { power } => {
+                let asked = self.switch.throw(&self.cloud, *power);
+                Finish::Outcome(bounded(&power::SPEC, in_doubt, asked).await)
+            }
+            ActionKind::Describe => {
+                match tokio::time::timeout(describe::SPEC.deadline, describe::state(&self.cloud))
+                    .await
+                {
+                    Ok(Ok(state)) => Finish::Described(state),
+                    Ok(Err(outcome)) => Finish::Outcome(outcome),
+                    Err(_) => Finish::Outcome(again(late(&describe::SPEC))),
+                }
+            }
+            ActionKind::Preflight => Finish::Abilities(self.preflight().await.abilities),
+            other => Finish::Outcome(never(format!(
+                "carry out {}: there is no actuator for it",
+                other.name()
+            ))),
+        }
+    }
+
+    /// What this instance can do, with the reasons for what is unknown.
+    pub async fn preflight(&self) -> Preflight {
+        match tokio::time::timeout(
+            describe::SPEC.deadline,
+            crate::aws::preflight::preflight(&self.cloud),
+        )
+        .await
+        {
+            Ok(preflight) => {
+                self.switch.remember(preflight.abilities.instance_id.as_deref());
+                preflight
+            }
+            Err(_) => Preflight {
+                unknown: vec![format!("failed to {}", late(&describe::SPEC))],
+                ..Preflight::default()
+            },
+        }
+    }
+}
+
+/// The future's outcome within the actuator's deadline, else what `missed` makes of it.
+async fn bounded(
+    spec: &ActuatorSpec,
+    missed: fn(String) -> Outcome,
+    future: impl Future<Output = Outcome>,
+) -> Outcome {
+    tokio::time::timeout(spec.deadline, future).await.unwrap_or_else(|_| missed(late(spec)))
+}
+
+fn late(spec: &ActuatorSpec) -> String {
+    format!("finish {} within {} s", spec.name, spec.deadline.as_secs())
+}
+
+fn again(error: String) -> Outcome {
+    Outcome::Failed { error, retry: Retry::after(Duration::from_secs(5)) }
+}
+
+fn never(error: String) -> Outcome {
+    Outcome::Failed { error, retry: Retry::Never }
+}
+
+fn in_doubt(error: String) -> Outcome {
+    Outcome::Failed { error, retry: Retry::InDoubt }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! The actuators as the loop sees them.
+
+use agent_core::action::{Key, Power, TagSet, TagState, Warning};
+use agent_core::input::Ability;
+
+use super::*;
+use crate::aws::testec2::{Fake, ID, World};
+use crate::aws::testserver::Reply;
+use crate::host::tree::Tree;
+
+fn clock() -> Stamp {
+    Stamp::new(0, 0, 1_795_262_400_000)
+}
+
+fn actuators(fake: &Fake, tree: &Tree) -> Actuators {
+    let settings = ActuatorSettings {
+        tag_prefix: "agentd:".to_owned(),
+        tag_compat: Vec::new(),
+        hook: None,
+        host: tree.root(),
+        bus: BusMode::None,
+        hostname: "box".to_owned(),
+        clock,
+    };
+    Actuators::new(settings, fake.cloud.clone())
+}
+
+async fn finish(fake: &Fake, kind: ActionKind) -> Finish {
+    actuators(fake, &Tree::new()).run(&ActionRequest { key: Key(1), kind }).await
+}
+
+#[test]
+fn every_actuator_is_described() {
+    let names: Vec<&str> = SPECS.iter().map(|spec| spec.name).collect();
+    assert_eq!(names, ["tag", "warn", "hook", "power", "describe"]);
+    for spec in SPECS {
+        assert!(!spec.about.is_empty() && spec.deadline > Duration::ZERO, "{}", spec.name);
+        assert!(spec.iam.iter().all(|action| action.starts_with("ec2:")), "{}", spec.name);
+    }
+}
+
+#[test]
+fn the_permissions_are_those_that_are_probed() {
+    let mut listed: Vec<String> =
+        SPECS.iter().flat_map(|spec| spec.iam).map(|action| (*action).to_owned()).collect();
+    let mut probed: Vec<String> = crate::aws::ec2::Permission::ALL
+        .iter()
+        .map(|one| format!("ec2:{}", one.action()))
+        .collect();
+    listed.sort();
+    probed.sort();
+    assert_eq!(listed, probed);
+}
+
+#[tokio::test]
+async fn each_request_finishes_in_its_own_form() {
+    let fake = Fake::start(World::default()).await;
+    assert_eq!(
+        finish(&fake, ActionKind::Describe).await,
+        Finish::Described(InstanceState::Running)
+    );
+    let Finish::Abilities(abilities) = finish(&fake, ActionKind::Preflight).await else { panic!() };
+    assert_eq!((abilities.instance_id.as_deref(), abilities.stop), (Some(ID), Ability::Can));
+    let power = finish(&fake, ActionKind::Power { power: Power::Stop }).await;
+    assert!(matches!(power, Finish::Outcome(Outcome::Done { .. })), "{power:?}");
+    let hook = finish(&fake, ActionKind::Hook { power: Power::Stop }).await;
+    assert!(matches!(hook, Finish::Outcome(Outcome::Already { .. })), "{hook:?}");
+    let reread = finish(&fake, ActionKind::Reread).await;
+    assert!(
+        matches!(reread, Finish::Outcome(Outcome::Failed { retry: Retry::Never, .. })),
+        "{reread:?}"
+    );
+}
+
+#[tokio::test]
+async fn warnings_and_tags_are_carried_out() {
+    let fake = Fake::start(World::default()).await;
+    let because = "idle".to_owned();
+    let warning = Warning { power: Power::Stop, in_ms: 1, at_wall_ms: 1, because: because.clone() };
+    for kind in [ActionKind::Warn(warning), ActionKind::CallOff { because: because.clone() }] {
+        assert!(matches!(finish(&fake, kind).await, Finish::Outcome(Outcome::Done { .. })));
+    }
+    let set = TagSet {
+        state: TagState::Quiet,
+        since_wall_ms: 0,
+        because,
+        act_at_wall_ms: None,
+        last_action: None,
+    };
+    assert!(matches!(
+        finish(&fake, ActionKind::Tag(set)).await,
+        Finish::Outcome(Outcome::Done { .. })
+    ));
+    assert_eq!(fake.ec2.calls("CreateTags"), 1);
+}
+
+#[tokio::test]
+async fn power_acts_only_for_the_instance_that_was_checked() {
+    let fake = Fake::start(World::default()).await;
+    let actuators = actuators(&fake, &Tree::new());
+    actuators.switch.remember(Some("i-99999999"));
+    let request = ActionRequest { key: Key(1), kind: ActionKind::Power { power: Power::Stop } };
+    assert!(matches!(actuators.run(&request).await, Finish::Outcome(Outcome::Refused(_))));
+    assert_eq!(fake.ec2.seen().len(), 0);
+    let preflight = ActionRequest { key: Key(2), kind: ActionKind::Preflight };
+    actuators.run(&preflight).await;
+    assert!(matches!(actuators.run(&request).await, Finish::Outcome(Outcome::Done { .. })));
+}
+
+#[tokio::test]
+async fn a_missed_deadline_of_the_power_call_is_in_doubt() {
+    let spec = ActuatorSpec { deadline: Duration::from_millis(5), ..power::SPEC };
+    let outcome = bounded(&spec, in_doubt, core::future::pending()).await;
+    assert!(matches!(outcome, Outcome::Failed { retry: Retry::InDoubt, .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn describe_tells_its_failure_as_an_outcome() {
+    let fake =
+        Fake::start(World::default().fault("DescribeInstances", Reply::status(500, ""))).await;
+    let finish = finish(&fake, ActionKind::Describe).await;
+    assert!(matches!(finish, Finish::Outcome(Outcome::Failed { .. })), "{finish:?}");
+}

@@ -1,0 +1,317 @@
+//! The transport of the EC2 calls: the SDK's connector, made from the same HTTP and TLS stack that everything else uses.
+//!
+//! It adds no retry and no redirect, and it keeps apart what matters most after a failed `StopInstances`: whether the
+//! request can have reached EC2 ([`TransportError`]).
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use thiserror::Error;
+
+use super::errors::chain;
+
+/// The largest answer of EC2 that is read, bytes. The description of one instance is a few kilobytes.
+const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Makes ring the TLS provider of this process. Without it every HTTP client would panic, so whoever makes one calls this
+/// first; calling it again does nothing.
+pub fn install_crypto() {
+    // An error means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Why an HTTP exchange failed.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// The request was never sent: no address, no connection, no TLS, or a request that cannot be written.
+    #[error("send the request: {0}")]
+    NotSent(String),
+    /// The connection stood and no complete answer came: the request may have been carried out.
+    #[error("receive the answer: {0}")]
+    Lost(String),
+}
+
+/// How the connector behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportSettings {
+    /// A PEM file whose certificates replace the system's roots (`AWS_CA_BUNDLE`).
+    pub ca_bundle: Option<PathBuf>,
+    /// For the TCP and TLS connection.
+    pub connect: Duration,
+    /// For one request with its whole answer.
+    pub request: Duration,
+}
+
+impl Default for TransportSettings {
+    fn default() -> Self {
+        Self { ca_bundle: None, connect: Duration::from_secs(3), request: Duration::from_secs(10) }
+    }
+}
+
+/// The SDK's HTTP client over reqwest. The system's root certificates are loaded at the first call and not before: an
+/// agent that never calls EC2 does not pay for them. `HTTPS_PROXY` and `NO_PROXY` are honoured, as in the SDK.
+#[derive(Clone, Debug)]
+pub struct Transport(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: TransportSettings,
+    client: OnceLock<reqwest::Client>,
+}
+
+impl Transport {
+    /// A transport that has not loaded anything yet.
+    pub fn new(settings: TransportSettings) -> Self {
+        Self(Arc::new(Inner { settings, client: OnceLock::new() }))
+    }
+}
+
+impl Inner {
+    /// The client, made now when this is the first call.
+    fn client(&self) -> Result<reqwest::Client, TransportError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let client = build(&self.settings).map_err(TransportError::NotSent)?;
+        Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let request = translate(request).map_err(TransportError::NotSent)?;
+        let mut response =
+            self.client()?.execute(request).await.map_err(|error| classify(&error))?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let mut body = Vec::new();
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| TransportError::Lost(chain(&error)))?
+        {
+            if body.len() + piece.len() > LARGEST_ANSWER {
+                return Err(TransportError::Lost(format!(
+                    "it is larger than {LARGEST_ANSWER} bytes"
+                )));
+            }
+            body.extend_from_slice(&piece);
+        }
+        let mut answer = HttpResponse::new(status.into(), SdkBody::from(body));
+        for (name, value) in &headers {
+            let value = value
+                .to_str()
+                .map_err(|_| TransportError::Lost(format!("its header {name} is not text")))?;
+            answer.headers_mut().append(name.as_str().to_owned(), value.to_owned());
+        }
+        Ok(answer)
+    }
+}
+
+fn build(settings: &TransportSettings) -> Result<reqwest::Client, String> {
+    install_crypto();
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        // Calls are minutes or hours apart; a kept connection would be dead by then.
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(Duration::from_secs(5))
+        .connect_timeout(settings.connect)
+        .timeout(settings.request);
+    if let Some(path) = &settings.ca_bundle {
+        builder = builder.tls_certs_only(read_bundle(path)?);
+    }
+    builder.build().map_err(|error| chain(&error))
+}
+
+fn read_bundle(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
+    let shown = path.display();
+    let pem =
+        std::fs::read(path).map_err(|error| format!("read AWS_CA_BUNDLE {shown}: {error}"))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+        .map_err(|error| format!("read AWS_CA_BUNDLE {shown}: {}", chain(&error)))?;
+    if certificates.is_empty() {
+        return Err(format!("read AWS_CA_BUNDLE {shown}: it has no certificate"));
+    }
+    Ok(certificates)
+}
+
+/// The SDK's request as reqwest's. EC2 requests are small forms in memory; a streaming body does not occur.
+fn translate(request: HttpRequest) -> Result<reqwest::Request, String> {
+    let request = request.try_into_http1x().map_err(|error| chain(&error))?;
+    let (parts, body) = request.into_parts();
+    let bytes = body.bytes().ok_or("the request has a streaming body")?.to_vec();
+    let method = parts.method;
+    let url = reqwest::Url::parse(&parts.uri.to_string()).map_err(|error| error.to_string())?;
+    let mut translated = reqwest::Request::new(method, url);
+    *translated.headers_mut() = parts.headers;
+    *translated.body_mut() = Some(bytes.into());
+    Ok(translated)
+}
+
+/// An error before the connection stood cannot have changed anything; every other one can.
+fn classify(error: &reqwest::Error) -> TransportError {
+    if error.is_connect() || error.is_builder() {
+        TransportError::NotSent(chain(error))
+    } else {
+        TransportError::Lost(chain(error))
+    }
+}
+
+/// The error in the SDK's own terms. A timeout is told as an I/O error with the [`TransportError`] inside, because
+/// the SDK's timeout kind would hide whether the request was sent.
+fn connector_error(error: TransportError) -> ConnectorError {
+    match &error {
+        TransportError::NotSent(_) => ConnectorError::io(Box::new(error)).never_connected(),
+        TransportError::Lost(_) => ConnectorError::io(Box::new(error)),
+    }
+}
+
+impl HttpConnector for Transport {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let inner = self.0.clone();
+        HttpConnectorFuture::new(
+            async move { inner.exchange(request).await.map_err(connector_error) },
+        )
+    }
+}
+
+impl HttpClient for Transport {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::error::Error;
+
+    use super::*;
+    use crate::aws::testserver::{Reply, Server, refusing_url};
+
+    fn quick() -> TransportSettings {
+        let connect = Duration::from_millis(150);
+        TransportSettings {
+            connect,
+            request: Duration::from_millis(600),
+            ..TransportSettings::default()
+        }
+    }
+
+    async fn call(settings: TransportSettings, url: &str) -> Result<HttpResponse, ConnectorError> {
+        let mut request = HttpRequest::new(SdkBody::from("Action=DescribeInstances"));
+        request.set_uri(url).unwrap();
+        request.set_method("POST").unwrap();
+        request.headers_mut().insert("x-test", "1");
+        Transport::new(settings).call(request).await
+    }
+
+    async fn failure(reply: Reply) -> TransportError {
+        let server = Server::start(move |_| reply.clone()).await;
+        cause(call(quick(), &server.url()).await.unwrap_err())
+    }
+
+    fn cause(error: ConnectorError) -> TransportError {
+        assert!(error.is_io());
+        *error.into_source().downcast().unwrap()
+    }
+
+    #[tokio::test]
+    async fn carries_method_headers_and_body_both_ways() {
+        let server =
+            Server::start(|_| Reply::status(418, "<Response/>").with("x-answer", "2")).await;
+        let response = call(quick(), &server.url()).await.unwrap();
+        assert_eq!(response.status().as_u16(), 418);
+        assert_eq!(response.headers().get("x-answer"), Some("2"));
+        assert_eq!(response.body().bytes(), Some(&b"<Response/>"[..]));
+        let seen = server.seen().remove(0);
+        assert_eq!(
+            (seen.method.as_str(), seen.body.as_str()),
+            ("POST", "Action=DescribeInstances")
+        );
+        assert_eq!(seen.header("x-test"), ["1"]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_was_not_sent() {
+        let error = call(quick(), &refusing_url().await).await.unwrap_err();
+        assert!(matches!(cause(error), TransportError::NotSent(_)));
+    }
+
+    #[tokio::test]
+    async fn silence_after_the_request_is_in_doubt() {
+        assert!(matches!(failure(Reply::Hang).await, TransportError::Lost(_)));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_after_the_request_is_in_doubt() {
+        assert!(matches!(failure(Reply::Drop).await, TransportError::Lost(_)));
+        let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<Stop".to_vec();
+        assert!(matches!(failure(Reply::Raw(cut)).await, TransportError::Lost(_)));
+        assert!(matches!(
+            failure(Reply::Raw(b"\0\x01\x02\r\n\r\n".to_vec())).await,
+            TransportError::Lost(_)
+        ));
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_is_cut() {
+        let error = failure(Reply::Endless).await;
+        assert!(matches!(&error, TransportError::Lost(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn redirects_are_not_followed() {
+        let elsewhere = Server::start(|_| Reply::ok("")).await;
+        let location = elsewhere.url();
+        let server =
+            Server::start(move |_| Reply::status(307, "").with("Location", location.clone())).await;
+        assert_eq!(call(quick(), &server.url()).await.unwrap().status().as_u16(), 307);
+        assert!(elsewhere.seen().is_empty());
+    }
+
+    #[tokio::test]
+    async fn plain_http_behind_an_https_address_was_not_sent() {
+        let server = Server::start(|_| Reply::ok("")).await;
+        let url = server.url().replace("http:", "https:");
+        let error = cause(call(quick(), &url).await.unwrap_err());
+        assert!(matches!(error, TransportError::NotSent(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_bad_ca_bundle_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle.pem");
+        for content in [None, Some("no certificate here")] {
+            if let Some(content) = content {
+                std::fs::write(&path, content).unwrap();
+            }
+            let settings = TransportSettings { ca_bundle: Some(path.clone()), ..quick() };
+            let error = cause(call(settings, "https://127.0.0.1:1/").await.unwrap_err());
+            assert!(error.to_string().contains("bundle.pem"), "{error}");
+            assert!(matches!(error, TransportError::NotSent(_)));
+        }
+    }
+
+    #[test]
+    fn nothing_is_loaded_before_the_first_call() {
+        let transport = Transport::new(TransportSettings::default());
+        assert!(transport.0.client.get().is_none());
+    }
+
+    #[test]
+    fn the_sdk_can_tell_that_nothing_was_sent() {
+        let error = connector_error(TransportError::NotSent("no route".to_owned()));
+        assert!(error.is_io() && error.source().is_some());
+    }
+}

@@ -1,0 +1,185 @@
+//! Everything that knows AWS: the metadata service, credentials, the EC2 calls and what their errors mean.
+//!
+//! No other module speaks to either service or names the SDK. [`Cloud`] is the one value that the rest of the agent holds.
+
+mod budget;
+pub mod credentials;
+pub mod ec2;
+pub mod errors;
+pub mod http;
+pub mod identity;
+pub mod imds;
+mod lost;
+pub mod preflight;
+#[cfg(test)]
+pub(crate) mod testec2;
+#[cfg(test)]
+pub(crate) mod testserver;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thiserror::Error;
+
+use credentials::CredentialSource;
+use ec2::{Ec2, Ec2Settings};
+pub use http::install_crypto;
+use http::{Transport, TransportSettings};
+use identity::{Identity, IdentityError, Region};
+use imds::{BootClock, Endpoint, Imds, ImdsError, Limits};
+
+/// Why the AWS side cannot be set up. The messages fit after "failed to".
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CloudError {
+    /// The metadata client.
+    #[error(transparent)]
+    Imds(#[from] ImdsError),
+    /// A variable makes no sense.
+    #[error("use {variable}={value:?}: {why}")]
+    Variable {
+        /// The environment variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// How the two services are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudSettings {
+    /// The metadata service.
+    pub imds: Endpoint,
+    /// Its limits.
+    pub imds_limits: Limits,
+    /// EC2.
+    pub ec2: Ec2Settings,
+    /// The connections to EC2.
+    pub transport: TransportSettings,
+}
+
+impl CloudSettings {
+    /// Reads the SDK's own variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE`,
+    /// `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE`,
+    /// `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, CloudError> {
+        let set = |name: &'static str| {
+            let value = variable(name).map(|value| value.trim().to_owned());
+            value.filter(|value| !value.is_empty()).map(|value| (name, value))
+        };
+        let on = |name| set(name).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
+        let endpoint = set("AWS_ENDPOINT_URL_EC2").or_else(|| set("AWS_ENDPOINT_URL"));
+        let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
+        let region = region.map(|(variable, value)| {
+            let refused = |error: IdentityError| CloudError::Variable {
+                variable,
+                value: value.clone(),
+                why: error.to_string(),
+            };
+            Region::parse(&value).map_err(refused)
+        });
+        Ok(Self {
+            imds: Endpoint::from_env(&variable)?,
+            imds_limits: Limits::default(),
+            ec2: Ec2Settings {
+                endpoint: endpoint.map(ec2_endpoint).transpose()?,
+                region: region.transpose()?,
+                fips: on("AWS_USE_FIPS_ENDPOINT"),
+                dual_stack: on("AWS_USE_DUALSTACK_ENDPOINT"),
+            },
+            transport: TransportSettings {
+                ca_bundle: set("AWS_CA_BUNDLE").map(|(_, path)| PathBuf::from(path)),
+                ..TransportSettings::default()
+            },
+        })
+    }
+}
+
+fn ec2_endpoint((variable, value): (&'static str, String)) -> Result<String, CloudError> {
+    let why = match reqwest::Url::parse(&value) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => return Ok(value),
+        Ok(_) => "it must begin with https:// or http://".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(CloudError::Variable { variable, value, why })
+}
+
+/// The AWS side of the agent. Making it sends nothing.
+pub struct Cloud {
+    settings: CloudSettings,
+    imds: Arc<Imds>,
+    credentials: CredentialSource,
+    transport: Transport,
+    clock: BootClock,
+    ec2: Mutex<Option<(Identity, Arc<Ec2>)>>,
+}
+
+impl core::fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Cloud").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Cloud {
+    /// Sets up both clients. `variable` gives the environment, for the credentials.
+    pub fn new(
+        settings: CloudSettings,
+        variable: impl Fn(&str) -> Option<String>,
+        clock: BootClock,
+    ) -> Result<Self, CloudError> {
+        let imds = Arc::new(Imds::new(settings.imds.clone(), settings.imds_limits, clock.clone())?);
+        let credentials = CredentialSource::from_env(variable, imds.clone());
+        let transport = Transport::new(settings.transport.clone());
+        Ok(Self { settings, imds, credentials, transport, clock, ec2: Mutex::new(None) })
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &CloudSettings {
+        &self.settings
+    }
+
+    /// The metadata service.
+    pub fn imds(&self) -> &Imds {
+        &self.imds
+    }
+
+    /// The credentials' source.
+    pub fn credentials(&self) -> &CredentialSource {
+        &self.credentials
+    }
+
+    /// Who this instance is, read anew.
+    pub async fn identify(&self) -> Result<Identity, IdentityError> {
+        identity::identify(&self.imds).await
+    }
+
+    /// The EC2 client of the instance with this identity. It is kept as long as the identity stays the same, with its
+    /// credentials and its limit of calls.
+    pub fn ec2(&self, identity: &Identity) -> Arc<Ec2> {
+        let mut kept = self.ec2.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.as_ref() {
+            Some((of, ec2))
+                if of.instance_id == identity.instance_id && of.region == identity.region =>
+            {
+                ec2.clone()
+            }
+            _ => {
+                let (credentials, transport) = (self.credentials.clone(), self.transport.clone());
+                let ec2 = Ec2::new(
+                    identity,
+                    &self.settings.ec2,
+                    credentials,
+                    transport,
+                    self.clock.clone(),
+                );
+                let ec2 = Arc::new(ec2);
+                *kept = Some((identity.clone(), ec2.clone()));
+                ec2
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

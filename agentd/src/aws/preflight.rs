@@ -1,0 +1,221 @@
+//! Finds out whether this instance can be hibernated and stopped, before anybody depends on it.
+//!
+//! A refusal is certain: EC2 or the instance's own circumstances forbid the action, and trying would fail or destroy
+//! something. What could not be found out leaves the ability unknown, which also means no action, and is looked at
+//! again later.
+
+use agent_core::action::{InstanceState, Outcome, Refusal};
+use agent_core::input::{Abilities, Ability};
+
+use super::Cloud;
+use super::ec2::{Attributes, Description, Permission, SpotRequest};
+use super::errors::CallError;
+use super::identity::{AutoScaling, Circumstances, Identity, circumstances};
+
+/// The tag that an Auto Scaling group puts on its members.
+pub const AUTO_SCALING_TAG: &str = "aws:autoscaling:groupName";
+/// The tags of EC2 Fleet and Spot Fleet.
+pub const FLEET_TAGS: [&str; 2] = ["aws:ec2:fleet-id", "aws:ec2spot:fleet-request-id"];
+
+/// Everything that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    /// Who the instance is.
+    pub identity: Identity,
+    /// In what circumstances, by the metadata service.
+    pub circumstances: Circumstances,
+    /// The dry run of `StopInstances`.
+    pub permission: Result<(), CallError>,
+    /// `DescribeInstances`.
+    pub description: Result<Description, CallError>,
+    /// `DescribeInstanceAttribute`.
+    pub attributes: Result<Attributes, CallError>,
+    /// `DescribeSpotInstanceRequests`; none when the instance has no spot request.
+    pub spot_request: Option<Result<SpotRequest, CallError>>,
+}
+
+/// What preflight gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preflight {
+    /// For the engine.
+    pub abilities: Abilities,
+    /// For people: why an ability is unknown, one line each.
+    pub unknown: Vec<String>,
+}
+
+/// Looks at everything and judges it. It never fails: what cannot be read is unknown.
+pub async fn preflight(cloud: &Cloud) -> Preflight {
+    match cloud.identify().await {
+        Ok(identity) => judge(&look(cloud, identity).await),
+        Err(error) => {
+            Preflight { unknown: vec![format!("failed to {error}")], ..Preflight::default() }
+        }
+    }
+}
+
+/// Everything that [`judge`] needs. `DescribeInstances` comes first: without it the other calls would tell nothing.
+pub async fn look(cloud: &Cloud, identity: Identity) -> Findings {
+    let ec2 = cloud.ec2(&identity);
+    let circumstances = circumstances(cloud.imds()).await;
+    let description = ec2.describe().await;
+    let (permission, attributes) = match &description {
+        Err(error) if !error.is_unauthorized() => (Err(error.clone()), Err(error.clone())),
+        _ => (ec2.dry_run(Permission::StopInstances).await, ec2.attributes().await),
+    };
+    let request =
+        description.as_ref().ok().and_then(|description| description.spot_request.clone());
+    let spot_request = match request {
+        Some(id) => Some(ec2.spot_request(&id).await),
+        None => None,
+    };
+    Findings { identity, circumstances, permission, description, attributes, spot_request }
+}
+
+/// What is certain, and what is not known.
+#[derive(Default)]
+struct Ground {
+    refusals: Vec<Refusal>,
+    unknown: Vec<String>,
+}
+
+impl Ground {
+    fn refuse(&mut self, code: &str, detail: impl Into<String>) {
+        let refusal =
+            Refusal { code: code.to_owned(), detail: detail.into(), hibernation_only: false };
+        self.refusals.push(refusal);
+    }
+
+    fn unknown(&mut self, why: impl Into<String>) {
+        let why = why.into();
+        if !self.unknown.contains(&why) {
+            self.unknown.push(why);
+        }
+    }
+
+    /// A failed call: a refusal where EC2's answer is final, else unknown.
+    fn failed(&mut self, error: &CallError) {
+        match error.outcome() {
+            Outcome::Refused(refusal) if !refusal.hibernation_only => self.refusals.push(refusal),
+            _ => self.unknown(format!("failed to {error}")),
+        }
+    }
+
+    fn ability(&self) -> Ability {
+        match self.refusals.first() {
+            Some(refusal) => Ability::Cannot(refusal.clone()),
+            None if self.unknown.is_empty() => Ability::Can,
+            None => Ability::Unknown,
+        }
+    }
+}
+
+/// Judges the findings. Pure.
+pub fn judge(findings: &Findings) -> Preflight {
+    let mut ground = Ground::default();
+    membership(findings, &mut ground);
+    spot(findings, &mut ground);
+    protections(findings, &mut ground);
+    if let Err(error) = &findings.permission {
+        ground.failed(error);
+    }
+    match &findings.description {
+        Ok(description) if description.state != InstanceState::Running => {
+            ground.unknown(
+                format!("EC2 shows this running instance as {:?}", description.state)
+                    .to_lowercase(),
+            );
+        }
+        Ok(_) => {}
+        Err(error) => ground.failed(error),
+    }
+    let stop = ground.ability();
+    let hibernate = match (&stop, &findings.description) {
+        (Ability::Can, Ok(description)) if !description.hibernation_configured => Ability::Cannot(Refusal {
+            code: "hibernation-not-configured".to_owned(),
+            detail: "the instance was launched without hibernation (HibernationOptions.Configured), which cannot be \
+                     changed later; launch it with hibernation, or set idle.fallback = \"stop\""
+                .to_owned(),
+            hibernation_only: true,
+        }),
+        _ => stop.clone(),
+    };
+    let instance_id = Some(findings.identity.instance_id.to_string());
+    Preflight { abilities: Abilities { instance_id, hibernate, stop }, unknown: ground.unknown }
+}
+
+/// A group or fleet would replace a stopped member, and Auto Scaling would terminate it first.
+fn membership(findings: &Findings, ground: &mut Ground) {
+    if let AutoScaling::Member(state) = &findings.circumstances.auto_scaling {
+        ground.refuse(
+            "auto-scaling-member",
+            format!("an Auto Scaling group owns this instance (target state {state}) and would terminate it when stopped"),
+        );
+    }
+    let Ok(description) = &findings.description else { return };
+    if let Some(group) = description.tags.get(AUTO_SCALING_TAG) {
+        ground.refuse(
+            "auto-scaling-member",
+            format!("the Auto Scaling group {group:?} owns this instance and would terminate it when stopped"),
+        );
+    }
+    if let Some((tag, fleet)) =
+        FLEET_TAGS.iter().find_map(|tag| Some((tag, description.tags.get(*tag)?)))
+    {
+        ground.refuse(
+            "fleet-member",
+            format!("the fleet {fleet:?} owns this instance ({tag}) and would replace it"),
+        );
+    }
+}
+
+/// Only a persistent, active spot request can be stopped.
+fn spot(findings: &Findings, ground: &mut Ground) {
+    match &findings.spot_request {
+        Some(Ok(request)) if !request.persistent => ground.refuse(
+            "spot-one-time",
+            "the instance belongs to a one-time spot request, which cannot be stopped; request it as persistent",
+        ),
+        Some(Ok(request)) if matches!(request.state.as_str(), "cancelled" | "closed" | "failed") => ground.refuse(
+            "spot-request-state",
+            format!("the spot request of this instance is {}; it can only be terminated", request.state),
+        ),
+        Some(Ok(request)) if request.state != "active" => {
+            ground.unknown(format!("the spot request of this running instance is {}", request.state));
+        }
+        Some(Err(error)) => ground.failed(error),
+        None if findings.description.as_ref().is_ok_and(|description| description.is_spot) => {
+            ground.unknown("EC2 shows a spot instance without its spot request");
+        }
+        Some(Ok(_)) | None => {}
+    }
+}
+
+fn protections(findings: &Findings, ground: &mut Ground) {
+    match &findings.attributes {
+        Ok(attributes) => {
+            if attributes.stop_protection {
+                ground.refuse(
+                    "stop-protection",
+                    "the instance is protected against being stopped (disableApiStop); the agent never clears it",
+                );
+            }
+            if attributes.shutdown_terminates {
+                ground.refuse(
+                    "shutdown-terminates",
+                    "a shutdown from inside terminates this instance (InstanceInitiatedShutdownBehavior is terminate); \
+                     set it to stop",
+                );
+            }
+        }
+        Err(error) => ground.failed(error),
+    }
+    if findings.description.as_ref().is_ok_and(|description| description.instance_store_root) {
+        ground.refuse(
+            "instance-store-root",
+            "the root volume is an instance store, which is lost by a stop",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

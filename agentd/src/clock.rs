@@ -1,0 +1,71 @@
+//! The only place that asks the kernel what time it is, and on which boot.
+
+use agent_core::stamp::Stamp;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::host::HostRoot;
+
+/// Reads the kernel's clocks. It is copied freely; it has no state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock;
+
+impl Clock {
+    /// Now: `CLOCK_BOOTTIME`, how far it is ahead of `CLOCK_MONOTONIC`, and `CLOCK_REALTIME` (`clock_gettime(2)`).
+    ///
+    /// These clocks cannot fail on a kernel that runs this program; a failure reads as the moment of boot, which makes
+    /// every span zero and so never leads to an action.
+    pub fn now(self) -> Stamp {
+        let boot = millis(ClockId::CLOCK_BOOTTIME);
+        let monotonic = millis(ClockId::CLOCK_MONOTONIC);
+        let wall = millis(ClockId::CLOCK_REALTIME);
+        Stamp::new(
+            u64::try_from(boot).unwrap_or(0),
+            u64::try_from(boot.saturating_sub(monotonic)).unwrap_or(0),
+            wall,
+        )
+    }
+}
+
+fn millis(id: ClockId) -> i64 {
+    clock_gettime(id).map_or(0, |t| {
+        t.tv_sec().saturating_mul(1000).saturating_add(t.tv_nsec() / 1_000_000)
+    })
+}
+
+/// The id of this boot (`/proc/sys/kernel/random/boot_id`, `random(4)`). Without it nothing of an earlier run can be
+/// trusted to be of this boot, so an unreadable one yields an id that equals no other.
+pub fn boot_id(host: &HostRoot, now: Stamp) -> String {
+    match host.read_text("/proc/sys/kernel/random/boot_id", 128) {
+        Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => format!("unknown-{}-{}", std::process::id(), now.wall_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_time_moves_forward_and_wall_time_is_of_this_century() {
+        let a = Clock.now();
+        let b = Clock.now();
+        assert!(b.boot_ms >= a.boot_ms);
+        assert!(a.wall_ms > 1_600_000_000_000);
+    }
+
+    #[test]
+    fn an_unreadable_boot_id_never_equals_a_stored_one() {
+        let empty = tempfile::tempdir().unwrap();
+        let id = boot_id(&HostRoot::at(empty.path()), Clock.now());
+        assert!(id.starts_with("unknown-"), "{id}");
+    }
+
+    #[test]
+    fn the_boot_id_is_read_from_the_host_root() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("proc/sys/kernel/random");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("boot_id"), "6f1c1b1e-0000\n").unwrap();
+        assert_eq!(boot_id(&HostRoot::at(root.path()), Clock.now()), "6f1c1b1e-0000");
+    }
+}

@@ -1,0 +1,165 @@
+//! The grammars of names that reach outside agentd: programs, units, users, tag keys.
+
+/// What systemd accepts as the end of a unit name that a hook can start (systemd.unit(5)).
+const UNIT_TYPES: [&str; 2] = [".service", ".target"];
+
+/// The longest unit name (systemd.unit(5)).
+const LONGEST_UNIT: usize = 255;
+
+/// The longest user name (useradd(8)).
+const LONGEST_USER: usize = 32;
+
+/// A tag key has at most 128 characters ("Tag your Amazon EC2 resources", restrictions); the longest name that
+/// follows the prefix, `last-action`, must still fit.
+const LONGEST_PREFIX: usize = 128 - "last-action".len();
+
+/// Checks an absolute path or a unit name.
+pub(super) fn command(text: &str) -> Result<(), String> {
+    if text.starts_with('/') { path(text) } else { unit(text) }
+}
+
+/// Checks an absolute path, a unit name, or nothing.
+pub(super) fn optional_command(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { command(text) }
+}
+
+fn path(text: &str) -> Result<(), String> {
+    if text.chars().any(char::is_whitespace) {
+        return Err("contains a blank: a program runs without a shell and without arguments; \
+                    name a script that runs it"
+            .to_owned());
+    }
+    if text.split('/').any(|part| part == "..") {
+        return Err("contains \"..\", expected the real path".to_owned());
+    }
+    if text.ends_with('/') {
+        return Err("names a folder, expected a program".to_owned());
+    }
+    Ok(())
+}
+
+fn unit(text: &str) -> Result<(), String> {
+    let Some(stem) = UNIT_TYPES.iter().find_map(|kind| text.strip_suffix(kind)) else {
+        return Err(
+            "is neither an absolute path nor the name of a .service or .target unit".to_owned()
+        );
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    if stem.is_empty() || text.len() > LONGEST_UNIT || !stem.chars().all(legal) {
+        return Err("is not a unit name".to_owned());
+    }
+    if stem.ends_with('@') || stem.starts_with('@') {
+        return Err(
+            "is a template without an instance, expected such as \"drain@now.service\"".to_owned()
+        );
+    }
+    Ok(())
+}
+
+/// Whether a checked command is a unit rather than a path.
+pub(super) fn is_unit(command: &str) -> bool {
+    !command.is_empty() && !command.starts_with('/')
+}
+
+/// Checks a user name or nothing.
+pub(super) fn optional_user(text: &str) -> Result<(), String> {
+    let mut letters = text.chars();
+    let first = letters.next().is_none_or(|c| c.is_ascii_lowercase() || c == '_');
+    let rest = letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
+    if first && rest && text.len() <= LONGEST_USER {
+        Ok(())
+    } else {
+        Err("is not a user name (lower-case letters, digits, - and _)".to_owned())
+    }
+}
+
+/// Checks the beginning of a tag key.
+pub(super) fn tag_prefix(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("is empty, expected the beginning of a tag key such as \"agentd:\"".to_owned());
+    }
+    if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+        return Err("begins with \"aws:\", which AWS keeps for itself".to_owned());
+    }
+    if let Some(bad) = text.chars().find(|c| !(c.is_alphanumeric() || " _.:/=+-@".contains(*c))) {
+        return Err(format!(
+            "contains '{}', which a tag key may not; letters, digits, blanks and _ . : / = + - @ are allowed",
+            bad.escape_default()
+        ));
+    }
+    if text.chars().count() > LONGEST_PREFIX {
+        return Err(format!("is longer than {LONGEST_PREFIX} characters"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_units_are_commands() {
+        for good in [
+            "/usr/local/bin/drain",
+            "/opt/a..b/run.sh",
+            "drain.service",
+            "drain@now.service",
+            "before-stop.target",
+            "a\\x2db.service",
+        ] {
+            assert_eq!(command(good), Ok(()), "{good}");
+        }
+        assert_eq!(optional_command(""), Ok(()));
+    }
+
+    #[test]
+    fn other_texts_are_no_commands() {
+        for (bad, expected) in [
+            ("", "neither"),
+            ("drain", "neither"),
+            ("bin/drain", "neither"),
+            ("drain.timer", "neither"),
+            ("/usr/bin/drain --all", "without arguments"),
+            ("/usr/bin/../bin/drain", "\"..\""),
+            ("/usr/bin/", "folder"),
+            ("/", "folder"),
+            (".service", "not a unit name"),
+            ("a b.service", "not a unit name"),
+            ("dräin.service", "not a unit name"),
+            ("drain@.service", "template"),
+            ("@x@.service", "template"),
+        ] {
+            let error = command(bad).unwrap_err();
+            assert!(error.contains(expected), "{bad}: {error}");
+        }
+        assert!(command(&format!("{}.service", "a".repeat(255))).is_err());
+    }
+
+    #[test]
+    fn units_are_told_from_paths() {
+        assert!(is_unit("drain.service"));
+        assert!(!is_unit("/usr/bin/drain"));
+        assert!(!is_unit(""));
+    }
+
+    #[test]
+    fn user_names_are_those_of_useradd() {
+        for good in ["", "root", "_apt", "www-data", "a1"] {
+            assert_eq!(optional_user(good), Ok(()), "{good}");
+        }
+        for bad in ["Root", "1a", "a b", "a:b", "-a", &"a".repeat(33)] {
+            assert!(optional_user(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tag_prefixes_are_what_ec2_accepts() {
+        for good in ["agentd:", "team/agent.", "Größe=", "a b"] {
+            assert_eq!(tag_prefix(good), Ok(()), "{good}");
+        }
+        for bad in ["", "aws:", "AWS:x", "a*b", "a<b", "a,b", &"x".repeat(118)] {
+            assert!(tag_prefix(bad).is_err(), "{bad}");
+        }
+        assert_eq!(tag_prefix(&"x".repeat(117)), Ok(()));
+    }
+}

@@ -1,0 +1,248 @@
+//! The configuration as the rest of agentd uses it: domain types, nothing that would still have to be checked.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use agent_core::action::Power;
+use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use agent_core::reading::SourceName;
+
+use super::duration;
+use super::effective::{Effective, Lacking};
+use super::schema::{Schema, SourceKnown};
+
+/// The validated configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What the engine decides by.
+    pub policy: Policy,
+    /// Every source's own keys by the source's name, complete with defaults; durations are text for
+    /// [`duration::parse`].
+    pub sources: BTreeMap<String, toml::Table>,
+    /// How tags are written.
+    pub tags: TagSettings,
+    /// The pre-stop hook.
+    pub hook: Option<HookSettings>,
+    /// What is done at an interruption.
+    pub interruption: InterruptionSettings,
+    /// How often sources are read that do not say otherwise.
+    pub sampling: Duration,
+}
+
+/// `[tags]`, what the engine does not need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagSettings {
+    /// The beginning of every tag key.
+    pub prefix: String,
+    /// Further schemas of tags.
+    pub compat: Vec<TagCompat>,
+}
+
+/// A schema of tags that another tool knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagCompat {
+    /// `CloudWorkstation:IdleStatus`, `:IdleSince`, `:IdleAction`.
+    CloudWorkstation,
+}
+
+impl TagCompat {
+    /// The word in `tags.compat`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CloudWorkstation => "cloudworkstation",
+        }
+    }
+}
+
+/// The pre-stop hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookSettings {
+    /// What is run.
+    pub command: HookCommand,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Who runs it; none is root. Always none for a unit.
+    pub user: Option<String>,
+}
+
+/// What a hook runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookCommand {
+    /// A program by absolute path, without arguments.
+    Program(PathBuf),
+    /// A systemd unit.
+    Unit(String),
+}
+
+impl From<&str> for HookCommand {
+    /// From a text that was checked: a path begins with a slash.
+    fn from(text: &str) -> Self {
+        if text.starts_with('/') {
+            Self::Program(PathBuf::from(text))
+        } else {
+            Self::Unit(text.to_owned())
+        }
+    }
+}
+
+/// The command as it is written in the configuration.
+impl fmt::Display for HookCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program(path) => write!(f, "{}", path.display()),
+            Self::Unit(name) => f.write_str(name),
+        }
+    }
+}
+
+/// `[interruption]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterruptionSettings {
+    /// Whether interruptions are acted on.
+    pub enabled: bool,
+    /// What is run, in order.
+    pub hooks: Vec<HookCommand>,
+}
+
+/// "auto" reads this often within `act_after` …
+const READINGS: u32 = 60;
+/// … but never more often …
+const AUTO_LEAST: Duration = Duration::from_millis(500);
+/// … and never less often than this.
+const AUTO_MOST: Duration = Duration::from_secs(10);
+
+/// A counter is averaged over at most this part of `act_after`, so that a short window is not all average.
+const AVERAGE_PART: u32 = 6;
+
+/// So many missed readings in a row are a gap, within bounds.
+const GAP_READINGS: u32 = 6;
+const GAP_LEAST: Duration = Duration::from_secs(5);
+const GAP_MOST: Duration = Duration::from_mins(1);
+
+/// What `sampling.interval = "auto"` comes to.
+pub(super) fn auto_interval(act_after: Duration) -> Duration {
+    whole_millis(act_after / READINGS).clamp(AUTO_LEAST, AUTO_MOST)
+}
+
+fn whole_millis(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Makes settings of values that were checked. Says in `effective` what `"auto"` came to.
+pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settings, Lacking> {
+    let act_after = effective.span("idle.act_after")?;
+    let auto = auto_interval(act_after);
+    let sampling = effective.span_or_auto("sampling.interval")?.unwrap_or(auto);
+    effective.explain_auto("sampling.interval", duration::format(auto));
+    let mut sources = BTreeMap::new();
+    let mut policies = BTreeMap::new();
+    for source in schema.sources() {
+        let key = format!("source.{}.interval", source.name);
+        effective.explain_auto(&key, duration::format(sampling));
+        let policy = source_policy(effective, source, sampling, act_after)?;
+        policies.insert(SourceName::new(source.name), policy);
+        sources.insert(source.name.to_owned(), own_options(effective, source)?);
+    }
+    let policy = Policy {
+        mode: if effective.text("mode")? == "enforce" { Mode::Enforce } else { Mode::Observe },
+        profile: effective.text("profile")?.to_owned(),
+        gap: (sampling * GAP_READINGS).clamp(GAP_LEAST, GAP_MOST),
+        idle: idle(effective)?,
+        hold: HoldPolicy {
+            user_max: effective.span("hold.user_max")?,
+            admin_max: effective.span("hold.admin_max")?,
+        },
+        tags: TagPolicy {
+            enabled: effective.switch("tags.enabled")?,
+            interval: effective.span("tags.interval")?,
+        },
+        sources: policies,
+    };
+    Ok(Settings {
+        policy,
+        sources,
+        tags: tags(effective)?,
+        hook: hook(effective)?,
+        interruption: InterruptionSettings {
+            enabled: effective.switch("interruption.enabled")?,
+            hooks: commands(effective.texts("interruption.hooks")?),
+        },
+        sampling,
+    })
+}
+
+fn idle(effective: &Effective) -> Result<IdlePolicy, Lacking> {
+    Ok(IdlePolicy {
+        enabled: effective.switch("idle.enabled")?,
+        quiet_after: effective.span("idle.quiet_after")?,
+        act_after: effective.span("idle.act_after")?,
+        action: match effective.text("idle.action")? {
+            "hibernate" => Some(Power::Hibernate),
+            "stop" => Some(Power::Stop),
+            _ => None,
+        },
+        fallback_stop: effective.text("idle.fallback")? == "stop",
+        warn_before: effective.spans("idle.warn_before")?.to_vec(),
+        boot_grace: effective.span("idle.boot_grace")?,
+        resume_grace: effective.span("idle.resume_grace")?,
+        hook: !effective.text("idle.pre_stop")?.is_empty(),
+        verify_after: effective.span("idle.verify_after")?,
+    })
+}
+
+fn source_policy(
+    effective: &Effective,
+    source: &SourceKnown,
+    sampling: Duration,
+    act_after: Duration,
+) -> Result<SourcePolicy, Lacking> {
+    let key = |word: &str| format!("source.{}.{word}", source.name);
+    let limited = source.busy_above > 0.0;
+    Ok(SourcePolicy {
+        enabled: effective.switch(&key("enabled"))?,
+        busy_above: if limited { effective.number(&key("busy_above"))? } else { source.busy_above },
+        unit: source.unit.to_owned(),
+        scale: source.scale,
+        average: source.average.min(whole_millis(act_after / AVERAGE_PART)),
+        interval: effective.span_or_auto(&key("interval"))?.unwrap_or(sampling),
+    })
+}
+
+fn own_options(effective: &Effective, source: &SourceKnown) -> Result<toml::Table, Lacking> {
+    let mut table = toml::Table::new();
+    for option in &source.options {
+        let key = format!("source.{}.{}", source.name, option.key);
+        let entry = effective.entry(&key).ok_or_else(|| Lacking::of(&key))?;
+        table.insert(option.key.to_owned(), entry.value.to_toml());
+    }
+    Ok(table)
+}
+
+fn tags(effective: &Effective) -> Result<TagSettings, Lacking> {
+    let compat = effective.texts("tags.compat")?;
+    let known = [TagCompat::CloudWorkstation];
+    let listed = |schema: &TagCompat| compat.iter().any(|word| word == schema.as_str());
+    Ok(TagSettings {
+        prefix: effective.text("tags.prefix")?.to_owned(),
+        compat: known.into_iter().filter(listed).collect(),
+    })
+}
+
+fn hook(effective: &Effective) -> Result<Option<HookSettings>, Lacking> {
+    let command = effective.text("idle.pre_stop")?;
+    if command.is_empty() {
+        return Ok(None);
+    }
+    let user = effective.text("idle.pre_stop_user")?;
+    Ok(Some(HookSettings {
+        command: HookCommand::from(command),
+        timeout: effective.span("idle.pre_stop_timeout")?,
+        user: (!user.is_empty()).then(|| user.to_owned()),
+    }))
+}
+
+fn commands(texts: &[String]) -> Vec<HookCommand> {
+    texts.iter().map(|text| HookCommand::from(text.as_str())).collect()
+}

@@ -1,0 +1,247 @@
+//! Every event has a sentence, an id and an entry in the catalog, and they agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agent_core::action::Power;
+use agent_core::reason::Event;
+
+use super::*;
+
+const CATALOG: &str = include_str!("../../../packaging/catalog/agentd.catalog");
+
+fn text(word: &str) -> String {
+    word.to_owned()
+}
+
+/// One of each kind that the engine gives.
+fn decided() -> Vec<Event> {
+    let (power, because) = (Power::Hibernate, || text("cpu 0.01 of 0.05 core"));
+    vec![
+        Event::BecameActive { because: because() },
+        Event::BecameQuiet { because: because(), act_at_wall_ms: Some(1_795_253_400_000) },
+        Event::Warned { power, in_ms: 90_500, because: because() },
+        Event::CalledOff { power, because: because() },
+        Event::HookStarted { power },
+        Event::HookEnded { detail: text("exit status 0"), ok: true },
+        Event::HookEnded { detail: text("exit status 1"), ok: false },
+        Event::HookNotRepeated,
+        Event::Asking { power, because: because() },
+        Event::Accepted { power, detail: text("stopping") },
+        Event::Refused { power, code: text("unauthorized"), detail: text("no ec2:StopInstances") },
+        Event::Failed { power, error: text("throttled"), retry_ms: Some(2_000) },
+        Event::Failed { power, error: text("timed out"), retry_ms: None },
+        Event::FellBack { because: text("hibernation is not configured") },
+        Event::WouldAct { power, because: because() },
+        Event::Hibernated { slept_ms: 3_600_000 },
+        Event::ColdBoot { asked_wall_ms: 1_795_253_400_000 },
+        Event::StoppedAndStarted { asked_wall_ms: 1_795_253_400_000 },
+        Event::NeverStopped { power, waited_ms: 600_000 },
+        Event::Resumed { away_ms: 7_200_000 },
+        Event::Gap { away_ms: 61_000 },
+        Event::SourceBlind { source: text("gpu"), why: text("driver reset") },
+        Event::SourceBack { source: text("gpu"), blind_ms: 5_000 },
+        Event::HoldMade {
+            hold: 7,
+            owner: text("alice"),
+            until_wall_ms: 1_795_253_400_000,
+            reason: text("train"),
+        },
+        Event::HoldEnded { hold: 7, owner: text("alice"), how: text("released") },
+        Event::BlockExpired { source: text("packages"), subject: text("dpkg") },
+        Event::PolicyChanged,
+        Event::Unexpected { what: text("two answers") },
+    ]
+}
+
+/// One of each kind that happens around the engine.
+fn around() -> Vec<ShellEvent> {
+    let error = || text("connection refused");
+    let instance = || text("i-0123456789abcdef0");
+    vec![
+        ShellEvent::Started {
+            version: text("0.1.0"),
+            mode: text("observe"),
+            profile: text("research"),
+        },
+        ShellEvent::Stopping { because: text("SIGTERM") },
+        ShellEvent::ConfigLoaded { files: 2, changes: Some(text("idle.act_after")) },
+        ShellEvent::ConfigLoaded { files: 0, changes: None },
+        ShellEvent::ConfigWarning { problem: text("/etc/agentd/agentd.toml:2:1: …") },
+        ShellEvent::ConfigRejected { error: error() },
+        ShellEvent::IdentityKnown { instance: instance(), detail: text("m7i.large in eu-west-1") },
+        ShellEvent::IdentityUnknown { error: error() },
+        ShellEvent::PreflightResult {
+            instance: instance(),
+            detail: text("hibernate yes"),
+            able: true,
+        },
+        ShellEvent::PreflightResult { instance: instance(), detail: text("stop no"), able: false },
+        ShellEvent::PreflightFailed { error: error(), retry_ms: 60_000 },
+        ShellEvent::StateRestored { detail: text("quiet for 4m") },
+        ShellEvent::StateCorrupt { because: text("is cut short"), kept: Some(text("/x")) },
+        ShellEvent::StateCorrupt { because: text("is cut short"), kept: None },
+        ShellEvent::StateUnwritable { error: error() },
+        ShellEvent::LedgerTorn { bytes: 17, kept: Some(text("/x")) },
+        ShellEvent::SourceOpened { source: text("cpu"), detail: text("cgroup v2") },
+        ShellEvent::SourceAbsent { source: text("gpu"), because: text("no device") },
+        ShellEvent::BusUnavailable { error: error() },
+        ShellEvent::SocketFailed { error: error() },
+        ShellEvent::TagsWritten { state: text("quiet"), because: text("idle") },
+        ShellEvent::TagsFailed { error: error() },
+        ShellEvent::WarningDelivered { detail: text("alice on pts/0") },
+        ShellEvent::ReportWritten { kind: text("hibernated"), file: text("/x") },
+        ShellEvent::CommandGiven {
+            owner: text("alice"),
+            command: text("stop"),
+            answer: text("denied"),
+        },
+        ShellEvent::AlreadyRunning { because: text("lock") },
+        ShellEvent::Unexpected { what: text("x") },
+    ]
+}
+
+fn lines() -> Vec<Line> {
+    decided().iter().map(Line::from).chain(around().into_iter().map(Line::from)).collect()
+}
+
+/// The entries of the catalog by id: header fields and text (systemd's `catalog.md`).
+fn catalog() -> BTreeMap<&'static str, (BTreeMap<&'static str, &'static str>, String)> {
+    let mut entries = BTreeMap::new();
+    for entry in CATALOG.split("\n-- ").skip(1) {
+        let (id, rest) = entry.split_once('\n').unwrap();
+        let (head, body) = rest.split_once("\n\n").unwrap();
+        let head = head.lines().map(|line| line.split_once(": ").unwrap()).collect();
+        let body =
+            body.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+        assert!(entries.insert(id, (head, body)).is_none(), "{id} is there twice");
+    }
+    entries
+}
+
+#[test]
+fn every_id_is_random_hex_and_used_once() {
+    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for id in ids::ALL {
+        assert_eq!(id.hex.len(), 32, "{}", id.name);
+        let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        assert!(id.hex.chars().all(hex), "{}", id.hex);
+        assert!(seen.insert(id.hex) && names.insert(id.name), "{} is there twice", id.name);
+    }
+}
+
+#[test]
+fn every_id_is_given_by_some_event() {
+    let given: BTreeSet<&str> = lines().iter().map(|line| line.id.name).collect();
+    for id in ids::ALL {
+        assert!(given.contains(id.name), "no event has the id {}", id.name);
+    }
+}
+
+#[test]
+fn only_what_is_unexpected_has_the_id_for_it() {
+    for (line, event) in decided().iter().map(|event| (Line::from(event), format!("{event:?}"))) {
+        let unexpected = event.starts_with("Unexpected");
+        assert_eq!(line.id == ids::UNEXPECTED, unexpected, "{event} has no sentence");
+    }
+    for event in around() {
+        let unexpected = matches!(event, ShellEvent::Unexpected { .. });
+        assert_eq!(
+            Line::from(&event).id == ids::UNEXPECTED,
+            unexpected,
+            "{event:?} has no sentence"
+        );
+    }
+}
+
+#[test]
+fn the_catalog_has_exactly_the_ids_that_events_have() {
+    let catalog: BTreeSet<&str> = catalog().into_keys().collect();
+    let ids: BTreeSet<&str> = ids::ALL.iter().map(|id| id.hex).collect();
+    assert_eq!(catalog, ids);
+}
+
+#[test]
+fn every_entry_of_the_catalog_is_complete_and_names_only_fields_that_its_event_has() {
+    let catalog = catalog();
+    for line in lines() {
+        let (head, body) = &catalog[line.id.hex];
+        for key in ["Subject", "Defined-By", "Support", "Documentation"] {
+            assert!(head.contains_key(key), "{}: no {key}", line.id.name);
+        }
+        assert!(body.trim_end().ends_with('.'), "{}: {body}", line.id.name);
+        let subject = head["Subject"];
+        for named in format!("{subject}\n{body}").split('@').skip(1).step_by(2) {
+            let field = Field::ALL.iter().find(|field| field.journal_name() == named);
+            let field = field.unwrap_or_else(|| panic!("{}: no field {named}", line.id.name));
+            assert!(
+                line.field(*field).is_some(),
+                "{}: {named} is not set in {line:?}",
+                line.id.name
+            );
+        }
+    }
+}
+
+#[test]
+fn sentences_are_for_people() {
+    for line in lines() {
+        assert!(!line.text.contains("  ") && !line.text.ends_with('.'), "{}", line.text);
+        assert!(line.text.is_ascii() || line.text.contains('…'), "{}", line.text);
+    }
+    let sentence = |event: Event| Line::from(&event).text;
+    let because = || text("idle for 28m");
+    assert_eq!(
+        sentence(Event::Warned { power: Power::Stop, in_ms: 90_500, because: because() }),
+        "Will stop in 1m30s: idle for 28m"
+    );
+    assert_eq!(
+        sentence(Event::BecameQuiet {
+            because: because(),
+            act_at_wall_ms: Some(1_795_253_400_999)
+        }),
+        "The machine is quiet: idle for 28m; the action is due at 2026-11-21T09:30:00Z"
+    );
+    assert_eq!(
+        sentence(Event::BecameQuiet { because: because(), act_at_wall_ms: None }),
+        "The machine is quiet: idle for 28m"
+    );
+    assert_eq!(
+        sentence(Event::Failed {
+            power: Power::Hibernate,
+            error: text("throttled"),
+            retry_ms: None
+        }),
+        "Failed to hibernate this instance: throttled; not trying again in this idle period"
+    );
+}
+
+#[test]
+fn what_needs_a_person_is_an_error_and_what_is_lost_at_least_a_warning() {
+    let priority = |event: Event| Line::from(&event).priority;
+    assert_eq!(priority(Event::ColdBoot { asked_wall_ms: 0 }), Priority::Error);
+    assert_eq!(priority(Event::NeverStopped { power: Power::Stop, waited_ms: 0 }), Priority::Error);
+    assert_eq!(priority(Event::Gap { away_ms: 0 }), Priority::Warning);
+    assert_eq!(priority(Event::HookEnded { detail: text(""), ok: false }), Priority::Warning);
+    assert_eq!(priority(Event::HookEnded { detail: text(""), ok: true }), Priority::Info);
+}
+
+#[test]
+fn texts_of_others_cannot_forge_lines_or_flood_the_journal() {
+    let reason = format!("x\nMESSAGE_ID=0\u{1b}[2J\u{202e}{}", "y".repeat(100_000));
+    let line =
+        Line::from(&Event::HoldMade { hold: 1, owner: text("eve"), until_wall_ms: 0, reason });
+    assert!(!line.text.chars().any(char::is_control), "{}", line.text);
+    assert!(line.text.chars().count() <= MOST_TEXT + 1);
+    for (field, value) in &line.fields {
+        assert!(value.chars().count() <= MOST_FIELD + 1 && !value.contains('\n'), "{field:?}");
+    }
+}
+
+#[test]
+fn times_beyond_the_calendar_are_told_as_they_are() {
+    assert_eq!(time(i64::MAX), format!("{} ms", i64::MAX));
+    assert_eq!(seconds(1_005), "1.005");
+    assert_eq!(spoken(999), "999ms");
+    assert_eq!(spoken(61_999), "1m1s");
+}

@@ -1,0 +1,109 @@
+//! What the loop acts and tells with: actuators, journal, picture, systemd.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use agent_core::action::{ActionKind, ActionRequest};
+use agent_core::decision::Decision;
+use agent_core::memory::Memory;
+use agent_core::stamp::Stamp;
+use agent_core::verdict::View;
+use sd_notify::NotifyState;
+use tokio::sync::mpsc;
+
+use crate::actuators::{Actuators, Finish};
+use crate::events::{self, ShellEvent};
+use crate::instance::Shown;
+use crate::processes::Watchers;
+use crate::publish::{AgentInfo, Published, Publisher};
+use crate::sampling::Ask;
+use crate::shell::{Hands, Message};
+
+/// The hands of the daemon.
+#[derive(Debug)]
+pub struct DaemonHands {
+    /// The actuators.
+    pub actuators: Rc<RefCell<Rc<Actuators>>>,
+    /// Where outcomes go.
+    pub to: mpsc::WeakSender<Message>,
+    /// The reader of the sources.
+    pub asks: mpsc::Sender<Ask>,
+    /// The picture and the events.
+    pub publisher: Publisher,
+    /// What is shown beside the engine's picture.
+    pub shown: Rc<RefCell<Shown>>,
+    /// The agent itself.
+    pub agent: AgentInfo,
+    /// The processes that holds name.
+    pub watchers: Watchers,
+    /// The last status line that systemd was told.
+    pub status: String,
+}
+
+impl Hands for DaemonHands {
+    fn start(&mut self, request: ActionRequest) {
+        let (to, key) = (self.to.clone(), request.key);
+        if matches!(request.kind, ActionKind::Reread) {
+            let asks = self.asks.clone();
+            tokio::task::spawn_local(async move {
+                // A reader that is gone is a loop that ends.
+                let _ = asks.send(Ask::Reread(key)).await;
+            });
+            return;
+        }
+        let actuators = Rc::clone(&self.actuators.borrow());
+        tokio::task::spawn_local(async move {
+            let message = match actuators.run(&request).await {
+                Finish::Outcome(outcome) => Message::Finished { key, outcome },
+                Finish::Described(state) => Message::Described { key, state },
+                Finish::Abilities(abilities) => Message::Abilities { key: Some(key), abilities },
+            };
+            if let Some(to) = to.upgrade() {
+                let _ = to.send(message).await;
+            }
+        });
+    }
+
+    fn tell(&mut self, now: Stamp, decision: &Decision) {
+        for event in &decision.events {
+            events::emit(event);
+            self.publisher.record(now, event.clone());
+        }
+    }
+
+    fn show(&mut self, view: View) {
+        let shown = self.shown.borrow();
+        self.publisher.publish(Published {
+            view,
+            agent: self.agent.clone(),
+            instance: shown.instance.clone(),
+            imds: shown.imds.clone(),
+            config: shown.config.clone(),
+        });
+    }
+
+    fn follow(&mut self, memory: &Memory) {
+        self.watchers.follow(memory);
+    }
+
+    fn alive(&mut self, view: &View) {
+        let status = format!("{}: {}", view.stage.as_str(), view.because);
+        let mut states = vec![NotifyState::Watchdog];
+        if status != self.status {
+            states.push(NotifyState::Status(&status));
+        }
+        // Without systemd there is nobody to tell.
+        let _ = sd_notify::notify(&states);
+        self.status = status;
+    }
+
+    fn storage(&mut self, problem: Option<&str>) {
+        match problem {
+            Some(error) => events::emit(ShellEvent::StateUnwritable { error: error.to_owned() }),
+            None => {
+                let detail = "the state can be saved again".to_owned();
+                events::emit(ShellEvent::StateRestored { detail });
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Whole disks and what was read from and written to them, from `/proc/diskstats`
+//! (`Documentation/admin-guide/iostats.rst`).
+
+use super::process::number;
+use super::{HostError, HostRoot};
+
+/// The most of `/proc/diskstats` that is read.
+const LIMIT: usize = 1 << 20;
+/// A sector of diskstats is this many bytes, whatever the disk's own block size is.
+const SECTOR: u64 = 512;
+
+/// A disk and its traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The kernel's name: `nvme0n1`, `xvda`.
+    pub name: String,
+    /// Bytes read and written since the disk appeared.
+    pub bytes: u64,
+}
+
+/// The whole disks: those with a device behind them (`/sys/block/NAME/device`). Partitions, device mapper, RAID, loop
+/// and RAM disks have none; what they move is counted on the disks below them.
+pub fn disks(root: &HostRoot) -> Result<Vec<Disk>, HostError> {
+    let path = "/proc/diskstats";
+    let text = root.read_text(path, LIMIT)?;
+    let mut disks = Vec::new();
+    for line in text.lines() {
+        let mut fields = line.split_ascii_whitespace().skip(2);
+        let Some(name) = fields.next() else { continue };
+        let read = fields.nth(2).and_then(|field| number(field.as_bytes()));
+        let written = fields.nth(3).and_then(|field| number(field.as_bytes()));
+        let (Some(read), Some(written)) = (read, written) else {
+            return Err(HostError::malformed(path, format!("the line of '{name}' is too short")));
+        };
+        // A slash in a device's name is an exclamation mark in /sys.
+        if root.exists(&format!("/sys/block/{}/device", name.replace('/', "!")))? {
+            let bytes = read.saturating_add(written).saturating_mul(SECTOR);
+            disks.push(Disk { name: name.to_owned(), bytes });
+        }
+    }
+    Ok(disks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tree::Tree;
+
+    #[test]
+    fn whole_disks_are_counted_in_sectors_of_512_bytes() {
+        let tree = Tree::new();
+        tree.file(
+            "/proc/diskstats",
+            " 259 0 nvme0n1 10 0 100 5 20 0 40 5 0 9 9 0 0 0 0 0 0\n 259 1 nvme0n1p1 1 0 8 0 0 0 0 0 0 0 0\n 253 0 dm-0 1 0 8 0 0 0 0 0 0 0 0\n",
+        );
+        tree.folder("/sys/block/nvme0n1/device");
+        tree.folder("/sys/block/dm-0");
+        let found = disks(&tree.root()).unwrap();
+        assert_eq!(found, [Disk { name: "nvme0n1".to_owned(), bytes: 140 * 512 }]);
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_not_an_idle_disk() {
+        let tree = Tree::new();
+        tree.folder("/sys/block/sda/device");
+        for line in ["8 0 sda", "8 0 sda 1 2 x 4 5 6 7", "8 0 sda 1 2 3 4 5 6 -7"] {
+            tree.file("/proc/diskstats", line);
+            assert!(disks(&tree.root()).is_err(), "{line}");
+        }
+        tree.remove("/proc/diskstats");
+        assert!(disks(&tree.root()).unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn this_machine_can_be_read() {
+        assert!(disks(&HostRoot::real()).is_ok());
+    }
+}

@@ -1,0 +1,194 @@
+//! logind over D-Bus (org.freedesktop.login1(5)): inhibitors, and the word that the machine woke up.
+
+use futures_util::StreamExt;
+use thiserror::Error;
+use zbus::Connection;
+use zbus::connection::Builder;
+
+use super::HostRoot;
+
+/// Which message bus is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BusMode {
+    /// The system bus of this machine.
+    System,
+    /// The bus at a D-Bus address, such as `unix:path=/run/other`.
+    Address(String),
+    /// None: nothing that needs a bus is read.
+    #[default]
+    None,
+}
+
+/// Why logind gave no answer.
+#[derive(Debug, Error)]
+pub enum LogindError {
+    /// No bus is wanted, or the machine has none.
+    #[error("reach a message bus: {0}")]
+    NoBus(&'static str),
+    /// There is a bus, and the machine never ran logind.
+    #[error("reach logind: it does not run on this machine ({0})")]
+    NoLogind(zbus::Error),
+    /// Anything else.
+    #[error("{doing} logind over D-Bus: {error}")]
+    Failed {
+        /// The verb.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        error: zbus::Error,
+    },
+}
+
+/// One entry of `ListInhibitors`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inhibitor {
+    /// What is inhibited: `shutdown`, `sleep`, `idle`, `handle-…`, joined by colons.
+    pub what: String,
+    /// The program that asked for it.
+    pub who: String,
+    /// Its reason.
+    pub why: String,
+    /// `block`, `block-weak` or `delay`.
+    pub mode: String,
+    /// The user.
+    pub uid: u32,
+    /// The process.
+    pub pid: u32,
+}
+
+mod dbus {
+    //! The part of the interface that is used.
+
+    /// An inhibitor as it travels: what, who, why, mode, uid, pid.
+    pub(super) type Wire = (String, String, String, String, u32, u32);
+
+    #[zbus::proxy(
+        interface = "org.freedesktop.login1.Manager",
+        default_service = "org.freedesktop.login1",
+        default_path = "/org/freedesktop/login1"
+    )]
+    pub(super) trait Manager {
+        /// All current inhibitors.
+        fn list_inhibitors(&self) -> zbus::Result<Vec<Wire>>;
+
+        /// Sent before (true) and after (false) a suspend or hibernation.
+        #[zbus(signal)]
+        fn prepare_for_sleep(&self, start: bool) -> zbus::Result<()>;
+    }
+}
+
+/// A client that keeps its connection, and connects anew after a failure.
+#[derive(Debug)]
+pub struct Logind {
+    mode: BusMode,
+    root: HostRoot,
+    connection: Option<Connection>,
+}
+
+impl Logind {
+    /// A client that has not connected yet.
+    pub fn new(mode: BusMode, root: HostRoot) -> Self {
+        Self { mode, root, connection: None }
+    }
+
+    /// The inhibitors that are in force.
+    pub async fn inhibitors(&mut self) -> Result<Vec<Inhibitor>, LogindError> {
+        // Taken out for the call: if the caller gives up waiting, the next call uses a new connection.
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.mode, &self.root).await?,
+        };
+        let asked = async { dbus::ManagerProxy::new(&connection).await?.list_inhibitors().await };
+        let list = asked.await.map_err(|error| self.classify(error))?;
+        self.connection = Some(connection);
+        let entry = |(what, who, why, mode, uid, pid)| Inhibitor { what, who, why, mode, uid, pid };
+        Ok(list.into_iter().map(entry).collect())
+    }
+
+    /// logind keeps its state in `/run/systemd`; if that is not there, it never ran.
+    fn classify(&self, error: zbus::Error) -> LogindError {
+        let answered = matches!(error, zbus::Error::MethodError(..) | zbus::Error::FDO(_));
+        let ran = ["/run/systemd/inhibit", "/run/systemd/seats"]
+            .iter()
+            .any(|folder| self.root.exists(folder).unwrap_or(true));
+        if answered && !ran {
+            LogindError::NoLogind(error)
+        } else {
+            LogindError::Failed { doing: "ask", error }
+        }
+    }
+}
+
+/// Waits for the machine to wake up.
+pub struct ResumeWatch {
+    signals: dbus::PrepareForSleepStream,
+}
+
+impl std::fmt::Debug for ResumeWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResumeWatch").finish_non_exhaustive()
+    }
+}
+
+impl ResumeWatch {
+    /// Subscribes to `PrepareForSleep` on its own connection.
+    pub async fn subscribe(mode: &BusMode, root: &HostRoot) -> Result<Self, LogindError> {
+        let failed = |error| LogindError::Failed { doing: "subscribe to", error };
+        let connection = connect(mode, root).await?;
+        let proxy = dbus::ManagerProxy::new(&connection).await.map_err(failed)?;
+        Ok(Self { signals: proxy.receive_prepare_for_sleep().await.map_err(failed)? })
+    }
+
+    /// Returns true when logind says that the machine was resumed, false when the connection is lost for good.
+    pub async fn resumed(&mut self) -> bool {
+        while let Some(signal) = self.signals.next().await {
+            if signal.args().is_ok_and(|args| !args.start) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+async fn connect(mode: &BusMode, root: &HostRoot) -> Result<Connection, LogindError> {
+    let builder = match mode {
+        BusMode::None => return Err(LogindError::NoBus("none is wanted")),
+        BusMode::Address(address) => Builder::address(address.as_str()),
+        BusMode::System => {
+            let elsewhere = std::env::var_os("DBUS_SYSTEM_BUS_ADDRESS").is_some();
+            if !elsewhere && matches!(root.exists("/run/dbus/system_bus_socket"), Ok(false)) {
+                return Err(LogindError::NoBus("there is no '/run/dbus/system_bus_socket'"));
+            }
+            Builder::system()
+        }
+    };
+    builder.build().await.map_err(|error| LogindError::Failed { doing: "connect to", error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tree::Tree;
+
+    #[tokio::test]
+    async fn without_a_bus_nothing_is_asked() {
+        let tree = Tree::new();
+        let mut logind = Logind::new(BusMode::None, tree.root());
+        assert!(matches!(logind.inhibitors().await, Err(LogindError::NoBus(_))));
+        let mut logind = Logind::new(BusMode::System, tree.root());
+        if std::env::var_os("DBUS_SYSTEM_BUS_ADDRESS").is_none() {
+            assert!(matches!(logind.inhibitors().await, Err(LogindError::NoBus(_))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bus_that_refuses_the_connection_is_a_failure_and_not_an_absence() {
+        let tree = Tree::new();
+        let address = format!("unix:path={}", tree.path("/nobody").display());
+        let mut logind = Logind::new(BusMode::Address(address.clone()), tree.root());
+        let error = logind.inhibitors().await.unwrap_err();
+        assert!(matches!(error, LogindError::Failed { .. }), "{error}");
+        let watch = ResumeWatch::subscribe(&BusMode::Address(address), &tree.root()).await;
+        assert!(watch.is_err());
+    }
+}

@@ -1,0 +1,22 @@
+//! The imperative shell of agentd: everything around the pure engine of `agent-core`.
+//!
+//! [`run`] puts the parts together; [`shell`] is the loop. See ARCHITECTURE.md.
+
+pub mod actuators;
+pub mod aws;
+pub mod clock;
+pub mod config;
+pub mod durable;
+pub mod events;
+pub mod hands;
+pub mod host;
+pub mod instance;
+pub mod ipc;
+pub mod ledger;
+pub mod processes;
+pub mod publish;
+pub mod run;
+pub mod sampling;
+pub mod shell;
+pub mod sources;
+pub mod store;

@@ -1,0 +1,113 @@
+//! The daemon's program: its arguments, its runtime, its exit status.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agentd::config::LoadFrom;
+use agentd::run::{self, Options};
+use clap::{Parser, Subcommand};
+
+/// Watches its own EC2 instance, and hibernates or stops it when nobody needs it.
+///
+/// Started by systemd as agentd.service. 'agentctl status' shows what it sees and will do.
+#[derive(Debug, Parser)]
+#[command(name = "agentd", version, max_term_width = 100, after_help = "Files: /etc/agentd/agentd.toml, /etc/agentd/config.d/*.toml\nSee: agentd(8), agentd.toml(5), agentctl(1)")]
+struct Arguments {
+    /// Read this configuration file alone, and no fragments.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Keep the state here.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/agentd")]
+    state_dir: PathBuf,
+    /// Look /proc, /sys, /dev and /run up below this folder, and use no message bus.
+    #[arg(long, value_name = "DIR", default_value = "/", global = true)]
+    host_root: PathBuf,
+    #[command(subcommand)]
+    command: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Look at the configuration; the running agent is not asked.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Say what is wrong with it, with file, line and key; exit with 7 if anything is.
+    Check {
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every value that is in force, and where it comes from.
+    Show {
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a key means, its type, its default, and its value here.
+    Explain {
+        /// The key, as in idle.act_after.
+        key: String,
+        /// Print one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How long a helper thread outlives its work: not at all, practically. Between two readings there is one thread.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_millis(20);
+/// Fast lane, GPU, and some that hang.
+const MOST_THREADS: usize = 8;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let from = match &arguments.config {
+        Some(file) => LoadFrom::File(file.clone()),
+        None => LoadFrom::System { root: PathBuf::from("/") },
+    };
+    match arguments.command {
+        Some(Verb::Config { verb }) => run::print_config(&from, &into_request(verb)),
+        None => daemon(Options {
+            config: from,
+            state_dir: arguments.state_dir,
+            host_root: arguments.host_root,
+        }),
+    }
+}
+
+fn into_request(verb: ConfigVerb) -> run::ConfigRequest {
+    match verb {
+        ConfigVerb::Check { json } => run::ConfigRequest { json, what: run::ConfigQuestion::Check },
+        ConfigVerb::Show { json } => run::ConfigRequest { json, what: run::ConfigQuestion::Show },
+        ConfigVerb::Explain { key, json } => {
+            run::ConfigRequest { json, what: run::ConfigQuestion::Explain(key) }
+        }
+    }
+}
+
+fn daemon(options: Options) -> ExitCode {
+    agentd::aws::install_crypto();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
+        .max_blocking_threads(MOST_THREADS)
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let local = tokio::task::LocalSet::new();
+            let result = local.block_on(&runtime, run::run(options));
+            // A source that hangs must not keep the process from ending.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(run::RunError::Runtime(error)),
+    };
+    run::report(result)
+}

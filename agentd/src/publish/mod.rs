@@ -1,0 +1,285 @@
+//! What the agent tells about itself: the current picture, the events, the metrics.
+//!
+//! The task that owns the engine holds the only [`Publisher`] and hands it a new picture after every step. Everybody
+//! else holds a [`Subscriber`], which can look and wait, and cannot delay or change a decision: a watch channel never
+//! makes its sender wait.
+
+pub mod events;
+pub mod metrics;
+
+use std::sync::Arc;
+
+use agent_core::reason::Event;
+use agent_core::stamp::Stamp;
+use agent_core::verdict::View;
+use tokio::sync::watch;
+
+pub use events::{EventRecord, Ring};
+
+/// The agent's process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentInfo {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// The boot that it runs in (`/proc/sys/kernel/random/boot_id`).
+    pub boot_id: String,
+    /// When it was started.
+    pub started: Stamp,
+}
+
+/// The instance as the metadata service tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceInfo {
+    /// `i-…`.
+    pub instance_id: String,
+    /// `g5.2xlarge` …
+    pub instance_type: String,
+    /// `us-east-1` …
+    pub region: String,
+    /// `us-east-1a` …
+    pub availability_zone: String,
+    /// `on-demand`, `spot` …
+    pub life_cycle: String,
+    /// The `Name` tag, where tags are readable.
+    pub name: Option<String>,
+}
+
+/// How something that the agent depends on does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// It worked when last tried.
+    pub ok: bool,
+    /// What it said or how it failed, one line.
+    pub detail: String,
+    /// When it last worked.
+    pub last_good: Option<Stamp>,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigInfo {
+    /// The files, in the order in which they were read.
+    pub files: Vec<String>,
+    /// Why the newest files are not in force.
+    pub problem: Option<String>,
+}
+
+/// The current picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// What the engine thinks.
+    pub view: View,
+    /// The agent.
+    pub agent: AgentInfo,
+    /// The instance; none while its identity is unknown.
+    pub instance: Option<InstanceInfo>,
+    /// The metadata service.
+    pub imds: Health,
+    /// The configuration.
+    pub config: ConfigInfo,
+}
+
+/// The writing end. There is one.
+#[derive(Debug)]
+pub struct Publisher {
+    picture: watch::Sender<Arc<Published>>,
+    events: watch::Sender<Ring>,
+}
+
+/// A reading end. It can be cloned.
+#[derive(Clone, Debug)]
+pub struct Subscriber {
+    picture: watch::Receiver<Arc<Published>>,
+    events: watch::Receiver<Ring>,
+}
+
+/// Both ends, with the first picture.
+pub fn channel(first: Published) -> (Publisher, Subscriber) {
+    let (picture, pictures) = watch::channel(Arc::new(first));
+    let (events, event_log) = watch::channel(Ring::default());
+    (Publisher { picture, events }, Subscriber { picture: pictures, events: event_log })
+}
+
+impl Publisher {
+    /// Replaces the picture.
+    pub fn publish(&self, picture: Published) {
+        self.picture.send_replace(Arc::new(picture));
+    }
+
+    /// Appends an event and returns its number.
+    pub fn record(&self, at: Stamp, event: Event) -> u64 {
+        let mut seq = 0;
+        self.events.send_modify(|ring| seq = ring.push(at, event));
+        seq
+    }
+
+    /// Another reading end.
+    pub fn subscribe(&self) -> Subscriber {
+        Subscriber { picture: self.picture.subscribe(), events: self.events.subscribe() }
+    }
+}
+
+impl Subscriber {
+    /// The current picture.
+    pub fn picture(&self) -> Arc<Published> {
+        Arc::clone(&self.picture.borrow())
+    }
+
+    /// Waits for another picture. `None` once the publisher is gone.
+    pub async fn changed(&mut self) -> Option<Arc<Published>> {
+        self.picture.changed().await.ok()?;
+        Some(Arc::clone(&self.picture.borrow_and_update()))
+    }
+
+    /// The number of the latest event, 0 before the first.
+    pub fn latest_event(&self) -> u64 {
+        self.events.borrow().latest()
+    }
+
+    /// At most `most` kept events behind number `after`, and how many that would belong to them are kept no more.
+    pub fn events_after(&self, after: u64, most: usize) -> (u64, Vec<EventRecord>) {
+        self.events.borrow().after(after, most)
+    }
+
+    /// Waits until an event behind number `after` exists. `false` once the publisher is gone.
+    pub async fn wait_for_event(&mut self, after: u64) -> bool {
+        self.events.wait_for(|ring| ring.latest() > after).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use agent_core::input::{Abilities, Ability};
+    use agent_core::policy::Mode;
+    use agent_core::reading::{Role, SourceName};
+    use agent_core::verdict::{Judgement, SignalView, SourceView, Stage};
+
+    /// 2026-01-02T12:00:00Z, three hours after boot.
+    pub(crate) const NOW: Stamp = Stamp::new(10_800_000, 0, 1_767_355_200_000);
+
+    /// A moment so many seconds before [`NOW`].
+    pub(crate) fn ago(seconds: u64) -> Stamp {
+        NOW.before(std::time::Duration::from_secs(seconds))
+    }
+
+    /// A moment so many seconds after [`NOW`].
+    pub(crate) fn ahead(seconds: u64) -> Stamp {
+        NOW.after(std::time::Duration::from_secs(seconds))
+    }
+
+    /// A source as judged, for 22 minutes.
+    pub(crate) fn source(
+        name: &'static str,
+        judgement: Judgement,
+        value: Option<f64>,
+        limit: f64,
+        unit: &str,
+    ) -> SourceView {
+        SourceView {
+            source: SourceName::new(name),
+            judgement,
+            value,
+            limit,
+            unit: unit.into(),
+            last_activity: Some(ago(1_320)),
+            since: ago(1_320),
+            read_at: Some(ago(3)),
+            detail: None,
+            signals: vec![SignalView {
+                subject: format!("{name}-subject"),
+                owner: Some("alice".into()),
+                role: Role::Workload,
+                value,
+                judgement,
+                last_activity: Some(ago(1_320)),
+            }],
+        }
+    }
+
+    /// An idle machine, 18 of 30 minutes into its idle time.
+    pub(crate) fn quiet() -> Published {
+        Published {
+            view: View {
+                now: NOW,
+                mode: Mode::Enforce,
+                profile: "research".into(),
+                stage: Stage::Quiet,
+                stage_since: ago(780),
+                because: "nobody has used it for 18 min".into(),
+                idle_since: Some(ago(1_080)),
+                idle_ms: 1_080_000,
+                act_after_ms: 1_800_000,
+                power: Some(agent_core::action::Power::Hibernate),
+                act_at: Some(ahead(720)),
+                warn_at: vec![ahead(120), ahead(420)],
+                sources: vec![
+                    source("cpu", Judgement::Idle, Some(0.012), 0.05, "core"),
+                    source("input", Judgement::Idle, None, 0.0, ""),
+                ],
+                holds: vec![],
+                obstacles: vec![],
+                abilities: Abilities {
+                    instance_id: Some("i-0abc12345678def90".into()),
+                    hibernate: Ability::Can,
+                    stop: Ability::Can,
+                },
+                last_action: None,
+            },
+            agent: AgentInfo {
+                version: "0.1.0".into(),
+                pid: 612,
+                boot_id: "6f1c1b1e-0000-4000-8000-000000000001".into(),
+                started: ago(7_200),
+            },
+            instance: Some(InstanceInfo {
+                instance_id: "i-0abc12345678def90".into(),
+                instance_type: "g5.2xlarge".into(),
+                region: "us-east-1".into(),
+                availability_zone: "us-east-1a".into(),
+                life_cycle: "on-demand".into(),
+                name: Some("alice-train".into()),
+            }),
+            imds: Health { ok: true, detail: "answers".into(), last_good: Some(ago(20)) },
+            config: ConfigInfo { files: vec!["/etc/agentd/agentd.toml".into()], problem: None },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_sees_the_newest_picture_and_a_dead_publisher() {
+        let (publisher, mut reader) = channel(quiet());
+        let mut next = quiet();
+        next.view.stage = Stage::Active;
+        publisher.publish(quiet());
+        publisher.publish(next.clone());
+        assert_eq!(*reader.changed().await.unwrap(), next);
+        assert_eq!(reader.picture().view.stage, Stage::Active);
+        drop(publisher);
+        assert!(reader.changed().await.is_none());
+        assert!(!reader.wait_for_event(0).await);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_never_looks_does_not_hold_up_the_publisher() {
+        let (publisher, reader) = channel(quiet());
+        for _ in 0..5_000 {
+            publisher.publish(quiet());
+            publisher.record(NOW, Event::PolicyChanged);
+        }
+        assert_eq!(reader.latest_event(), 5_000);
+    }
+
+    #[tokio::test]
+    async fn waiting_for_an_event_ends_when_it_comes() {
+        let (publisher, mut reader) = channel(quiet());
+        assert_eq!(publisher.record(NOW, Event::PolicyChanged), 1);
+        assert!(reader.wait_for_event(0).await);
+        let waiting = tokio::spawn(async move { reader.wait_for_event(1).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        publisher.record(NOW, Event::HookNotRepeated);
+        assert!(waiting.await.unwrap());
+    }
+}

@@ -1,0 +1,263 @@
+//! The loop around the engine: the one task that owns it.
+//!
+//! A message comes in, the engine decides, what must be durable is made durable, and only then are actions started.
+//! Actions run beside the loop and come back as messages, so nothing ever delays a decision.
+
+use std::time::Duration;
+
+use agent_core::action::{ActionKind, ActionRequest, InstanceState, Key, Outcome, Retry};
+use agent_core::decision::Decision;
+use agent_core::engine::Engine;
+use agent_core::input::{Abilities, Input, Reply};
+use agent_core::memory::{IdleClock, Memory};
+use agent_core::reading::Observation;
+use agent_core::stamp::Stamp;
+use agent_core::verdict::View;
+use tokio::sync::{mpsc, oneshot};
+
+/// What comes into the loop.
+#[derive(Debug)]
+pub enum Message {
+    /// A round of readings, and the reread request that it answers.
+    Sampled {
+        /// What was read.
+        observations: Vec<Observation>,
+        /// The request, if it was one.
+        answers: Option<Key>,
+    },
+    /// An action ended.
+    Finished {
+        /// Which.
+        key: Key,
+        /// How.
+        outcome: Outcome,
+    },
+    /// EC2 told the instance's state.
+    Described {
+        /// The request.
+        key: Key,
+        /// The state.
+        state: InstanceState,
+    },
+    /// Preflight told what this instance can do.
+    Abilities {
+        /// The request; none when only the identity became known.
+        key: Option<Key>,
+        /// What it can do.
+        abilities: Abilities,
+    },
+    /// IMDS told which instance this is.
+    Identity(String),
+    /// A command of an operator, with where its answer goes.
+    Command {
+        /// The command as an input.
+        input: Input,
+        /// The answer.
+        reply: oneshot::Sender<Reply>,
+    },
+    /// Anything else that changes a decision.
+    Input(Input),
+    /// Something that is only shown has changed.
+    Refresh,
+    /// End.
+    Shutdown,
+}
+
+/// Where what must survive is kept.
+pub trait Store {
+    /// Saves the durable part of the engine: written, fsynced, renamed, folder fsynced when this returns.
+    fn save_memory(&mut self, now: Stamp, memory: &Memory) -> Result<(), String>;
+    /// Saves the idle clock of this boot.
+    fn save_clock(&mut self, clock: &IdleClock) -> Result<(), String>;
+    /// Appends a decision to the ledger, synced when `durable`.
+    fn append(&mut self, now: Stamp, decision: &Decision, durable: bool) -> Result<(), String>;
+}
+
+/// What acts and tells. Nothing here may block.
+pub trait Hands {
+    /// Starts an action; its end comes back as a message.
+    fn start(&mut self, request: ActionRequest);
+    /// Tells what happened: one journal line an event.
+    fn tell(&mut self, now: Stamp, decision: &Decision);
+    /// Shows the new picture to whoever looks.
+    fn show(&mut self, view: View);
+    /// The durable part changed: the processes that holds name may be others.
+    fn follow(&mut self, memory: &Memory);
+    /// A whole round of readings was decided: the watchdog may be fed.
+    fn alive(&mut self, view: &View);
+    /// The state can, or cannot, be saved.
+    fn storage(&mut self, problem: Option<&str>);
+}
+
+/// The loop's own state.
+#[derive(Debug)]
+pub struct Shell<S, H> {
+    engine: Engine,
+    clock: fn() -> Stamp,
+    store: S,
+    hands: H,
+    storage_ok: bool,
+}
+
+impl<S: Store, H: Hands> Shell<S, H> {
+    /// A loop around an engine.
+    pub fn new(engine: Engine, clock: fn() -> Stamp, store: S, hands: H) -> Self {
+        Self { engine, clock, store, hands, storage_ok: true }
+    }
+
+    /// Runs until [`Message::Shutdown`] or until nobody can send any more.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        self.hands.follow(self.engine.memory());
+        let mut wake_at = self.step(Input::Tick, None);
+        self.show();
+        loop {
+            let pause = wake_at.since((self.clock)()).max(Duration::from_millis(1));
+            let message = tokio::select! {
+                biased;
+                message = inbox.recv() => message,
+                () = tokio::time::sleep(pause) => Some(Message::Input(Input::Tick)),
+            };
+            match message {
+                Some(Message::Shutdown) | None => break,
+                Some(message) => wake_at = self.take(message),
+            }
+        }
+        self.save_clock();
+    }
+
+    /// The hands, for tests.
+    pub fn hands(&self) -> &H {
+        &self.hands
+    }
+
+    fn take(&mut self, message: Message) -> Stamp {
+        match message {
+            Message::Sampled { observations, answers } => self.sampled(observations, answers),
+            Message::Finished { key, outcome } => self.step(Input::Finished { key, outcome }, None),
+            Message::Described { key, state } => self.step(Input::Described { key, state }, None),
+            Message::Abilities { key, abilities } => {
+                let wake_at = self.step(Input::Abilities(abilities), None);
+                match key {
+                    Some(key) => {
+                        let outcome = Outcome::Done { detail: String::new() };
+                        self.step(Input::Finished { key, outcome }, None)
+                    }
+                    None => wake_at,
+                }
+            }
+            Message::Identity(id) if self.engine.instance_id() == Some(&id) => {
+                self.step(Input::Tick, None)
+            }
+            Message::Identity(id) => {
+                let abilities = Abilities { instance_id: Some(id), ..Abilities::default() };
+                self.step(Input::Abilities(abilities), None)
+            }
+            Message::Command { input, reply } => self.step(input, Some(reply)),
+            Message::Input(input) => self.step(input, None),
+            Message::Refresh | Message::Shutdown => {
+                let wake_at = self.step(Input::Tick, None);
+                self.show();
+                wake_at
+            }
+        }
+    }
+
+    fn sampled(&mut self, observations: Vec<Observation>, answers: Option<Key>) -> Stamp {
+        let mut wake_at = (self.clock)();
+        for observation in observations {
+            wake_at = self.step(Input::Observed(observation), None);
+        }
+        if let Some(key) = answers {
+            let outcome = Outcome::Done { detail: String::new() };
+            wake_at = self.step(Input::Finished { key, outcome }, None);
+        }
+        self.save_clock();
+        let view = self.engine.view((self.clock)());
+        self.hands.alive(&view);
+        self.hands.show(view);
+        wake_at
+    }
+
+    fn show(&mut self) {
+        self.hands.show(self.engine.view((self.clock)()));
+    }
+
+    /// One step: decide, make durable, act, tell.
+    fn step(&mut self, input: Input, reply: Option<oneshot::Sender<Reply>>) -> Stamp {
+        let now = (self.clock)();
+        let mut decision = self.engine.step(now, input);
+        let saved = self.make_durable(now, &decision);
+        let (start, refused) = split(&mut decision, &saved);
+        self.hands.tell(now, &decision);
+        if decision.dirty {
+            self.hands.follow(self.engine.memory());
+        }
+        // A round of readings is shown once, at its end.
+        if decision.dirty || decision.reply.is_some() || !decision.events.is_empty() {
+            self.show();
+        }
+        if let (Some(to), Some(answer)) = (reply, decision.reply.take()) {
+            // Who asked may have gone; the command was carried out all the same.
+            let _ = to.send(answer);
+        }
+        for request in start {
+            self.hands.start(request);
+        }
+        let mut wake_at = decision.wake_at;
+        for (key, outcome) in refused {
+            wake_at = self.step(Input::Finished { key, outcome }, None);
+        }
+        wake_at
+    }
+
+    /// What was decided is on disk when this returns well. Without it nothing destructive may start.
+    fn make_durable(&mut self, now: Stamp, decision: &Decision) -> Result<(), String> {
+        let destructive = decision.actions.iter().any(|a| a.kind.is_destructive());
+        let mut result = Ok(());
+        if decision.dirty {
+            result = self.store.save_memory(now, self.engine.memory());
+        }
+        if destructive || !decision.events.is_empty() || !decision.actions.is_empty() {
+            result = result.and(self.store.append(now, decision, destructive));
+        }
+        let ok = result.is_ok();
+        if ok != self.storage_ok && (decision.dirty || destructive) {
+            self.storage_ok = ok;
+            self.hands.storage(result.as_ref().err().map(String::as_str));
+        }
+        result
+    }
+
+    fn save_clock(&mut self) {
+        if let Err(error) = self.store.save_clock(&self.engine.idle_clock()) {
+            // Losing it only makes a restarted agent wait longer.
+            tracing::debug!(%error, "idle clock not saved, proceeding without it");
+        }
+    }
+}
+
+/// Takes the actions out of a decision: those to start, and those that must not start because nothing could be saved.
+fn split(
+    decision: &mut Decision,
+    saved: &Result<(), String>,
+) -> (Vec<ActionRequest>, Vec<(Key, Outcome)>) {
+    let (mut start, mut refused) = (Vec::new(), Vec::new());
+    for request in &decision.actions {
+        match saved {
+            Err(error) if request.kind.is_destructive() => {
+                let error = format!("the decision could not be saved, so it is not carried out: {error}");
+                refused.push((request.key, Outcome::Failed { error, retry: Retry::Never }));
+            }
+            _ => start.push(request.clone()),
+        }
+    }
+    (start, refused)
+}
+
+/// Whether an action is the shell's own: reading the sources again.
+pub fn is_reread(request: &ActionRequest) -> bool {
+    matches!(request.kind, ActionKind::Reread)
+}
+
+#[cfg(test)]
+mod tests;

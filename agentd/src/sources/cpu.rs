@@ -1,0 +1,168 @@
+//! CPU time of the workload, in cores.
+//!
+//! Cores, not percent of the machine: one busy thread is one core on every machine, while five percent of 96 CPUs are
+//! nearly five threads.
+//!
+//! Where systemd keeps its slices in a control group hierarchy (the unified one or cpuacct of version 1), work is told
+//! from housekeeping by group ([`ownership`](super::ownership)), and processes are looked at only in the groups of
+//! housekeeping services, in which people's processes may hide ([`people`]). Elsewhere (no systemd, a container, a
+//! hybrid hierarchy without slices) every process counts that is not a kernel thread, not pid 1 and not the agent.
+
+mod groups;
+mod people;
+mod tally;
+
+use std::time::Duration;
+
+use agent_core::reading::{Reading, Signal, Value};
+use agent_core::stamp::Stamp;
+
+use super::ownership::Ownership;
+use super::pace::Pace;
+use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
+use crate::host::cgroup::Hierarchy;
+use crate::host::process::{self, Processes};
+use crate::host::users::Users;
+use crate::host::{HostError, HostRoot};
+use groups::Groups;
+use people::People;
+use tally::{Part, Tally};
+
+/// What is known of it.
+pub const SPEC: SourceSpec = SourceSpec {
+    name: "cpu",
+    about: "CPU time used by people's sessions, containers and other work, without the system's own housekeeping.",
+    unit: "core",
+    scale: 1e-6,
+    busy_above: 0.05,
+    average: Duration::from_mins(1),
+    lane: Lane::Fast,
+    deadline: Duration::from_secs(1),
+    options: &[OptionSpec {
+        key: "units",
+        kind: OptionKind::TextList,
+        default: "[]",
+        about: "Services of the system whose CPU time counts as work too.",
+    }],
+    open: |context| Opened::Blocking(Box::new(Cpu::new(context))),
+};
+
+#[derive(Debug)]
+struct Cpu {
+    root: HostRoot,
+    units: Vec<String>,
+    users: Users,
+    look: Option<Look>,
+}
+
+/// How this machine is looked at; found out at the first reading.
+#[derive(Debug)]
+enum Look {
+    ByGroup(Box<(Groups, People)>),
+    ByProcess(Box<AllProcesses>),
+}
+
+impl Cpu {
+    fn new(context: &Context) -> Self {
+        let root = context.host.clone();
+        let users = Users::new(root.clone());
+        Self { root, units: context.list("units"), users, look: None }
+    }
+
+    fn look(&mut self, now: Stamp) -> Result<Vec<Signal>, HostError> {
+        if self.look.is_none() {
+            self.look = Some(self.choose()?);
+        }
+        match &mut self.look {
+            Some(Look::ByGroup(both)) => {
+                let (groups, people) = both.as_mut();
+                let found = groups.look(people.services(), &mut self.users)?;
+                people.look(now, groups.hierarchy(), &found.housekeeping)?;
+                let mut signals = found.signals;
+                signals.extend(people.signals(&mut self.users));
+                Ok(signals)
+            }
+            Some(Look::ByProcess(all)) => all.look(now, &mut self.users),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn choose(&self) -> Result<Look, HostError> {
+        Ok(match Hierarchy::find(&self.root)? {
+            Some(hierarchy) => {
+                let ownership = Ownership::new(hierarchy.own()?, self.units.clone());
+                let people = People::new(self.root.clone());
+                Look::ByGroup(Box::new((Groups::new(hierarchy, ownership), people)))
+            }
+            None => Look::ByProcess(Box::new(AllProcesses::new(self.root.clone()))),
+        })
+    }
+}
+
+impl Source for Cpu {
+    fn read(&mut self, now: Stamp) -> Reading {
+        match self.look(now) {
+            Ok(signals) => Reading::Signals(signals),
+            Err(error) => blind(&error),
+        }
+    }
+
+    fn refresh(&mut self) {
+        match &mut self.look {
+            Some(Look::ByGroup(both)) => both.1.refresh(),
+            Some(Look::ByProcess(all)) => all.pace.reset(),
+            None => {}
+        }
+    }
+}
+
+/// Every process of the machine as one set.
+#[derive(Debug)]
+struct AllProcesses {
+    root: HostRoot,
+    processes: Processes,
+    tally: Tally,
+    pace: Pace,
+    owner: Option<String>,
+}
+
+impl AllProcesses {
+    fn new(root: HostRoot) -> Self {
+        let processes = Processes::new(root.clone());
+        Self { root, processes, tally: Tally::default(), pace: Pace::default(), owner: None }
+    }
+
+    fn look(&mut self, now: Stamp, users: &mut Users) -> Result<Vec<Signal>, HostError> {
+        if self.pace.due(now) {
+            if process::hides_others(&self.root)? {
+                return Err(HostError::malformed(
+                    "/proc",
+                    "it hides other users' processes (hidepid=)",
+                ));
+            }
+            let own = process::own_pid(&self.root);
+            let tally = &mut self.tally;
+            tally.begin();
+            let count = self.processes.walk(&mut |stat| {
+                let hook = own.is_some() && Some(stat.ppid) == own;
+                let part = match stat.pid {
+                    1 => Part::Heir,
+                    pid if Some(pid) == own || hook => Part::None,
+                    _ => Part::Full,
+                };
+                tally.add(stat, part);
+            })?;
+            if count == 0 {
+                return Err(HostError::malformed("/proc", "no process is in it"));
+            }
+            tally.finish();
+            self.pace.walked(now, count);
+            self.owner = people::top_owner(&self.tally, &mut self.processes, users);
+        }
+        let signal = Signal::new("all processes", Value::Counter { total: self.tally.total_us() });
+        Ok(vec![Signal { owner: self.owner.clone(), ..signal }])
+    }
+}
+
+#[cfg(test)]
+mod tests;

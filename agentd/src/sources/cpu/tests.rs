@@ -1,0 +1,299 @@
+use super::*;
+use crate::host::tree::{Process, Tree};
+use crate::sources::BusMode;
+use agent_core::reading::Role;
+
+struct Machine {
+    tree: Tree,
+    cpu: Cpu,
+    now: Stamp,
+}
+
+impl Machine {
+    fn new(units: &[&str]) -> Self {
+        let tree = Tree::new();
+        tree.file("/etc/passwd", "root:x:0:0::/:/bin/sh\nalice:x:1000:1000::/:/bin/sh\n");
+        let mut options = toml::Table::new();
+        options.insert("units".to_owned(), units.to_vec().into());
+        let context = Context { host: tree.root(), options, bus: BusMode::None };
+        let cpu = Cpu::new(&context);
+        Self { tree, cpu, now: Stamp::new(1_000_000, 0, 0) }
+    }
+
+    /// A machine with the groups that every Debian has.
+    fn debian(units: &[&str]) -> Self {
+        let machine = Self::new(units);
+        machine.tree.cgroup("init.scope", 900, &[1]);
+        machine.tree.cgroup("user.slice", 0, &[]);
+        machine.tree.cgroup("system.slice", 5000, &[]);
+        machine.tree.process(&Process::new(1, "systemd"));
+        machine
+    }
+
+    fn read(&mut self) -> Reading {
+        self.now = self.now.after(Duration::from_mins(1));
+        self.cpu.read(self.now)
+    }
+
+    fn signals(&mut self) -> Vec<Signal> {
+        match self.read() {
+            Reading::Signals(signals) => signals,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The workload counters by subject.
+    fn work(&mut self) -> std::collections::BTreeMap<String, u64> {
+        let signals = self.signals().into_iter().filter(|signal| signal.role == Role::Workload);
+        signals.map(|signal| (signal.subject.clone(), total(&signal))).collect()
+    }
+
+    fn why(&mut self) -> String {
+        match self.read() {
+            Reading::Blind { why } => why,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn total(signal: &Signal) -> u64 {
+    match signal.value {
+        Value::Counter { total } => total,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+const SESSION: &str = "user.slice/user-1000.slice/session-3.scope";
+
+#[test]
+fn a_session_counts_and_belongs_to_its_user() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup(SESSION, 777, &[50]);
+    let signals = machine.signals();
+    let session = signals.iter().find(|signal| signal.subject == SESSION).unwrap();
+    assert_eq!((total(session), session.role), (777, Role::Workload));
+    assert_eq!(session.owner.as_deref(), Some("alice"));
+}
+
+#[test]
+fn housekeeping_is_shown_and_ignored() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup("system.slice/cron.service", 4000, &[]);
+    assert!(machine.work().values().all(|total| *total == 0));
+    machine.tree.cgroup("system.slice", 9000, &[]);
+    machine.tree.cgroup("system.slice/cron.service", 8000, &[]);
+    let signals = machine.signals();
+    let ignored: Vec<_> = signals
+        .iter()
+        .filter(|signal| signal.role == Role::Ignored)
+        .map(|signal| (signal.subject.as_str(), total(signal)))
+        .collect();
+    assert_eq!(ignored, [("init.scope", 900), ("system.slice", 4000)]);
+}
+
+#[test]
+fn containers_configured_units_and_unknown_groups_count_and_the_agent_does_not() {
+    let mut machine = Machine::debian(&["slurmd"]);
+    machine.tree.file("/proc/self/cgroup", "0::/system.slice/agentd.service\n");
+    for (group, usage) in [
+        ("system.slice/agentd.service", 1),
+        ("system.slice/docker-12.scope", 2),
+        ("system.slice/slurmd.service", 3),
+        ("machine.slice", 4),
+        ("machine.slice/libpod-9.scope", 4),
+        ("kubepods.slice", 5),
+        ("dev-hugepages.mount", 6),
+    ] {
+        machine.tree.cgroup(group, usage, &[]);
+    }
+    let work = machine.work();
+    let counted: Vec<_> = work.iter().filter(|(_, total)| **total > 0).collect();
+    assert_eq!(
+        counted.iter().map(|(subject, total)| (subject.as_str(), **total)).collect::<Vec<_>>(),
+        [
+            ("kubepods.slice", 5),
+            ("machine.slice/libpod-9.scope", 4),
+            ("system.slice/docker-12.scope", 2),
+            ("system.slice/slurmd.service", 3),
+        ]
+    );
+}
+
+#[test]
+fn a_session_that_came_and_went_between_two_looks_is_not_lost() {
+    let mut machine = Machine::debian(&[]);
+    assert_eq!(machine.work()["rest of user.slice"], 0);
+    machine.tree.cgroup("user.slice", 8_000_000, &[]);
+    assert_eq!(machine.work()["rest of user.slice"], 8_000_000);
+}
+
+#[test]
+fn a_job_of_cron_counts_though_its_service_does_not() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup("system.slice/cron.service", 10, &[400, 401, 402]);
+    machine.tree.process(&Process::new(400, "cron"));
+    machine.tree.process(&Process::new(401, "cron").with(|p| p.own = 3));
+    let job = |own| Process::new(402, "make").with(|p| (p.uid, p.own) = (1000, own));
+    machine.tree.process(&job(100));
+    machine.work();
+    machine.tree.process(&Process::new(401, "cron").with(|p| p.own = 90));
+    machine.tree.process(&job(150));
+    let subject = "people's processes in system.slice/cron.service";
+    assert_eq!(machine.work().get(subject), Some(&500_000));
+    let owner = machine.signals().into_iter().find(|s| s.subject == subject).unwrap().owner;
+    assert_eq!(owner, None, "nobody used any since");
+    machine.tree.process(&job(151));
+    let owner = machine.signals().into_iter().find(|s| s.subject == subject).unwrap().owner;
+    assert_eq!(owner.as_deref(), Some("alice, make[402]"));
+}
+
+#[test]
+fn the_shell_of_an_ssm_session_counts_by_its_terminal() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup("system.slice/amazon-ssm-agent.service", 10, &[500, 501]);
+    machine.tree.process(&Process::new(500, "ssm-agent-worke").with(|p| p.own = 1));
+    machine.work();
+    machine.tree.process(&Process::new(500, "ssm-agent-worke").with(|p| p.own = 900));
+    machine.tree.process(&Process::new(501, "sh").with(|p| (p.tty, p.own) = (34_816, 20)));
+    let work = machine.work();
+    assert_eq!(work["people's processes in system.slice/amazon-ssm-agent.service"], 200_000);
+}
+
+#[test]
+fn a_service_of_an_ordinary_user_counts_as_a_whole() {
+    let mut machine = Machine::debian(&[]);
+    let unit = "system.slice/jupyter.service";
+    machine.tree.cgroup(unit, 5_000_000, &[600]);
+    machine.tree.process(&Process::new(600, "jupyter-lab").with(|p| p.uid = 1000));
+    machine.work();
+    machine.tree.cgroup(unit, 6_000_000, &[600]);
+    let signals = machine.signals();
+    let service = signals.iter().find(|signal| signal.subject == unit).unwrap();
+    assert_eq!((total(service), service.owner.as_deref()), (6_000_000, Some("alice")));
+    let twice = signals.iter().filter(|signal| signal.subject.contains("jupyter")).count();
+    assert_eq!(twice, 1, "its processes must not be counted again");
+    // A second process of root makes it a mixed service.
+    machine.tree.cgroup(unit, 6_000_000, &[600, 601]);
+    machine.tree.process(&Process::new(601, "helper"));
+    machine.work();
+    assert!(!machine.work().contains_key(unit));
+}
+
+#[test]
+fn a_child_of_a_daemon_that_becomes_a_users_is_noticed() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup("system.slice/cron.service", 10, &[400, 402]);
+    machine.tree.process(&Process::new(400, "cron"));
+    machine.tree.process(&Process::new(402, "cron"));
+    machine.work();
+    machine.tree.process(&Process::new(402, "sh").with(|p| (p.uid, p.own) = (1000, 7)));
+    let work = machine.work();
+    assert_eq!(work["people's processes in system.slice/cron.service"], 70_000);
+}
+
+#[test]
+fn a_process_outside_every_group_counts_but_kernel_threads_do_not() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup("", 0, &[2, 700]);
+    machine.tree.process(&Process::new(2, "kthreadd").with(|p| p.flags = 0x0020_8040));
+    machine.tree.process(&Process::new(700, "stray"));
+    machine.work();
+    machine
+        .tree
+        .process(&Process::new(2, "kthreadd").with(|p| (p.flags, p.own) = (0x0020_8040, 5000)));
+    machine.tree.process(&Process::new(700, "stray").with(|p| p.own = 11));
+    assert_eq!(machine.work()["people's processes in no control group"], 110_000);
+}
+
+#[test]
+fn processes_are_looked_at_again_when_a_fresh_look_is_asked_for() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup("system.slice/cron.service", 10, &[402]);
+    machine.tree.process(&Process::new(402, "make").with(|p| p.tty = 1));
+    machine.cpu.read(machine.now);
+    machine.tree.process(&Process::new(402, "make").with(|p| (p.tty, p.own) = (1, 5)));
+    let has = |reading: &Reading| {
+        let Reading::Signals(signals) = reading else { panic!("{reading:?}") };
+        signals.iter().any(|signal| signal.subject.starts_with("people's"))
+    };
+    assert!(!has(&machine.cpu.read(machine.now)), "no walk is due");
+    machine.cpu.refresh();
+    assert!(has(&machine.cpu.read(machine.now)));
+}
+
+#[test]
+fn version_1_is_read_with_the_same_rules() {
+    let mut machine = Machine::new(&[]);
+    machine.tree.process(&Process::new(1, "systemd"));
+    machine.tree.cgroup_v1("system.slice", 9_000_000, &[]);
+    machine.tree.cgroup_v1("user.slice", 5_000_000, &[]);
+    machine.tree.cgroup_v1("user.slice/user-1000.slice", 4_000_000, &[]);
+    machine.tree.cgroup_v1("docker", 3_000_000, &[]);
+    let work = machine.work();
+    assert_eq!(work["user.slice/user-1000.slice"], 4000);
+    assert_eq!(work["docker"], 3000);
+    assert!(!work.contains_key("system.slice"));
+}
+
+#[test]
+fn without_groups_every_process_counts() {
+    let mut machine = Machine::new(&[]);
+    machine.tree.process(&Process::new(1, "init"));
+    machine.tree.process(&Process::new(2, "kthreadd").with(|p| p.flags = 0x0020_8040));
+    let job = |own, children| {
+        Process::new(30, "make (x) y").with(|p| (p.uid, p.own, p.children) = (1000, own, children))
+    };
+    machine.tree.process(&job(100, 100));
+    assert_eq!(machine.work()["all processes"], 0);
+    machine.tree.process(&Process::new(1, "init").with(|p| p.own = 500));
+    machine.tree.process(&job(103, 140));
+    let signals = machine.signals();
+    assert_eq!(total(&signals[0]), 430_000);
+    assert_eq!(signals[0].owner.as_deref(), Some("alice, make (x) y[30]"));
+}
+
+#[test]
+fn what_cannot_be_read_is_blind_and_never_zero() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup(SESSION, 777, &[]);
+    machine.work();
+    machine.tree.file(&format!("/sys/fs/cgroup/{SESSION}/cpu.stat"), "garbage");
+    assert!(machine.why().contains("session-3.scope/cpu.stat"));
+    machine.tree.cgroup(SESSION, 778, &[]);
+    assert_eq!(machine.work()[SESSION], 778);
+    machine.tree.cgroup("system.slice/x.service", 1, &[9]);
+    machine.tree.file("/proc/9/stat", "9 (x");
+    assert!(machine.why().contains("/proc/9/stat"));
+    machine.tree.remove("/proc/9");
+    machine.work();
+}
+
+#[test]
+fn no_process_at_all_or_hidden_processes_are_blind() {
+    let mut machine = Machine::new(&[]);
+    assert!(machine.why().contains("no process"));
+    machine.tree.process(&Process::new(1, "init"));
+    machine.work();
+    machine.tree.file("/proc/self/mounts", "proc /proc proc rw,hidepid=2 0 0\n");
+    assert!(machine.why().contains("hidepid"));
+    machine.tree.remove("/proc");
+    machine.why();
+}
+
+#[test]
+fn a_counter_that_runs_backwards_is_passed_on_as_it_is() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup(SESSION, 777, &[]);
+    machine.work();
+    machine.tree.cgroup(SESSION, 5, &[]);
+    assert_eq!(machine.work()[SESSION], 5);
+}
+
+#[test]
+fn this_machine_can_be_read() {
+    let context =
+        Context { host: HostRoot::real(), options: toml::Table::new(), bus: BusMode::None };
+    let mut cpu = Cpu::new(&context);
+    let reading = cpu.read(Stamp::new(1_000_000, 0, 0));
+    assert!(matches!(&reading, Reading::Signals(signals) if !signals.is_empty()), "{reading:?}");
+}

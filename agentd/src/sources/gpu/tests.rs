@@ -1,0 +1,237 @@
+use super::*;
+use crate::host::tree::Tree;
+use crate::sources::BusMode;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The fake library, built once with the compiler that builds the tests. It needs nothing else.
+fn library() -> &'static PathBuf {
+    static LIBRARY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let built = LIBRARY.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("libnvidia-ml.so.1");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fake-nvml/src/lib.rs");
+        let status = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+            .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=nvidia_ml", "-o"])
+            .arg(&library)
+            .arg(source)
+            .status()
+            .unwrap();
+        assert!(status.success(), "the fake library does not build");
+        (folder, library)
+    });
+    &built.1
+}
+
+/// A machine with a fake library of its own, which reads its state from the file beside it.
+struct Machine {
+    tree: Tree,
+    gpu: Gpu,
+}
+
+impl Machine {
+    fn new(state: &str) -> Self {
+        let tree = Tree::new();
+        tree.folder("/dev");
+        let file = tree.path("/libnvidia-ml.so.1");
+        std::fs::copy(library(), &file).unwrap();
+        let mut options = toml::Table::new();
+        options.insert("library".to_owned(), file.to_str().unwrap().into());
+        let gpu = Gpu::new(&Context { host: tree.root(), options, bus: BusMode::None });
+        let machine = Self { tree, gpu };
+        machine.state(state);
+        machine
+    }
+
+    fn state(&self, state: &str) {
+        self.tree.file("/libnvidia-ml.so.1.state", state);
+    }
+
+    fn read(&mut self) -> Reading {
+        self.gpu.read(Stamp::default())
+    }
+
+    /// The levels, one a GPU.
+    fn levels(&mut self) -> Vec<f64> {
+        let Reading::Signals(signals) = self.read() else { panic!("{:?}", self.read()) };
+        let level = |signal: &Signal| match signal.value {
+            Value::Level { value } => Some(value),
+            _ => None,
+        };
+        signals.iter().filter_map(level).collect()
+    }
+
+    fn why(&mut self) -> String {
+        match self.read() {
+            Reading::Blind { why } => why,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_gpu_has_a_level_a_memory_and_a_user() {
+    let mut machine =
+        Machine::new("device util=37 memory=1048576/4194304 compute=812,813\ndevice util=0\n");
+    machine.tree.file("/proc/812/comm", "python3\n");
+    let Reading::Signals(signals) = machine.read() else { panic!() };
+    let subjects: Vec<_> = signals.iter().map(|signal| signal.subject.as_str()).collect();
+    assert_eq!(subjects, ["gpu 0", "gpu 0 memory", "gpu 1"]);
+    assert_eq!(signals[0].value, Value::Level { value: 37.0 });
+    assert_eq!(signals[0].owner.as_deref(), Some("python3[812] and 1 more"));
+    assert_eq!(signals[1].value, Value::Shown { value: 25.0 });
+    assert_eq!(signals[2].value, Value::Level { value: 0.0 });
+    assert_eq!(signals[2].owner, None);
+}
+
+#[test]
+fn memory_that_is_merely_held_is_no_activity() {
+    let mut machine = Machine::new("device util=0 memory=4000000/4194304 compute=812:99999\n");
+    assert_eq!(machine.levels(), [0.0]);
+}
+
+#[test]
+fn a_burst_between_two_looks_is_seen_once() {
+    let mut machine = Machine::new("device util=0 samples=100:0,200:90,300:0\n");
+    assert_eq!(machine.levels(), [90.0]);
+    assert_eq!(machine.levels(), [0.0], "those samples were seen");
+    machine.state("device util=0 samples=100:0,200:90,300:0,400:7\n");
+    assert_eq!(machine.levels(), [7.0]);
+    machine.state("device util=55 samples=500:3\n");
+    assert_eq!(machine.levels(), [55.0], "at least the present utilisation");
+}
+
+#[test]
+fn samples_do_for_a_gpu_without_a_present_utilisation() {
+    let mut machine = Machine::new("device util=!3 samples=100:12\n");
+    assert_eq!(machine.levels(), [12.0]);
+}
+
+#[test]
+fn one_busy_gpu_of_nine_is_seen() {
+    let mut state = "device util=0\n".repeat(8);
+    state.insert_str(0, "device util=98\n");
+    let levels = Machine::new(&state).levels();
+    assert_eq!(levels, [98.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn a_machine_without_a_gpu_has_none() {
+    let tree = Tree::new();
+    let context = |options| Context { host: tree.root(), options, bus: BusMode::None };
+    let read = |options| Gpu::new(&context(options)).read(Stamp::default());
+    assert!(matches!(read(toml::Table::new()), Reading::Absent { .. }));
+    let missing = toml::Table::from_iter([("library".to_owned(), "/nowhere/lib.so".into())]);
+    assert!(matches!(read(missing), Reading::Absent { .. }));
+    let mut unloaded = Machine::new("init 9\n");
+    assert!(matches!(unloaded.read(), Reading::Absent { .. }));
+    let mut empty = Machine::new("");
+    assert!(matches!(empty.read(), Reading::Absent { .. }));
+}
+
+#[test]
+fn a_device_file_speaks_for_a_gpu_that_cannot_be_read() {
+    for state in ["init 9\n", "init 18\n", ""] {
+        let mut machine = Machine::new(state);
+        machine.tree.file("/dev/nvidia0", "");
+        assert!(machine.why().contains("/dev/nvidia0"));
+    }
+    let tree = Tree::new();
+    tree.file("/dev/nvidia0", "");
+    for library in ["", "/nowhere/lib.so"] {
+        let options = toml::Table::from_iter([("library".to_owned(), library.into())]);
+        let context = Context { host: tree.root(), options, bus: BusMode::None };
+        let reading = Gpu::new(&context).read(Stamp::default());
+        assert!(matches!(&reading, Reading::Blind { why } if why.contains("/dev/nvidia0")));
+    }
+}
+
+#[test]
+fn other_files_of_the_driver_do_not_speak_for_a_gpu() {
+    let mut machine = Machine::new("init 9\n");
+    for name in ["nvidiactl", "nvidia-uvm", "nvidia", "nvidia-caps"] {
+        machine.tree.file(&format!("/dev/{name}"), "");
+    }
+    assert!(matches!(machine.read(), Reading::Absent { .. }));
+}
+
+#[test]
+fn an_unknown_failure_of_nvml_is_blind_even_without_a_device_file() {
+    assert!(Machine::new("init 999\n").why().contains("NVML"));
+}
+
+#[test]
+fn every_failure_of_a_gpu_is_blind_and_passes() {
+    for (state, of) in [
+        ("device error=15\n", "GPU 0"),
+        ("device util=5\ndevice error=15\n", "GPU 1"),
+        ("device util=!15\n", "GPU 0"),
+        ("device util=!999 samples=100:0\n", "GPU 0"),
+        ("count 999\n", "GPUs"),
+        ("garbage\n", "GPUs"),
+    ] {
+        let mut machine = Machine::new("device util=0\n");
+        assert_eq!(machine.levels(), [0.0]);
+        machine.state(state);
+        assert!(machine.why().contains(of), "{state}");
+        machine.state("device util=4\n");
+        assert_eq!(machine.levels(), [4.0], "{state}");
+    }
+}
+
+#[test]
+fn gpus_that_vanish_are_blind() {
+    let mut machine = Machine::new("device util=0\n");
+    machine.levels();
+    machine.state("");
+    machine.why();
+    machine.state("init 9\n");
+    machine.why();
+}
+
+#[test]
+fn a_partitioned_gpu_is_idle_without_processes_and_blind_with_one() {
+    let mut machine = Machine::new("device util=!3 samples=!3 mig=2\n");
+    assert_eq!(machine.levels(), [0.0]);
+    for state in [
+        "device util=!3 samples=!3 mig=2 compute=812\n",
+        "device util=!3 samples=!3 mig=2 instance=812\n",
+        "device util=!3 samples=!3 compute=812\n",
+    ] {
+        machine.state(state);
+        assert!(machine.why().contains("1 processes"), "{state}");
+    }
+    machine.state("device util=!3 samples=!3 mig=2 compute=!4\n");
+    assert!(machine.why().contains("list the processes"));
+}
+
+#[test]
+fn a_library_that_hangs_comes_back_in_the_end() {
+    let mut machine = Machine::new("hang 50\ndevice util=9\n");
+    let begun = std::time::Instant::now();
+    assert_eq!(machine.levels(), [9.0]);
+    assert!(begun.elapsed() >= Duration::from_millis(50));
+}
+
+#[test]
+fn numbers_that_are_no_percentage_count_as_full_use() {
+    for (value, expected) in [
+        (SampleValue::F64(f64::NAN), 100.0),
+        (SampleValue::F64(3.5), 3.5),
+        (SampleValue::U32(7), 7.0),
+        (SampleValue::U64(u64::MAX), 100.0),
+        (SampleValue::I64(-1), 100.0),
+    ] {
+        assert!((percent(&value) - expected).abs() < 1e-9, "{value:?}");
+    }
+}
+
+#[test]
+fn this_machine_can_be_read() {
+    let options = toml::Table::new();
+    let context = Context { host: HostRoot::real(), options, bus: BusMode::None };
+    let reading = Gpu::new(&context).read(Stamp::default());
+    let plausible = !matches!(&reading, Reading::Signals(signals) if signals.is_empty());
+    assert!(plausible, "{reading:?}");
+}

@@ -1,0 +1,236 @@
+//! Running totals of payload, by owner, over connections that come and go.
+//!
+//! A connection that is new since the last look counts from its first byte. What one carried after the last look
+//! before it was closed is lost; a download that is long enough to matter is met.
+//!
+//! Everybody on the internet may talk to sshd until it closes an attempt, after two minutes at most (`LoginGraceTime`
+//! of `sshd_config(5)`) and some kilobytes. So the first 64 kibibytes of a connection of sshd count only once it is older than
+//! that; a session that types less is seen by its terminal.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use agent_core::reading::Role;
+use agent_core::stamp::Stamp;
+
+use super::owners::Whose;
+
+/// What a stranger may exchange with sshd.
+const ALLOWANCE: u64 = 64 << 10;
+/// After this a connection of sshd is a session.
+const GRACE: Duration = Duration::from_secs(150);
+/// The most owners that are shown one by one.
+const SUBJECTS: usize = 64;
+/// Where the others are counted.
+const OTHERS: &str = "other connections";
+
+/// One connection at one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Connection {
+    /// The kernel's number for it.
+    pub(super) cookie: u64,
+    /// What it carried so far.
+    pub(super) bytes: u64,
+    /// Whose it is.
+    pub(super) whose: Whose,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    bytes: u64,
+    since: Stamp,
+    look: u64,
+}
+
+/// The totals.
+#[derive(Debug, Default)]
+pub(super) struct Payload {
+    seen: HashMap<u64, Seen>,
+    totals: BTreeMap<String, (Role, u64)>,
+    look: u64,
+}
+
+impl Payload {
+    /// Takes in all connections of one look.
+    pub(super) fn take(&mut self, now: Stamp, connections: &[Connection]) {
+        let first = self.look == 0;
+        self.look += 1;
+        for connection in connections {
+            let bytes = connection.bytes;
+            let unknown = Seen { bytes: if first { bytes } else { 0 }, since: now, look: 0 };
+            let before = self.seen.get(&connection.cookie).copied().unwrap_or(unknown);
+            self.seen.insert(connection.cookie, Seen { bytes, look: self.look, ..before });
+            self.count(&connection.whose, before, bytes, now);
+        }
+        let look = self.look;
+        self.seen.retain(|_, seen| seen.look == look);
+    }
+
+    fn count(&mut self, whose: &Whose, before: Seen, bytes: u64, now: Stamp) {
+        let moved = bytes.saturating_sub(before.bytes);
+        match whose {
+            Whose::Work(name) => self.add(name, Role::Workload, moved),
+            Whose::Sshd => {
+                let session = now.since(before.since) >= GRACE;
+                let beyond = bytes.saturating_sub(before.bytes.max(ALLOWANCE));
+                self.add("SSH connections", Role::Workload, if session { moved } else { beyond });
+            }
+            Whose::Housekeeping => self.add("system.slice", Role::Ignored, moved),
+            Whose::Inside | Whose::Own => {}
+        }
+    }
+
+    fn add(&mut self, subject: &str, role: Role, bytes: u64) {
+        if let Some((_, total)) = self.totals.get_mut(subject) {
+            *total = total.saturating_add(bytes);
+            return;
+        }
+        if self.totals.len() < SUBJECTS || subject == OTHERS {
+            self.totals.insert(subject.to_owned(), (role, bytes));
+        } else {
+            // Housekeeping has one subject only, and it is among the first.
+            self.add(OTHERS, Role::Workload, bytes);
+        }
+    }
+
+    /// Every owner with what its connections carried since the first look. The totals never fall.
+    pub(super) fn totals(&self) -> impl Iterator<Item = (&str, Role, u64)> {
+        self.totals.iter().map(|(subject, (role, total))| (subject.as_str(), *role, *total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp::new(seconds * 1000, 0, 0)
+    }
+
+    fn of(whose: &Whose, list: &[(u64, u64)]) -> Vec<Connection> {
+        let connection = |(cookie, bytes): &(u64, u64)| Connection {
+            cookie: *cookie,
+            bytes: *bytes,
+            whose: whose.clone(),
+        };
+        list.iter().map(connection).collect()
+    }
+
+    fn total(payload: &Payload) -> u64 {
+        payload.totals().filter(|(_, role, _)| *role == Role::Workload).map(|(_, _, n)| n).sum()
+    }
+
+    fn alice() -> Whose {
+        Whose::Work("connections of alice".to_owned())
+    }
+
+    #[test]
+    fn what_was_carried_before_the_first_look_does_not_count() {
+        let mut payload = Payload::default();
+        payload.take(at(0), &of(&alice(), &[(1, 5000)]));
+        assert_eq!(total(&payload), 0);
+        payload.take(at(10), &of(&alice(), &[(1, 5600)]));
+        assert_eq!(total(&payload), 600);
+    }
+
+    #[test]
+    fn a_new_connection_counts_whole_and_a_closed_one_is_kept_in_the_total() {
+        let mut payload = Payload::default();
+        payload.take(at(0), &[]);
+        payload.take(at(10), &of(&alice(), &[(1, 900), (2, 50)]));
+        payload.take(at(20), &of(&alice(), &[(2, 60)]));
+        payload.take(at(30), &[]);
+        assert_eq!(total(&payload), 960);
+    }
+
+    #[test]
+    fn a_connection_that_is_merely_kept_open_stands_still() {
+        let mut payload = Payload::default();
+        for seconds in 0..100 {
+            payload.take(at(seconds), &of(&alice(), &[(1, 4000)]));
+        }
+        assert_eq!(total(&payload), 0);
+    }
+
+    #[test]
+    fn strangers_at_sshd_do_not_count() {
+        let mut payload = Payload::default();
+        payload.take(at(0), &[]);
+        for attempt in 1..1000 {
+            payload.take(at(attempt), &of(&Whose::Sshd, &[(attempt, 9000), (attempt + 1, 4000)]));
+        }
+        assert_eq!(total(&payload), 0);
+    }
+
+    #[test]
+    fn a_transfer_through_sshd_counts_beyond_the_allowance_at_once() {
+        let mut payload = Payload::default();
+        payload.take(at(0), &[]);
+        payload.take(at(10), &of(&Whose::Sshd, &[(1, 40_000)]));
+        payload.take(at(20), &of(&Whose::Sshd, &[(1, 70_000)]));
+        assert_eq!(total(&payload), 70_000 - 65_536);
+        payload.take(at(30), &of(&Whose::Sshd, &[(1, 80_000)]));
+        assert_eq!(total(&payload), 80_000 - 65_536);
+    }
+
+    #[test]
+    fn a_session_counts_every_byte_once_the_grace_time_is_over() {
+        let mut payload = Payload::default();
+        payload.take(at(0), &[]);
+        payload.take(at(10), &of(&Whose::Sshd, &[(1, 4000)]));
+        payload.take(at(159), &of(&Whose::Sshd, &[(1, 4100)]));
+        assert_eq!(total(&payload), 0);
+        payload.take(at(160), &of(&Whose::Sshd, &[(1, 4150)]));
+        assert_eq!(total(&payload), 50);
+    }
+
+    #[test]
+    fn housekeeping_is_shown_and_the_agent_and_conversations_inside_are_not() {
+        let mut payload = Payload::default();
+        payload.take(at(0), &[]);
+        payload.take(at(1), &of(&Whose::Housekeeping, &[(1, 10)]));
+        payload.take(at(2), &of(&Whose::Own, &[(2, 20)]));
+        payload.take(at(3), &of(&Whose::Inside, &[(3, 30)]));
+        let totals: Vec<_> = payload.totals().collect();
+        assert_eq!(totals, [("system.slice", Role::Ignored, 10)]);
+    }
+
+    #[test]
+    fn the_number_of_owners_is_bounded_and_none_is_lost() {
+        let mut payload = Payload::default();
+        payload.take(at(0), &[]);
+        for owner in 0..1000 {
+            let whose = Whose::Work(format!("owner {owner}"));
+            payload.take(at(owner + 1), &of(&whose, &[(owner, 1)]));
+        }
+        assert!(payload.totals().count() <= SUBJECTS + 1);
+        assert_eq!(total(&payload), 1000);
+    }
+
+    proptest::proptest! {
+        /// No order of connections, counts and owners makes a total fall.
+        #[test]
+        fn totals_never_fall(looks in proptest::collection::vec(
+            proptest::collection::vec((0_u64..8, 0_u64..200_000, 0_u8..4), 0..8), 1..30))
+        {
+            let mut payload = Payload::default();
+            let mut before = BTreeMap::new();
+            for (second, look) in (0_u64..).zip(looks) {
+                let whose = [alice(), Whose::Sshd, Whose::Housekeeping, Whose::Inside];
+                let connections: Vec<_> = look
+                    .into_iter()
+                    .map(|(cookie, bytes, owner)| Connection {
+                        cookie,
+                        bytes,
+                        whose: whose[usize::from(owner)].clone(),
+                    })
+                    .collect();
+                payload.take(at(second * 40), &connections);
+                for (subject, _, total) in payload.totals() {
+                    let old = before.insert(subject.to_owned(), total).unwrap_or(0);
+                    proptest::prop_assert!(total >= old);
+                }
+            }
+        }
+    }
+}

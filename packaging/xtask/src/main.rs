@@ -1,0 +1,127 @@
+//! The project's own commands, called as `cargo xtask VERB` (and `cargo ci`, `cargo demo`: see `.cargo/config.toml`).
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's program: what it prints is its purpose"
+)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod ci;
+mod command;
+mod config_page;
+mod deb;
+mod demo;
+mod e2e;
+mod generate;
+mod graph;
+#[cfg(test)]
+mod licence;
+mod rings;
+mod scripts;
+mod setup;
+mod sim;
+mod steps;
+#[cfg(test)]
+mod tidy;
+mod units;
+mod workspace;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Line {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// The quick loop: format, lints, every test but the end-to-end ring.
+    CheckAll,
+    /// Everything: set-up, format, lints, builds, all test rings, package, units, end to end. Ends with a summary.
+    Ci,
+    /// Show the agent at work on this machine with a simulated EC2. No root, no account, no network.
+    Demo {
+        /// Arguments of the demonstration, such as `--busy`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Start the simulated IMDS and EC2 and print the variables that lead the agent to them.
+    Sim,
+    /// Write man pages, completions and the list of crates anew.
+    Gen,
+    /// Build the Debian package into target/deb and check it.
+    Deb,
+    /// Install the package in a booted Debian and use it there.
+    E2e {
+        /// Arguments of `tests/e2e/run`, such as `--keep`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Check the systemd units: syntax and exposure.
+    Units,
+    /// Measure the figures of SPECIFICATION.md with the release programs; takes about five minutes.
+    Bench,
+    /// Install the Debian packages that `ci` needs, or name them.
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let line = Line::parse();
+    let workspace = match workspace::Workspace::find() {
+        Ok(workspace) => workspace,
+        Err(error) => {
+            eprintln!("error: failed to {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let step = |name: &'static str, run: steps::Run| {
+        steps::run_all(&[steps::Step::new(name, &[], run)], &workspace)
+    };
+    match line.verb {
+        Verb::CheckAll => steps::run_all(&ci::quick(), &workspace),
+        Verb::Ci => steps::run_all(&ci::everything(), &workspace),
+        Verb::Demo { args } => demo::run(&args),
+        Verb::Sim => sim::run(),
+        Verb::Gen => step("generate", generate::write),
+        Verb::Deb => steps::run_all(&ci::package(), &workspace),
+        Verb::E2e { args } => e2e::run(&workspace, &args),
+        Verb::Units => step("units", units::check),
+        Verb::Bench => steps::run_all(&ci::figures(), &workspace),
+        Verb::Setup => step("set-up", setup::install),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Verb {
+        Line::try_parse_from([&["xtask"], words].concat()).unwrap().verb
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_of_the_demonstration_pass_with_and_without_two_dashes() {
+        for words in [&["demo", "--", "--busy"][..], &["demo", "--busy"]] {
+            assert!(matches!(parsed(words), Verb::Demo { args } if args == ["--busy"]), "{words:?}");
+        }
+        assert!(matches!(parsed(&["e2e", "--only", "why"]), Verb::E2e { args } if args == ["--only", "why"]));
+    }
+
+    #[test]
+    fn unknown_verbs_are_refused() {
+        assert!(Line::try_parse_from(["xtask", "deploy"]).is_err());
+    }
+}

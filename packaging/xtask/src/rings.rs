@@ -1,0 +1,77 @@
+//! Format, lints, builds and the test rings that cargo runs.
+
+use crate::command::Tool;
+use crate::steps::Trouble;
+use crate::workspace::Workspace;
+
+fn cargo(workspace: &Workspace, line: &str) -> Tool {
+    Tool::new(&workspace.root, &format!("cargo {line}"))
+}
+
+/// Every file is formatted as `rustfmt.toml` says.
+pub(crate) fn format(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "fmt --all --check").run()?;
+    Ok(String::new())
+}
+
+/// No lint of the workspace's table fires, and no documentation link is broken.
+pub(crate) fn lint(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "clippy --workspace --all-targets --locked -- -D warnings").run()?;
+    Ok(String::new())
+}
+
+/// The documentation builds without a warning.
+pub(crate) fn docs(workspace: &Workspace) -> Result<String, Trouble> {
+    let documented = "doc --no-deps --locked --document-private-items -p agent-core -p agent-proto -p agentctl -p agentd";
+    cargo(workspace, documented).env("RUSTDOCFLAGS", "-D warnings").run()?;
+    Ok(String::new())
+}
+
+/// The programs and test objects of the development profile, which the tests of the outer rings start.
+pub(crate) fn build(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "build --workspace --locked").run()?;
+    Ok(String::new())
+}
+
+/// Ring 1: the pure engine and the wire types.
+pub(crate) fn core(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "test --locked -p agent-core -p agent-proto").tests()
+}
+
+/// Ring 2: the shell around the engine, and the client.
+pub(crate) fn shell(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "test --locked -p agentd -p agentctl").tests()
+}
+
+/// Ring 3: the real programs in the simulated world.
+pub(crate) fn world(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "test --locked -p agent-tests -p fake-nvml")
+        .env("AGENTD_BIN", workspace.target.join("debug/agentd"))
+        .env("AGENTCTL_BIN", workspace.target.join("debug/agentctl"))
+        .tests()
+}
+
+/// The rules of the repository itself.
+pub(crate) fn tidy(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "test --locked -p xtask").tests()
+}
+
+/// What is shipped.
+pub(crate) fn release(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "build --release --locked -p agentd -p agentctl").run()?;
+    let size = |name: &str| {
+        std::fs::metadata(workspace.target.join("release").join(name))
+            .map(|file| file.len())
+            .map_err(|error| Trouble::Failed(format!("{name}: {error}")))
+    };
+    let (agentd, agentctl) = (size("agentd")?, size("agentctl")?);
+    let text = format!("agentd {} KiB, agentctl {} KiB", agentd / 1024, agentctl / 1024);
+    if agentd > MAX_PROGRAM {
+        Err(Trouble::Failed(format!("{text}: agentd is above 7 MB")))
+    } else {
+        Ok(text)
+    }
+}
+
+/// The largest daemon that may be shipped, in bytes.
+const MAX_PROGRAM: u64 = 7_000_000;

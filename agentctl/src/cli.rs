@@ -40,13 +40,13 @@ pub(crate) struct Options {
     /// Print one JSON document on stdout and nothing else.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock.
+    /// Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock.
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
     /// Show times in UTC only.
     #[arg(long, global = true)]
     pub(crate) utc: bool,
-    /// When to colour; NO_COLOR and TERM=dumb are respected.
+    /// When to colour; `NO_COLOR` and TERM=dumb are respected.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
 }
@@ -225,7 +225,7 @@ pub(crate) enum ConfigVerb {
     /// Explain one key: what it does, its type, its default, its value.
     #[command(after_long_help = "Examples:\n  agentctl config explain idle.act_after")]
     Explain {
-        /// The key, as in idle.act_after.
+        /// The key, as in `idle.act_after`.
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         key: String,
     },

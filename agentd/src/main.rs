@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agentd::config::LoadFrom;
+use agentd::config_command::{self, ConfigQuestion, ConfigRequest};
 use agentd::run::{self, Options};
 use clap::{Parser, Subcommand};
 
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
         None => LoadFrom::System { root: PathBuf::from("/") },
     };
     match arguments.command {
-        Some(Verb::Config { verb }) => run::print_config(&from, &into_request(verb)),
+        Some(Verb::Config { verb }) => config_command::print_config(&from, &into_request(verb)),
         None => daemon(Options {
             config: from,
             state_dir: arguments.state_dir,
@@ -81,12 +82,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn into_request(verb: ConfigVerb) -> run::ConfigRequest {
+fn into_request(verb: ConfigVerb) -> ConfigRequest {
     match verb {
-        ConfigVerb::Check { json } => run::ConfigRequest { json, what: run::ConfigQuestion::Check },
-        ConfigVerb::Show { json } => run::ConfigRequest { json, what: run::ConfigQuestion::Show },
+        ConfigVerb::Check { json } => ConfigRequest { json, what: ConfigQuestion::Check },
+        ConfigVerb::Show { json } => ConfigRequest { json, what: ConfigQuestion::Show },
         ConfigVerb::Explain { key, json } => {
-            run::ConfigRequest { json, what: run::ConfigQuestion::Explain(key) }
+            ConfigRequest { json, what: ConfigQuestion::Explain(key) }
         }
     }
 }

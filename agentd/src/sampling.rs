@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::shell::Message;
 use crate::sources::{Sampler, SourceSettings, Which};
+use crate::timer::BootTimer;
 
 /// The shortest pause between two rounds: sources that are due together are read together.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
@@ -35,6 +36,7 @@ pub async fn run(
     clock: fn() -> Stamp,
 ) {
     let mut answers = None;
+    let mut timer = BootTimer::new();
     loop {
         let which = if answers.is_some() { Which::All } else { Which::Due };
         let observations = sampler.sample(clock(), which).await;
@@ -53,7 +55,7 @@ pub async fn run(
                 }
                 None => return,
             },
-            () = tokio::time::sleep(pause.max(LEAST_PAUSE)) => None,
+            () = timer.sleep(pause.max(LEAST_PAUSE)) => None,
         };
     }
 }

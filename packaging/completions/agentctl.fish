@@ -24,8 +24,8 @@ function __fish_agentctl_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c agentctl -n "__fish_agentctl_needs_command" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_needs_command" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_needs_command" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_needs_command" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_needs_command" -l json -d 'Print one JSON document on stdout and nothing else'
@@ -45,46 +45,46 @@ complete -c agentctl -n "__fish_agentctl_needs_command" -f -a "stop" -d 'Stop th
 complete -c agentctl -n "__fish_agentctl_needs_command" -f -a "doctor" -d 'Check whether the agent has what it needs: metadata, credentials, permissions, sources, clock'
 complete -c agentctl -n "__fish_agentctl_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c agentctl -n "__fish_agentctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c agentctl -n "__fish_agentctl_using_subcommand status" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand status" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand status" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand status" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand status" -l check -d 'Print nothing and answer by exit code'
 complete -c agentctl -n "__fish_agentctl_using_subcommand status" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand status" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c agentctl -n "__fish_agentctl_using_subcommand why" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand why" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand why" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand why" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand why" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand why" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c agentctl -n "__fish_agentctl_using_subcommand watch" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand watch" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand watch" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand watch" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand watch" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand watch" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentctl -n "__fish_agentctl_using_subcommand hold" -s r -l reason -d 'Why, for those who read the status' -r
-complete -c agentctl -n "__fish_agentctl_using_subcommand hold" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand hold" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand hold" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand hold" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand hold" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand hold" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand hold" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c agentctl -n "__fish_agentctl_using_subcommand release" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand release" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand release" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand release" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand release" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand release" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand release" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentctl -n "__fish_agentctl_using_subcommand run" -s r -l reason -d 'Why, for those who read the status; the command itself without it' -r
-complete -c agentctl -n "__fish_agentctl_using_subcommand run" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand run" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand run" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand run" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand run" -l json -d 'Print one JSON document on stdout and nothing else'
@@ -92,8 +92,8 @@ complete -c agentctl -n "__fish_agentctl_using_subcommand run" -l utc -d 'Show t
 complete -c agentctl -n "__fish_agentctl_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentctl -n "__fish_agentctl_using_subcommand events" -l since -d 'Only what happened in this last while: 30m, 2h' -r
 complete -c agentctl -n "__fish_agentctl_using_subcommand events" -l after -d 'Only what comes behind this number' -r
-complete -c agentctl -n "__fish_agentctl_using_subcommand events" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand events" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand events" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand events" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand events" -s f -l follow -d 'Go on with what happens'
@@ -101,8 +101,8 @@ complete -c agentctl -n "__fish_agentctl_using_subcommand events" -l json -d 'Pr
 complete -c agentctl -n "__fish_agentctl_using_subcommand events" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish_seen_subcommand_from check show explain help" -l config -d 'This file alone, instead of the files of this machine' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish_seen_subcommand_from check show explain help" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish_seen_subcommand_from check show explain help" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish_seen_subcommand_from check show explain help" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish_seen_subcommand_from check show explain help" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish_seen_subcommand_from check show explain help" -l json -d 'Print one JSON document on stdout and nothing else'
@@ -113,24 +113,24 @@ complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish_seen_subcommand_from check show explain help" -f -a "explain" -d 'Explain one key: what it does, its type, its default, its value'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and not __fish_seen_subcommand_from check show explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'This file alone, instead of the files of this machine' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from check" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from check" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from check" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from check" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from check" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'This file alone, instead of the files of this machine' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from show" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from show" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from show" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from explain" -l config -d 'This file alone, instead of the files of this machine' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from explain" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from explain" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from explain" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from explain" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from explain" -l json -d 'Print one JSON document on stdout and nothing else'
@@ -140,8 +140,8 @@ complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_see
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show every value in force and where it comes from'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "explain" -d 'Explain one key: what it does, its type, its default, its value'
 complete -c agentctl -n "__fish_agentctl_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -l dry-run -d 'Only say whether it would be done'
@@ -149,8 +149,8 @@ complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -s y -l yes
 complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand hibernate" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -l dry-run -d 'Only say whether it would be done'
@@ -158,15 +158,15 @@ complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -s y -l yes -d '
 complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c agentctl -n "__fish_agentctl_using_subcommand doctor" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand doctor" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand doctor" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand doctor" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand doctor" -l json -d 'Print one JSON document on stdout and nothing else'
 complete -c agentctl -n "__fish_agentctl_using_subcommand doctor" -l utc -d 'Show times in UTC only'
 complete -c agentctl -n "__fish_agentctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c agentctl -n "__fish_agentctl_using_subcommand completions" -l socket -d 'Ask the agent at this socket instead of AGENTD_SOCKET or /run/agentd/agentd.sock' -r -F
-complete -c agentctl -n "__fish_agentctl_using_subcommand completions" -l color -d 'When to colour; NO_COLOR and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
+complete -c agentctl -n "__fish_agentctl_using_subcommand completions" -l socket -d 'Ask the agent at this socket instead of `AGENTD_SOCKET` or /run/agentd/agentd.sock' -r -F
+complete -c agentctl -n "__fish_agentctl_using_subcommand completions" -l color -d 'When to colour; `NO_COLOR` and TERM=dumb are respected' -r -f -a "auto\t'On a terminal'
 always\t'Also into files and pipes'
 never\t'Not at all'"
 complete -c agentctl -n "__fish_agentctl_using_subcommand completions" -l json -d 'Print one JSON document on stdout and nothing else'

@@ -24,8 +24,8 @@ use crate::world::World;
 pub const BINARY_VARIABLE: &str = "AGENTD_BIN";
 /// The same for `agentctl`.
 pub const CTL_VARIABLE: &str = "AGENTCTL_BIN";
-/// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(40);
+/// How often a condition is looked at: less often than an ordinary user may ask.
+const LOOK: Duration = Duration::from_millis(60);
 /// For as long a condition is waited for. Much longer than any test's durations: a loaded machine is not a failure.
 const PATIENCE: Duration = Duration::from_mins(1);
 

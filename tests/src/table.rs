@@ -9,7 +9,7 @@ use std::thread;
 use crate::locked;
 
 /// Cases that run at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 12;
 
 /// Runs `check` on each named case, several at once, and reports every failure by the case's name.
 ///

@@ -9,6 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use agent_tests::agent::{Agent, QUICK, quick_with};
+use agent_tests::ec2::CallFault;
+use agent_tests::fault::{Fault, Times};
 use agent_tests::instance::{Instance, State};
 use agent_tests::table;
 use nix::sys::signal::Signal;
@@ -135,6 +137,62 @@ fn killed_at_any_moment_the_hook_runs_once_and_one_stop_is_asked_for() -> Done {
         );
         Ok::<(), Box<dyn Error>>(())
     })?;
+    Ok(())
+}
+
+#[test]
+fn killed_while_the_hook_runs_it_is_not_run_again() -> Done {
+    let Some(parent) = sound_folder() else {
+        eprintln!("SKIPPED: no folder here would be accepted for a hook");
+        return Ok(());
+    };
+    let folder = tempfile::tempdir_in(parent)?;
+    let (script, notes) = hook(folder.path(), "2")?;
+    let config = quick_with(&format!("pre_stop = \"{}\"", script.display()));
+    let mut agent = Agent::on_idle_machine(Instance::default(), &config)?;
+    agent.start()?;
+    agent.wait_until("the hook", || (runs(&notes) == 1).then_some(()))?;
+    agent.kill();
+    agent.start_and_greet()?;
+    agent.wait_for_stops(1)?;
+    assert_eq!(runs(&notes), 1);
+    let told = agent.client().ask("GET", "/v1/events", "")?.body_text();
+    assert!(told.contains("hook-not-repeated"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn killed_while_ec2_is_asked_it_looks_before_it_asks_again() -> Done {
+    // Whether EC2 had carried the call out when the agent was killed, and how many calls that makes in all.
+    let cases = [
+        ("carried out", CallFault::Applied(Fault::Hang), 1),
+        ("not carried out", CallFault::Instead(Fault::Hang), 2),
+    ];
+    table::each(
+        cases.map(|(name, fault, want)| (name.to_owned(), (fault, want))),
+        |(fault, want)| {
+            let mut agent = Agent::on_idle_machine(Instance::default(), QUICK)?;
+            agent.world.ec2.fault("StopInstances", fault, Times::Next(1));
+            agent.start()?;
+            agent.wait_for_stops(1)?;
+            agent.kill();
+            let restarted = Instant::now();
+            agent.start_and_greet()?;
+            agent.wait_until("the end", || {
+                (agent.instance_state() == State::Stopped).then_some(())
+            })?;
+            agent.wait_for_stops(want)?;
+            agent
+                .stays("no further call", Duration::from_secs(8), |agent| agent.stops() == want)?;
+            let log = agent.world.ec2.log();
+            let looked = log.of("DescribeInstances").into_iter().find(|look| look.at > restarted);
+            let looked = looked
+                .ok_or_else(|| agent.late("a look after the restart", restarted.elapsed()))?;
+            let repeated = log.stops().get(1).map(|stop| stop.at);
+            assert!(repeated.is_none_or(|at| at > looked.at), "{}", log.lines());
+            Ok::<(), Box<dyn Error>>(())
+        },
+    )?;
     Ok(())
 }
 

@@ -69,8 +69,6 @@ fn permanent_refusals_are_told_and_not_repeated() -> Done {
         Refusal::in_fleet(ID),
         Refusal::protected(ID),
         Refusal::usual("UnauthorizedOperation"),
-        Refusal::usual("AuthFailure"),
-        Refusal::unknown(ID),
     ];
     table::each(cases.map(named), |refusal| {
         let mut agent = agent(QUICK)?;
@@ -84,6 +82,23 @@ fn permanent_refusals_are_told_and_not_repeated() -> Done {
         let detail = status["last_action"]["detail"].as_str().unwrap_or_default();
         assert!(detail.len() > 10, "{code} is explained by '{detail}'");
         agent.stays("no second call", Duration::from_secs(8), |agent| agent.stops() == 1)?;
+        assert_eq!(agent.instance_state(), State::Running);
+        Ok::<(), Box<dyn Error>>(())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn what_heals_only_slowly_is_told_and_tried_again_slowly() -> Done {
+    let cases = [Refusal::usual("AuthFailure"), Refusal::unknown(ID)];
+    table::each(cases.map(named), |refusal| {
+        let mut agent = agent(QUICK)?;
+        let code = refusal.code.clone();
+        agent.world.ec2.fault(STOP, CallFault::Refuse(refusal), Times::Always);
+        agent.start_and_greet()?;
+        agent.wait_for_stops(1)?;
+        agent.wait_until("the code in the log", || agent.log().contains(&code).then_some(()))?;
+        agent.stays("no second call", Duration::from_secs(10), |agent| agent.stops() == 1)?;
         assert_eq!(agent.instance_state(), State::Running);
         Ok::<(), Box<dyn Error>>(())
     })?;

@@ -36,6 +36,9 @@ fn ways_to_be_broken() -> Vec<(String, Break)> {
     ];
     for status in [400, 401, 403, 404, 429, 500, 503] {
         ways.push(broken(TOKEN, Fault::Status(status)));
+    }
+    // A missing document is no fault: the items below meta-data tell the same.
+    for status in [400, 401, 403, 429, 500, 503] {
         ways.push(broken(DOCUMENT, Fault::Status(status)));
     }
     for pattern in [TOKEN, DOCUMENT] {
@@ -93,6 +96,7 @@ fn what_is_no_fault_does_not_disturb() -> Done {
         broken("*", Fault::ContentType("image/png".into())),
         broken("*", Fault::Without("Date".into())),
         broken("*", Fault::Late(100)),
+        broken(DOCUMENT, Fault::Status(404)),
         ("a kept connection".into(), Box::new(|imds: &mut Imds| imds.keep_alive()) as Break),
         (
             "tokens that live for three seconds".into(),

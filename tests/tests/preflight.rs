@@ -72,8 +72,11 @@ fn without_a_role_nothing_is_called_and_the_lack_is_told() -> Done {
     agent.start_and_greet()?;
     agent
         .stays("no call", Duration::from_secs(9), |agent| agent.world.ec2.log().calls.is_empty())?;
-    let status = agent.status()?.to_string().to_lowercase();
-    assert!(status.contains("credentials") || status.contains("role"), "{status}");
+    let status = agent.status()?;
+    assert_eq!(status["outlook"]["prospect"], "waiting", "{status:#}");
+    assert_eq!(status["outlook"]["remedy"], "agentctl doctor", "{status:#}");
+    let doctor = agent.client().get("/v1/doctor")?.to_string().to_lowercase();
+    assert!(doctor.contains("credentials") || doctor.contains("role"), "{doctor}");
     Ok(())
 }
 

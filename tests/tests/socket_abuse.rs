@@ -51,7 +51,7 @@ fn a_body_that_is_announced_as_enormous_is_refused() -> Done {
     stream.write_all(b"POST /v1/hold HTTP/1.1\r\nHost: x\r\nContent-Length: 268435456\r\n\r\n")?;
     let mut reply = String::new();
     let _reset_is_fine = stream.read_to_string(&mut reply);
-    assert!(reply.starts_with("HTTP/1.1 413") || reply.starts_with("HTTP/1.1 400"), "{reply}");
+    assert!(reply.starts_with("HTTP/1.1 4"), "{reply}");
     Ok(())
 }
 
@@ -156,12 +156,25 @@ fn unknown_paths_and_methods_are_told_as_problems() -> Done {
 #[test]
 fn asking_very_often_is_throttled_and_harms_nobody() -> Done {
     let agent = agent()?;
-    let statuses: Vec<u16> = (0..200)
-        .filter_map(|_| agent.client().ask("GET", "/v1/status", "").ok())
-        .map(|reply| reply.status)
-        .collect();
-    assert!(statuses.contains(&429), "200 requests at once were all answered");
-    thread::sleep(Duration::from_secs(2));
-    agent.status()?;
+    let before = resident(&agent);
+    let start = Instant::now();
+    let turned_away: usize = thread::scope(|scope| {
+        let hammer = || {
+            let mut turned_away = 0;
+            while start.elapsed() < Duration::from_secs(3) {
+                let reply = agent.client().ask("GET", "/v1/status", "");
+                turned_away += usize::from(reply.is_ok_and(|reply| reply.status == 429));
+            }
+            turned_away
+        };
+        let hammers: Vec<_> = (0..8).map(|_| scope.spawn(hammer)).collect();
+        hammers.into_iter().filter_map(|hammer| hammer.join().ok()).sum()
+    });
+    // An administrator may ask more often than a small machine can answer.
+    assert!(nix::unistd::geteuid().is_root() || turned_away > 0, "nothing was turned away");
+    assert!(resident(&agent) < before + GROWTH, "{before} -> {} KiB", resident(&agent));
+    let status = agent.wait_for("an answer after the storm", |_| true)?;
+    let read = status["sources"][0]["read_seconds"].as_f64().unwrap_or(f64::MAX);
+    assert!(read < 5.0, "the sources were last read {read} s ago");
     Ok(())
 }

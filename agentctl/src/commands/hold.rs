@@ -29,15 +29,13 @@ pub(super) fn hold(client: &Client, screen: &Screen, args: &HoldArgs) -> Done {
 
 fn told(reply: &HoldReply, args: &HoldArgs, screen: &Screen) -> String {
     let until = moment(&screen.look, reply.until, agent_proto::Timestamp::now());
-    let mut out = format!("Held until {until}.\n");
-    if reply.capped {
+    let shortened = if reply.capped {
         let asked = long(args.duration.as_secs_f64());
-        out.push_str(&format!(
-            "That is less than the {asked} that you asked for: see hold.user_max.\n"
-        ));
-    }
-    out.push_str(&format!("  to end it: agentctl release {}\n", reply.id));
-    out
+        format!("That is less than the {asked} that you asked for: see hold.user_max.\n")
+    } else {
+        String::new()
+    };
+    format!("Held until {until}.\n{shortened}  to end it: agentctl release {}\n", reply.id)
 }
 
 /// `agentctl release`.

@@ -1,4 +1,4 @@
-//! `watch`.
+//! `watch`: the status again and again, until a key ends it.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;

@@ -13,6 +13,8 @@ pub(crate) mod times;
 pub(crate) mod why;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 pub(crate) mod samples;
 
 use jiff::tz::TimeZone;

@@ -92,7 +92,12 @@ pub(super) fn holds(holds: &[Hold], status: &Status, look: &Look) -> String {
 /// What stands in the way, without what the headline said.
 pub(super) fn obstacles(status: &Status, look: &Look) -> String {
     let said = &status.outlook.because;
-    let others = status.obstacles.iter().filter(|obstacle| obstacle.detail != *said);
+    // Holds have lines of their own, and so have sources that cannot be read.
+    let others = status.obstacles.iter().filter(|obstacle| {
+        obstacle.detail != *said
+            && obstacle.code != "hold"
+            && (obstacle.code != "blind" || status.blind.is_empty())
+    });
     others
         .enumerate()
         .map(|(n, each)| {

@@ -64,6 +64,8 @@ pub struct Engine {
     blind_from: Option<Stamp>,
     resumed_at: Option<Stamp>,
     phase: Phase,
+    /// After an intent was called off the next begins no sooner.
+    pause_until: Stamp,
     /// The tries so far, while a recheck or a look stands between two of them.
     retrying: Option<(u32, Option<Stamp>)>,
     /// The stage that was shown last, and since when.
@@ -127,6 +129,7 @@ impl Engine {
             blind_from: Some(now),
             resumed_at: None,
             phase: Phase::Watching,
+            pause_until: now,
             retrying: None,
             stage: Stage::Active,
             stage_since: now,
@@ -138,7 +141,8 @@ impl Engine {
             pending: Vec::new(),
             unsaved: !remembered,
         };
-        engine.recover(now, recovery.clock.filter(|_| remembered), recovery.same_boot);
+        let clock = recovery.clock.filter(|_| remembered);
+        engine.recover(now, clock, remembered && recovery.same_boot);
         engine.stage = engine.current_stage(now);
         engine
     }
@@ -196,9 +200,10 @@ impl Engine {
         IdleClock {
             at: self.last,
             quiet_ms: self.quiet_ms,
+            blind_from: self.blind_from,
             resumed_at: self.resumed_at,
+            intent: self.memory.intent.as_ref().map(|intent| intent.since),
             marks,
-            tagged: self.tagging.tagged(),
         }
     }
 

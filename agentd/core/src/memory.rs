@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Power, Refusal, TagState};
+use crate::action::{Power, Refusal};
 use crate::hold::Holds;
 use crate::reading::SourceName;
 use crate::stamp::Stamp;
@@ -85,37 +85,34 @@ pub struct Memory {
     pub last_action: Option<LastAction>,
     /// Actions that failed one after the other; each doubles the idle time before the next.
     pub failures: u32,
+    /// Idleness before this moment of this boot counts no more: an action was tried then.
+    #[serde(default)]
+    pub idle_from: Option<Stamp>,
     /// Refusals of EC2.
     pub refusals: Vec<Standing>,
     /// Keys below this one may have been given already.
     pub next_key: u64,
 }
 
-/// The idle clock: kept in `/run`, so that it dies with the boot, and saved often.
+/// The idle clock: kept in `/run`, so that it dies with the boot. It is saved after every round of readings, and before
+/// the durable part whenever that is saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdleClock {
     /// When it was saved.
     pub at: Stamp,
     /// Known idleness at that time, milliseconds.
     pub quiet_ms: u64,
+    /// Since when a source was blind, if one was.
+    #[serde(default)]
+    pub blind_from: Option<Stamp>,
     /// When the machine was last resumed.
     pub resumed_at: Option<Stamp>,
+    /// When the open intent was decided, if one was open: the durable part may tell of one that is long closed, when its
+    /// end could not be saved.
+    #[serde(default)]
+    pub intent: Option<Stamp>,
     /// The marks (terminals) that were known: source, subject, mark.
     pub marks: Vec<(SourceName, String, u64)>,
-    /// The tags that were written last on this boot.
-    #[serde(default)]
-    pub tagged: Option<Tagged>,
-}
-
-/// What the tags say, so that a restarted agent does not write the same again, nor too soon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tagged {
-    /// When the last call was made.
-    pub at: Stamp,
-    /// The state that was written; none when that failed or is not known.
-    pub state: Option<TagState>,
-    /// When the last action was that was written with it.
-    pub last_action: Option<Stamp>,
 }
 
 /// What an earlier run of the agent left.

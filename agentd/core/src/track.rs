@@ -183,12 +183,7 @@ impl Track {
     /// The same, and the source is unknown until it was read again.
     pub(crate) fn restart(&mut self, now: Stamp) {
         self.rebase();
-        if self.judgement == Judgement::Absent {
-            // Nothing was there, and nothing is missed.
-            self.read_at = Some(now);
-        } else {
-            self.go_blind(now, "not read since the machine came back");
-        }
+        self.go_blind(now, "not read since the machine came back");
     }
 
     /// A reading that is too old says nothing: for how many milliseconds it has been so.

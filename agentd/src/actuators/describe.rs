@@ -15,7 +15,7 @@ pub(super) const SPEC: ActuatorSpec = ActuatorSpec {
         "ec2:DescribeInstanceAttribute",
         "ec2:DescribeSpotInstanceRequests",
     ],
-    deadline: Duration::from_secs(60),
+    deadline: Duration::from_mins(1),
 };
 
 /// The state of this instance.
@@ -60,7 +60,7 @@ mod tests {
         let lost = state(&fake.cloud).await.unwrap_err();
         assert!(matches!(lost, Outcome::Failed { retry: Retry::After { .. }, .. }), "{lost:?}");
         fake.set(|world| {
-            world.faults = vec![("DescribeInstances", error(403, "UnauthorizedOperation", "no"))]
+            world.faults = vec![("DescribeInstances", error(403, "UnauthorizedOperation", "no"))];
         });
         assert!(matches!(state(&fake.cloud).await.unwrap_err(), Outcome::Refused(_)));
     }

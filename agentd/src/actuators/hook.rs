@@ -1,7 +1,8 @@
 //! Runs the pre-stop hook: a program of root's, or a systemd unit.
 //!
-//! The program is executed as it is, without a shell and without arguments, in a clean environment and in its own process
-//! group, so that nothing of it outlives its time. It learns what it is for from `AGENTD_EVENT` (`idle`),
+//! The program is executed as it is, without a shell and without arguments, in a clean environment. Where the agent is a
+//! service of systemd, systemd starts it as a transient unit, outside the agent's sandbox (decision 0003); elsewhere it is
+//! a child in its own process group. Nothing of it outlives its time. It learns what it is for from `AGENTD_EVENT` (`idle`),
 //! `AGENTD_ACTION` (`hibernate`, `stop`), `AGENTD_DEADLINE` (RFC 3339) and `AGENTD_SECONDS_LEFT`.
 
 mod guard;
@@ -79,7 +80,8 @@ impl Hook {
         if let Err(detail) = guard::inspect(&path) {
             return refused(detail);
         }
-        program::run(&path, user.as_deref(), &occasion, *timeout, self.kill_after).await
+        let starter = program::Starter::here(&self.bus);
+        program::run(starter, &path, user.as_deref(), &occasion, *timeout, self.kill_after).await
     }
 }
 

@@ -97,7 +97,7 @@ impl Actuators {
     pub fn new(settings: ActuatorSettings, cloud: Arc<Cloud>) -> Self {
         Self {
             tagger: Tagger::new(settings.tag_prefix, &settings.tag_compat),
-            crier: Crier::new(settings.host, settings.hostname),
+            crier: Crier::new(settings.host, &settings.hostname),
             hook: settings.hook.map(|hook| Hook::new(hook, settings.bus)),
             switch: PowerSwitch::default(),
             clock: settings.clock,
@@ -143,6 +143,11 @@ impl Actuators {
                 other.name()
             ))),
         }
+    }
+
+    /// The keys of the tags that are written, for the check of the permission.
+    pub fn tag_keys(&self) -> Vec<String> {
+        self.tagger.keys()
     }
 
     /// What this instance can do, with the reasons for what is unknown.

@@ -38,6 +38,14 @@ impl Tagger {
         Self { prefix, cloud_workstation, written: Mutex::new(None) }
     }
 
+    /// The keys that are written.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let because = String::new();
+        let (state, act_at_wall_ms, last_action) = (TagState::Unknown, None, None);
+        let any = TagSet { state, since_wall_ms: 0, because, act_at_wall_ms, last_action };
+        self.tags(&any).into_iter().map(|(key, _)| key).collect()
+    }
+
     /// Writes the tags, unless they were written so already.
     pub(super) async fn write(&self, cloud: &Cloud, set: &TagSet) -> Outcome {
         let identity = match cloud.identify().await {
@@ -73,10 +81,10 @@ impl Tagger {
             tag("state", set.state.as_str().to_owned()),
             tag("since", rfc3339(set.since_wall_ms)),
             tag("because", stripped(&set.because, BECAUSE_LIMIT)),
-            tag("act-at", set.act_at_wall_ms.map(rfc3339).unwrap_or_default()),
+            tag("act-at", set.act_at_wall_ms.map_or_else(none, rfc3339)),
             tag(
                 "last-action",
-                stripped(set.last_action.as_deref().unwrap_or_default(), VALUE_LIMIT),
+                set.last_action.as_deref().map_or_else(none, |text| stripped(text, VALUE_LIMIT)),
             ),
             tag("version", env!("CARGO_PKG_VERSION").to_owned()),
         ];
@@ -85,6 +93,11 @@ impl Tagger {
         }
         tags
     }
+}
+
+/// What a tag says when there is nothing to say: an old value must not stay.
+fn none() -> String {
+    "none".to_owned()
 }
 
 /// The tags of CloudWorkstation: `IdleStatus` knows active and idle only, so everything that is not surely idle is
@@ -148,8 +161,17 @@ mod tests {
         assert_eq!(value(&tags, "agentd:state"), "warned");
         assert_eq!(value(&tags, "agentd:since"), "2026-11-21T12:00:00Z");
         assert_eq!(value(&tags, "agentd:act-at"), "2026-11-21T12:10:00Z");
-        assert_eq!(value(&tags, "agentd:last-action"), "");
+        assert_eq!(value(&tags, "agentd:last-action"), "none");
         assert_eq!(value(&tags, "agentd:version"), env!("CARGO_PKG_VERSION"));
+    }
+
+    #[test]
+    fn the_keys_are_those_that_are_written() {
+        let tagger = tagger(&["cloudworkstation"]);
+        let written: Vec<String> =
+            tagger.tags(&set(TagState::Warned)).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(tagger.keys(), written);
+        assert_eq!(written.len(), 9);
     }
 
     #[test]
@@ -165,7 +187,7 @@ mod tests {
             assert!(value.chars().count() <= 256 && !value.contains(char::is_control), "{key}");
         }
         assert_eq!(value(&tags, "agentd:because").chars().count(), 200);
-        assert_eq!(value(&tags, "agentd:act-at"), "");
+        assert_eq!(value(&tags, "agentd:act-at"), "none");
     }
 
     #[test]

@@ -51,8 +51,8 @@ struct Pending {
 
 impl Crier {
     /// A writer to the terminals below `host`.
-    pub(super) fn new(host: HostRoot, hostname: String) -> Self {
-        Self { host, hostname: escaped(&hostname, 64), deadline: DEADLINE }
+    pub(super) fn new(host: HostRoot, hostname: &str) -> Self {
+        Self { host, hostname: escaped(hostname, 64), deadline: DEADLINE }
     }
 
     /// The text of a warning.
@@ -86,10 +86,8 @@ impl Crier {
     /// Lines as a terminal in raw mode needs them, with a bell, set apart from what stands on the screen.
     fn message(&self, now: Stamp, lines: &[&str]) -> String {
         let from = format!("Message from agentd@{} ({}):", self.hostname, rfc3339(now.wall_ms));
-        format!(
-            "\r\n\x07{from}\r\n{}\r\n",
-            lines.iter().map(|line| format!("  {line}\r\n")).collect::<String>()
-        )
+        let lines = lines.join("\r\n  ");
+        format!("\r\n\x07{from}\r\n  {lines}\r\n\r\n")
     }
 
     /// Writes the text to every terminal of people. The outcome says how many took it. When nobody is logged in that
@@ -222,7 +220,7 @@ mod tests {
     }
 
     fn crier(tree: &Tree) -> Crier {
-        let mut crier = Crier::new(tree.root(), "box".to_owned());
+        let mut crier = Crier::new(tree.root(), "box");
         crier.deadline = Duration::from_millis(150);
         crier
     }

@@ -13,7 +13,8 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::config::{AppName, BehaviorVersion, Config, StalledStreamProtectionConfig};
 use aws_sdk_ec2::types::{
-    Instance, InstanceAttributeName, InstanceStateName, SpotInstanceType, Tag,
+    AttributeBooleanValue, HibernationOptions, Instance, InstanceAttributeName,
+    InstanceMetadataOptionsResponse, InstanceStateName, Reservation, SpotInstanceType, Tag,
 };
 
 use super::budget::Budget;
@@ -24,7 +25,7 @@ use super::identity::{Identity, InstanceId, Region};
 use super::imds::BootClock;
 use super::lost::call_error;
 
-/// Calls that may be made at once: one preflight and one round of `doctor` with their checks, and a few tags.
+/// Calls that may be made at once: a preflight takes six, a round of `doctor` ten.
 const BURST: u32 = 24;
 /// One more call in this long.
 const REFILL: Duration = Duration::from_secs(30);
@@ -172,6 +173,18 @@ impl Ec2 {
         }
     }
 
+    /// The same client with a limit of its own, so that whoever uses it cannot use up this one's.
+    #[must_use]
+    pub fn with_own_limit(&self) -> Self {
+        let clock = self.clock.0.clone();
+        Self {
+            client: self.client.clone(),
+            instance_id: self.instance_id.clone(),
+            budget: Mutex::new(Budget::new(BURST, REFILL, clock())),
+            clock: BootClockDebug(clock),
+        }
+    }
+
     /// The instance that every call is about.
     pub fn instance_id(&self) -> &InstanceId {
         &self.instance_id
@@ -222,8 +235,7 @@ impl Ec2 {
         self.charge(ACTION)?;
         let request = self.client.describe_instances().instance_ids(self.id());
         let output = request.send().await.map_err(|error| call_error(ACTION, &error))?;
-        let mut instances =
-            output.reservations().iter().flat_map(|reservation| reservation.instances());
+        let mut instances = output.reservations().iter().flat_map(Reservation::instances);
         let instance = instances.find(|instance| instance.instance_id() == Some(self.id()));
         let instance = instance.ok_or_else(|| missing(ACTION, "this instance"))?;
         describe(instance).ok_or_else(|| missing(ACTION, "a known state of this instance"))
@@ -239,7 +251,7 @@ impl Ec2 {
             request.send().await.map_err(|error| call_error(ACTION, &error))
         };
         let stop = ask(InstanceAttributeName::DisableApiStop).await?;
-        let stop_protection = stop.disable_api_stop().and_then(|value| value.value());
+        let stop_protection = stop.disable_api_stop().and_then(AttributeBooleanValue::value);
         let shutdown = ask(InstanceAttributeName::InstanceInitiatedShutdownBehavior).await?;
         let behavior =
             shutdown.instance_initiated_shutdown_behavior().and_then(|value| value.value());
@@ -274,10 +286,16 @@ impl Ec2 {
 
     /// Asks whether the role has a permission, without doing anything. (`DryRun`: EC2 answers with the error
     /// `DryRunOperation` where the call would have been permitted.)
-    pub async fn dry_run(&self, permission: Permission) -> Result<(), CallError> {
+    ///
+    /// A policy may allow certain tag keys only, so `CreateTags` is tried with the keys that will be written.
+    pub async fn dry_run(
+        &self,
+        permission: Permission,
+        tag_keys: &[String],
+    ) -> Result<(), CallError> {
         let action = permission.action();
         self.charge(action)?;
-        match self.send_dry_run(permission).await {
+        match self.send_dry_run(permission, tag_keys).await {
             Err(error) if error.is_dry_run_success() => Ok(()),
             Err(error) => Err(error),
             // Looking for real changes nothing, so an endpoint that ignores the flag there has shown the same.
@@ -289,7 +307,11 @@ impl Ec2 {
         }
     }
 
-    async fn send_dry_run(&self, permission: Permission) -> Result<(), CallError> {
+    async fn send_dry_run(
+        &self,
+        permission: Permission,
+        tag_keys: &[String],
+    ) -> Result<(), CallError> {
         let (client, id, action) = (&self.client, self.id(), permission.action());
         match permission {
             Permission::StopInstances => {
@@ -297,8 +319,10 @@ impl Ec2 {
                 sent.map(drop).map_err(|error| call_error(action, &error))
             }
             Permission::CreateTags => {
-                let tag = Tag::builder().key("agentd:state").value("unknown").build();
-                let sent = client.create_tags().resources(id).tags(tag).dry_run(true).send().await;
+                let tag = |key: &String| Tag::builder().key(key).value("").build();
+                let tags = Some(tag_keys.iter().map(tag).collect());
+                let request = client.create_tags().resources(id).set_tags(tags).dry_run(true);
+                let sent = request.send().await;
                 sent.map(drop).map_err(|error| call_error(action, &error))
             }
             Permission::DescribeInstances => {
@@ -341,7 +365,7 @@ fn describe(instance: &Instance) -> Option<Description> {
         state: instance.state().and_then(|state| state.name()).and_then(instance_state)?,
         hibernation_configured: instance
             .hibernation_options()
-            .and_then(|options| options.configured())
+            .and_then(HibernationOptions::configured)
             == Some(true),
         instance_store_root: instance
             .root_device_type()
@@ -354,7 +378,7 @@ fn describe(instance: &Instance) -> Option<Description> {
         tags: tags.collect(),
         hop_limit: instance
             .metadata_options()
-            .and_then(|options| options.http_put_response_hop_limit()),
+            .and_then(InstanceMetadataOptionsResponse::http_put_response_hop_limit),
         state_reason: reason.filter(|text| text != ": "),
     })
 }

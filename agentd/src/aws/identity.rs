@@ -173,22 +173,20 @@ pub struct Circumstances {
 /// Reads who this instance is: from the identity document, or from the two paths that carry the same where there is
 /// no document.
 pub async fn identify(imds: &Imds) -> Result<Identity, IdentityError> {
-    match imds.get(DOCUMENT).await? {
-        Some(text) => read_document(&text),
-        None => {
-            let id = imds.get("meta-data/instance-id").await?;
-            let region = imds.get("meta-data/placement/region").await?;
-            let document = Document {
-                instance_id: id.ok_or(IdentityError::Missing("the instance id"))?,
-                region: region.ok_or(IdentityError::Missing("the Region"))?,
-                availability_zone: imds.get("meta-data/placement/availability-zone").await?,
-                instance_type: imds.get("meta-data/instance-type").await?,
-                account_id: None,
-                pending_time: None,
-            };
-            document.validate()
-        }
+    if let Some(text) = imds.get(DOCUMENT).await? {
+        return read_document(&text);
     }
+    let id = imds.get("meta-data/instance-id").await?;
+    let region = imds.get("meta-data/placement/region").await?;
+    let document = Document {
+        instance_id: id.ok_or(IdentityError::Missing("the instance id"))?,
+        region: region.ok_or(IdentityError::Missing("the Region"))?,
+        availability_zone: imds.get("meta-data/placement/availability-zone").await?,
+        instance_type: imds.get("meta-data/instance-type").await?,
+        account_id: None,
+        pending_time: None,
+    };
+    document.validate()
 }
 
 /// The fields of the instance identity document that are used.

@@ -25,7 +25,7 @@ use credentials::CredentialSource;
 use ec2::{Ec2, Ec2Settings};
 pub use http::install_crypto;
 use http::{Transport, TransportSettings};
-use identity::{Identity, IdentityError, Region};
+use identity::{Identity, IdentityError, InstanceId, Region};
 use imds::{BootClock, Endpoint, Imds, ImdsError, Limits};
 
 /// Why the AWS side cannot be set up. The messages fit after "failed to".
@@ -112,7 +112,7 @@ pub struct Cloud {
     credentials: CredentialSource,
     transport: Transport,
     clock: BootClock,
-    ec2: Mutex<Option<(Identity, Arc<Ec2>)>>,
+    ec2: Mutex<Option<Kept>>,
 }
 
 impl core::fmt::Debug for Cloud {
@@ -157,27 +157,40 @@ impl Cloud {
     /// The EC2 client of the instance with this identity. It is kept as long as the identity stays the same, with its
     /// credentials and its limit of calls.
     pub fn ec2(&self, identity: &Identity) -> Arc<Ec2> {
+        self.kept(identity).acting
+    }
+
+    /// The same for looking at things on somebody's request. It has a limit of its own: whoever asks, however often,
+    /// cannot keep the agent from making its own calls.
+    pub fn ec2_on_request(&self, identity: &Identity) -> Arc<Ec2> {
+        self.kept(identity).on_request
+    }
+
+    fn kept(&self, identity: &Identity) -> Kept {
         let mut kept = self.ec2.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.as_ref() {
-            Some((of, ec2))
-                if of.instance_id == identity.instance_id && of.region == identity.region =>
-            {
-                ec2.clone()
-            }
-            _ => {
-                let (credentials, transport) = (self.credentials.clone(), self.transport.clone());
-                let ec2 = Ec2::new(
-                    identity,
-                    &self.settings.ec2,
-                    credentials,
-                    transport,
-                    self.clock.clone(),
-                );
-                let ec2 = Arc::new(ec2);
-                *kept = Some((identity.clone(), ec2.clone()));
-                ec2
-            }
+        if let Some(clients) = kept.as_ref().filter(|clients| clients.is_of(identity)) {
+            return clients.clone();
         }
+        let (credentials, transport) = (self.credentials.clone(), self.transport.clone());
+        let acting =
+            Ec2::new(identity, &self.settings.ec2, credentials, transport, self.clock.clone());
+        let on_request = Arc::new(acting.with_own_limit());
+        let of = (identity.instance_id.clone(), identity.region.clone());
+        kept.insert(Kept { of, acting: Arc::new(acting), on_request }).clone()
+    }
+}
+
+/// The clients of one identity.
+#[derive(Clone)]
+struct Kept {
+    of: (InstanceId, Region),
+    acting: Arc<Ec2>,
+    on_request: Arc<Ec2>,
+}
+
+impl Kept {
+    fn is_of(&self, identity: &Identity) -> bool {
+        self.of.0 == identity.instance_id && self.of.1 == identity.region
     }
 }
 

@@ -8,9 +8,10 @@ use agent_core::action::{InstanceState, Outcome, Refusal};
 use agent_core::input::{Abilities, Ability};
 
 use super::Cloud;
-use super::ec2::{Attributes, Description, Permission, SpotRequest};
+use super::ec2::{Attributes, Description, Ec2, Permission, SpotRequest};
 use super::errors::CallError;
 use super::identity::{AutoScaling, Circumstances, Identity, circumstances};
+use super::imds::Imds;
 
 /// The tag that an Auto Scaling group puts on its members.
 pub const AUTO_SCALING_TAG: &str = "aws:autoscaling:groupName";
@@ -46,7 +47,10 @@ pub struct Preflight {
 /// Looks at everything and judges it. It never fails: what cannot be read is unknown.
 pub async fn preflight(cloud: &Cloud) -> Preflight {
     match cloud.identify().await {
-        Ok(identity) => judge(&look(cloud, identity).await),
+        Ok(identity) => {
+            let ec2 = cloud.ec2(&identity);
+            judge(&look(cloud.imds(), &ec2, identity).await)
+        }
         Err(error) => {
             Preflight { unknown: vec![format!("failed to {error}")], ..Preflight::default() }
         }
@@ -54,13 +58,12 @@ pub async fn preflight(cloud: &Cloud) -> Preflight {
 }
 
 /// Everything that [`judge`] needs. `DescribeInstances` comes first: without it the other calls would tell nothing.
-pub async fn look(cloud: &Cloud, identity: Identity) -> Findings {
-    let ec2 = cloud.ec2(&identity);
-    let circumstances = circumstances(cloud.imds()).await;
+pub async fn look(imds: &Imds, ec2: &Ec2, identity: Identity) -> Findings {
+    let circumstances = circumstances(imds).await;
     let description = ec2.describe().await;
     let (permission, attributes) = match &description {
         Err(error) if !error.is_unauthorized() => (Err(error.clone()), Err(error.clone())),
-        _ => (ec2.dry_run(Permission::StopInstances).await, ec2.attributes().await),
+        _ => (ec2.dry_run(Permission::StopInstances, &[]).await, ec2.attributes().await),
     };
     let request =
         description.as_ref().ok().and_then(|description| description.spot_request.clone());

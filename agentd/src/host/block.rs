@@ -1,7 +1,8 @@
 //! Whole disks and what was read from and written to them, from `/proc/diskstats`
 //! (`Documentation/admin-guide/iostats.rst`).
 
-use super::process::number;
+use procfs::DiskStat;
+
 use super::{HostError, HostRoot};
 
 /// The most of `/proc/diskstats` that is read.
@@ -25,17 +26,12 @@ pub fn disks(root: &HostRoot) -> Result<Vec<Disk>, HostError> {
     let text = root.read_text(path, LIMIT)?;
     let mut disks = Vec::new();
     for line in text.lines() {
-        let mut fields = line.split_ascii_whitespace().skip(2);
-        let Some(name) = fields.next() else { continue };
-        let read = fields.nth(2).and_then(|field| number(field.as_bytes()));
-        let written = fields.nth(3).and_then(|field| number(field.as_bytes()));
-        let (Some(read), Some(written)) = (read, written) else {
-            return Err(HostError::malformed(path, format!("the line of '{name}' is too short")));
-        };
+        let stat = DiskStat::from_line(line)
+            .map_err(|error| HostError::malformed(path, format!("'{}': {error}", line.trim())))?;
         // A slash in a device's name is an exclamation mark in /sys.
-        if root.exists(&format!("/sys/block/{}/device", name.replace('/', "!")))? {
-            let bytes = read.saturating_add(written).saturating_mul(SECTOR);
-            disks.push(Disk { name: name.to_owned(), bytes });
+        if root.exists(&format!("/sys/block/{}/device", stat.name.replace('/', "!")))? {
+            let sectors = stat.sectors_read.saturating_add(stat.sectors_written);
+            disks.push(Disk { name: stat.name, bytes: sectors.saturating_mul(SECTOR) });
         }
     }
     Ok(disks)

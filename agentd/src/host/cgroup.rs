@@ -125,10 +125,19 @@ impl Hierarchy {
         Ok(Some(sum))
     }
 
-    /// The processes in a group itself, not in those below it; none if the group is gone.
+    /// The processes in a group itself, not in those below it; none if the group is gone. A threaded group has none of
+    /// its own: they are listed in the group above it that is not threaded.
     pub fn pids(&self, path: &str) -> Result<Vec<u32>, HostError> {
         let file = self.file(path, "cgroup.procs");
-        let Some(text) = self.read(&file)? else { return Ok(Vec::new()) };
+        let text = match self.read(&file) {
+            Err(HostError::Io { error, .. })
+                if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) =>
+            {
+                None
+            }
+            other => other?,
+        };
+        let Some(text) = text else { return Ok(Vec::new()) };
         text.split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
             .map(|line| number(line).and_then(|pid| u32::try_from(pid).ok()))

@@ -10,7 +10,7 @@ use super::HostRoot;
 /// Which message bus is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BusMode {
-    /// The system bus of this machine.
+    /// The system bus of the machine.
     System,
     /// The bus at a D-Bus address, such as `unix:path=/run/other`.
     Address(String),
@@ -26,7 +26,7 @@ pub enum LogindError {
     #[error("reach a message bus: {0}")]
     NoBus(&'static str),
     /// There is a bus, and the machine never ran logind.
-    #[error("reach logind: it does not run on this machine ({0})")]
+    #[error("reach logind: it does not run on the machine ({0})")]
     NoLogind(zbus::Error),
     /// Anything else.
     #[error("{doing} logind over D-Bus: {error}")]
@@ -67,7 +67,7 @@ mod dbus {
         default_service = "org.freedesktop.login1",
         default_path = "/org/freedesktop/login1"
     )]
-    pub(super) trait Manager {
+    pub(super) trait Login1 {
         /// All current inhibitors.
         fn list_inhibitors(&self) -> zbus::Result<Vec<Wire>>;
 
@@ -98,7 +98,7 @@ impl Logind {
             Some(connection) => connection,
             None => connect(&self.mode, &self.root).await?,
         };
-        let asked = async { dbus::ManagerProxy::new(&connection).await?.list_inhibitors().await };
+        let asked = async { dbus::Login1Proxy::new(&connection).await?.list_inhibitors().await };
         let list = asked.await.map_err(|error| self.classify(error))?;
         self.connection = Some(connection);
         let entry = |(what, who, why, mode, uid, pid)| Inhibitor { what, who, why, mode, uid, pid };
@@ -135,7 +135,7 @@ impl ResumeWatch {
     pub async fn subscribe(mode: &BusMode, root: &HostRoot) -> Result<Self, LogindError> {
         let failed = |error| LogindError::Failed { doing: "subscribe to", error };
         let connection = connect(mode, root).await?;
-        let proxy = dbus::ManagerProxy::new(&connection).await.map_err(failed)?;
+        let proxy = dbus::Login1Proxy::new(&connection).await.map_err(failed)?;
         Ok(Self { signals: proxy.receive_prepare_for_sleep().await.map_err(failed)? })
     }
 
@@ -169,6 +169,109 @@ async fn connect(mode: &BusMode, root: &HostRoot) -> Result<Connection, LogindEr
 mod tests {
     use super::*;
     use crate::host::tree::Tree;
+    use std::process::Stdio;
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::process::{Child, Command};
+    use zbus::object_server::SignalEmitter;
+
+    /// A logind with one inhibitor of each mode.
+    struct FakeLogin1;
+
+    #[zbus::interface(name = "org.freedesktop.login1.Manager")]
+    impl FakeLogin1 {
+        #[expect(clippy::unused_self, reason = "the macro wants a method")]
+        fn list_inhibitors(&self) -> Vec<dbus::Wire> {
+            let entry = |what: &str, mode: &str| {
+                (what.to_owned(), "apt".to_owned(), "upgrade".to_owned(), mode.to_owned(), 0, 77)
+            };
+            vec![entry("shutdown:sleep", "block"), entry("sleep", "delay")]
+        }
+
+        #[zbus(signal)]
+        async fn prepare_for_sleep(emitter: &SignalEmitter<'_>, start: bool) -> zbus::Result<()>;
+    }
+
+    const PATH: &str = "/org/freedesktop/login1";
+
+    /// A message bus of one test, ended with it.
+    struct Bus {
+        _daemon: Child,
+        _socket: Tree,
+        mode: BusMode,
+        address: String,
+    }
+
+    impl Bus {
+        async fn start() -> Self {
+            let socket = Tree::new();
+            let mut daemon = Command::new("dbus-daemon")
+                .args(["--session", "--nofork", "--nopidfile", "--print-address"])
+                .arg(format!("--address=unix:path={}", socket.path("/bus").display()))
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()
+                .expect("this test needs the Debian package dbus-daemon");
+            // It prints its address once it listens.
+            let mut line = String::new();
+            let mut output = BufReader::new(daemon.stdout.take().unwrap());
+            output.read_line(&mut line).await.unwrap();
+            let address = line.trim().to_owned();
+            Self {
+                _daemon: daemon,
+                _socket: socket,
+                mode: BusMode::Address(address.clone()),
+                address,
+            }
+        }
+
+        async fn logind(&self) -> Connection {
+            let builder = Builder::address(self.address.as_str());
+            let builder = builder.name("org.freedesktop.login1").serve_at(PATH, FakeLogin1);
+            builder.build().await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn inhibitors_are_listed_also_after_logind_was_started_anew() {
+        let (bus, tree) = (Bus::start().await, Tree::new());
+        tree.folder("/run/systemd/inhibit");
+        let mut logind = Logind::new(bus.mode.clone(), tree.root());
+        let error = logind.inhibitors().await.unwrap_err();
+        assert!(matches!(error, LogindError::Failed { .. }), "logind ran before: {error}");
+        for _ in 0..2 {
+            let server = bus.logind().await;
+            let list = logind.inhibitors().await.unwrap();
+            assert_eq!(list.len(), 2);
+            assert_eq!((list[0].what.as_str(), list[0].mode.as_str()), ("shutdown:sleep", "block"));
+            assert_eq!((list[0].who.as_str(), list[0].pid), ("apt", 77));
+            server.close().await.unwrap();
+            assert!(logind.inhibitors().await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bus_without_logind_has_none_if_it_never_ran() {
+        let (bus, tree) = (Bus::start().await, Tree::new());
+        let mut logind = Logind::new(bus.mode.clone(), tree.root());
+        let error = logind.inhibitors().await.unwrap_err();
+        assert!(matches!(error, LogindError::NoLogind(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn waking_up_is_told_and_falling_asleep_is_not() {
+        let (bus, tree) = (Bus::start().await, Tree::new());
+        let server = bus.logind().await;
+        let mut watch = ResumeWatch::subscribe(&bus.mode, &tree.root()).await.unwrap();
+        let emitter = SignalEmitter::new(&server, PATH).unwrap();
+        FakeLogin1::prepare_for_sleep(&emitter, true).await.unwrap();
+        let short = std::time::Duration::from_millis(50);
+        assert!(tokio::time::timeout(short, watch.resumed()).await.is_err());
+        FakeLogin1::prepare_for_sleep(&emitter, false).await.unwrap();
+        assert!(watch.resumed().await);
+        drop(bus);
+        assert!(!watch.resumed().await, "the bus is gone");
+    }
 
     #[tokio::test]
     async fn without_a_bus_nothing_is_asked() {

@@ -152,7 +152,7 @@ pub fn hides_others(root: &HostRoot) -> Result<bool, HostError> {
     }))
 }
 
-/// This process's id as `/proc` shows it, or none where `root` is not this machine.
+/// This process's id as `/proc` shows it, or none where `root` is not the machine.
 pub fn own_pid(root: &HostRoot) -> Option<u32> {
     root.is_real().then(std::process::id)
 }
@@ -297,6 +297,33 @@ mod tests {
         for pid in [0, 7, 10, 4_194_304, u32::MAX] {
             let mut buffer = [0; 16];
             assert_eq!(stat_name(pid, &mut buffer), format!("{pid}/stat").as_bytes());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_makes_the_parser_panic(line in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+            parse(&line, 10_000);
+        }
+
+        #[test]
+        fn what_the_kernel_writes_is_understood(
+            comm in "[ -~]{0,15}",
+            pid in 1_u32..4_194_304,
+            times in proptest::array::uniform4(0_u64..1 << 40),
+            tty in 0_u32..1 << 24,
+            start in 0_u64..1 << 50,
+        ) {
+            let [user, system, children_user, children_system] = times;
+            let line = format!(
+                "{pid} ({comm}) R 7 {pid} 8 {tty} -1 4194304 0 0 0 0 {user} {system} {children_user} {children_system} 20 0 1 0 {start} 0 0\n"
+            );
+            let stat = parse(line.as_bytes(), 10_000).unwrap();
+            proptest::prop_assert_eq!(stat.comm, comm.as_bytes());
+            proptest::prop_assert_eq!((stat.pid, stat.ppid, stat.session, stat.tty), (pid, 7, 8, tty));
+            proptest::prop_assert_eq!(stat.own_us, (user + system) * 10_000);
+            proptest::prop_assert_eq!(stat.children_us, (children_user + children_system) * 10_000);
+            proptest::prop_assert_eq!(stat.start, start);
         }
     }
 

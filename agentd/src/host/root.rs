@@ -76,12 +76,12 @@ pub struct HostRoot {
 }
 
 impl HostRoot {
-    /// This machine.
+    /// The machine it runs on.
     pub fn real() -> Self {
         Self { base: Arc::from(Path::new("/")), real: true }
     }
 
-    /// The folder `base`. It counts as this machine only if it is `/` itself.
+    /// The folder `base`. It counts as the machine only if it is `/` itself.
     pub fn at(base: impl AsRef<Path>) -> Self {
         let base = base.as_ref();
         Self { base: Arc::from(base), real: base == Path::new("/") }

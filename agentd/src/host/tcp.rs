@@ -65,7 +65,7 @@ pub fn sockets(each: &mut dyn FnMut(TcpSocket)) -> Result<(), HostError> {
     Ok(())
 }
 
-/// The inodes of this process's own sockets, from `/proc/self/fd`. Empty where `root` is not this machine.
+/// The inodes of this process's own sockets, from `/proc/self/fd`. Empty where `root` is not the machine.
 pub fn own_sockets(root: &HostRoot) -> Result<HashSet<u32>, HostError> {
     if !root.is_real() {
         return Ok(HashSet::new());
@@ -269,6 +269,22 @@ mod tests {
         zero_length[4] = 20;
         assert!(understand(&zero_length, &mut none).is_err());
         assert!(understand(&request(AF_INET, SocketId::new_v4()), &mut none).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_makes_the_parser_panic(
+            kind in proptest::prop_oneof![0_u16..5, proptest::strategy::Just(20_u16)],
+            body in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+            length in 0_u32..400,
+        ) {
+            let mut bytes = length.to_ne_bytes().to_vec();
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend([0; 10]);
+            bytes.extend(body);
+            // Whatever comes of it, it comes back.
+            drop(understand(&bytes, &mut |_| ()));
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Tree {
         HostRoot::at(self.folder.path())
     }
 
-    /// Where a path of this machine lies.
+    /// Where a path of the machine lies.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path.trim_start_matches('/'))
     }

@@ -258,6 +258,37 @@ mod tests {
         assert_eq!(verdict(Judgement::Blind), Verdict::Blind);
     }
 
+    /// The document of a machine of which everything is said, as committed. A difference is a change of the contract:
+    /// a new field is fine, any other change needs a new version in `schema`.
+    #[test]
+    fn the_document_is_the_one_that_was_promised() {
+        let mut published = quiet();
+        published.view.holds = vec![HoldView {
+            id: 3,
+            uid: 1001,
+            owner: "bob".into(),
+            reason: "nightly eval".into(),
+            pid: Some(5_120),
+            since: ago(60),
+            until: ahead(5_400),
+        }];
+        published.view.obstacles = vec![Obstacle {
+            code: "hold".into(),
+            detail: "hold 3 of bob".into(),
+            until: Some(ahead(5_400)),
+        }];
+        published.view.last_action = Some(agent_core::verdict::LastAction {
+            power: Power::Stop,
+            at: ago(9_000),
+            result: "called-off".into(),
+            detail: "input".into(),
+        });
+        let mut text =
+            serde_json::to_string_pretty(&status(&published, NOW, Depth::Signals)).unwrap();
+        text.push('\n');
+        assert_eq!(text, include_str!("why-v1.json"), "{text}");
+    }
+
     #[test]
     fn a_blind_source_is_listed_and_shows_no_old_value() {
         let mut published = quiet();

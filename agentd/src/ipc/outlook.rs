@@ -1,5 +1,6 @@
 //! What will happen, and when: the second line of `status`, and its one source of truth.
 
+use agent_core::input::Ability;
 use agent_core::policy::Mode;
 use agent_core::stamp::Stamp;
 use agent_core::verdict::{Judgement, SourceView, Stage, View};
@@ -61,6 +62,10 @@ fn blind(published: &Published, now: Stamp) -> Option<Outlook> {
         let why = if more == 0 { why } else { format!("{why}, and {more} more") };
         return Some(plain(Prospect::Blind, view, why, doctor()));
     }
+    // No source is enabled that this machine has.
+    if let Some(why) = detail_of(view, "blind") {
+        return Some(plain(Prospect::Blind, view, why.clone(), doctor()));
+    }
     if published.instance.is_none() {
         let why = format!("the identity of this instance is UNKNOWN: {}", published.imds.detail);
         return Some(plain(Prospect::Blind, view, why, doctor()));
@@ -85,31 +90,53 @@ fn kept_up(view: &View, now: Stamp) -> Option<Outlook> {
         return Some(plain(Prospect::Held, view, why, remedy));
     }
     let source = view.sources.iter().find(|source| source.judgement == Judgement::Blocks)?;
-    let what = source.detail.as_deref().unwrap_or("present");
-    Some(plain(Prospect::Blocked, view, format!("{}: {what}", source.source), None))
+    let why = detail_of(view, "blocked").cloned().unwrap_or_else(|| {
+        let what = source.detail.as_deref().unwrap_or("present");
+        format!("'{}' blocks: {what}", source.source)
+    });
+    Some(plain(Prospect::Blocked, view, why, None))
 }
 
 /// Nothing keeps it up but use, time or policy.
 fn awaited(view: &View, now: Stamp, hold: Option<String>) -> Outlook {
-    match (view.act_at, view.power) {
-        (Some(at), Some(_)) => {
-            let remedy = hold.filter(|_| view.mode == Mode::Enforce);
-            let mut outlook = plain(Prospect::WillAct, view, view.because.clone(), remedy);
-            outlook.at = Some(convert::moment(now, at));
-            outlook.in_seconds = Some(at.since(now).as_secs_f64());
-            outlook.warn_at = view.warn_at.iter().map(|at| convert::moment(now, *at)).collect();
-            outlook
+    let Some(_) = view.power else { return impossible(view) };
+    if let Some(at) = view.act_at {
+        let remedy = hold.filter(|_| view.mode == Mode::Enforce);
+        let mut outlook = plain(Prospect::WillAct, view, view.because.clone(), remedy);
+        outlook.at = Some(convert::moment(now, at));
+        outlook.in_seconds = Some(at.since(now).as_secs_f64());
+        outlook.warn_at = view.warn_at.iter().map(|at| convert::moment(now, *at)).collect();
+        return outlook;
+    }
+    let busy = view.sources.iter().any(|source| source.judgement == Judgement::Busy);
+    if busy || view.stage == Stage::Active {
+        return plain(Prospect::InUse, view, view.because.clone(), None);
+    }
+    // Only observing keeps it from nothing that could have a time.
+    let obstacle = view.obstacles.iter().find(|obstacle| obstacle.code != "observe");
+    let why = obstacle.map_or(&view.because, |obstacle| &obstacle.detail);
+    plain(Prospect::Waiting, view, why.clone(), None)
+}
+
+/// There is nothing that could be done: by policy, or because this instance cannot, or may not.
+fn impossible(view: &View) -> Outlook {
+    if let Some(why) = detail_of(view, "disabled").or_else(|| detail_of(view, "no-action")) {
+        let remedy = "set idle.action in /etc/agentd/agentd.toml";
+        return plain(Prospect::Never, view, why.clone(), Some(remedy.to_owned()));
+    }
+    let doctor = Some("agentctl doctor".to_owned());
+    let refusal =
+        [&view.abilities.hibernate, &view.abilities.stop].into_iter().find_map(|ability| {
+            if let Ability::Cannot(refusal) = ability { Some(&refusal.detail) } else { None }
+        });
+    match (detail_of(view, "refused"), refusal) {
+        (Some(why), Some(_)) | (None, Some(why)) => {
+            plain(Prospect::Refused, view, why.clone(), doctor)
         }
-        _ if view.stage == Stage::Active => {
-            plain(Prospect::InUse, view, view.because.clone(), None)
-        }
-        (_, None) => {
-            let remedy = "set idle.action in /etc/agentd/agentd.toml";
-            plain(Prospect::Never, view, view.because.clone(), Some(remedy.to_owned()))
-        }
-        (None, Some(_)) => {
-            let why = view.obstacles.first().map_or(&view.because, |obstacle| &obstacle.detail);
-            plain(Prospect::Waiting, view, why.clone(), None)
+        (Some(why), None) => plain(Prospect::Waiting, view, why.clone(), doctor),
+        (None, None) => {
+            let why = "EC2 has not said yet what this instance can do".to_owned();
+            plain(Prospect::Waiting, view, why, doctor)
         }
     }
 }
@@ -135,6 +162,10 @@ mod tests {
     use super::*;
     use crate::publish::tests::{NOW, ago, ahead, quiet, source};
     use agent_core::verdict::{HoldView, Obstacle};
+
+    fn obstacle(code: &str, detail: &str) -> Obstacle {
+        Obstacle { code: code.into(), detail: detail.into(), until: None }
+    }
 
     fn hold(id: u64, seconds: u64) -> HoldView {
         HoldView {
@@ -238,7 +269,9 @@ mod tests {
         published.view.sources.push(lock);
         let seen = outlook(&published, NOW);
         assert_eq!(seen.prospect, Prospect::Blocked);
-        assert_eq!(seen.because, "packages: /var/lib/dpkg/lock is held by apt-get (812)");
+        assert_eq!(seen.because, "'packages' blocks: /var/lib/dpkg/lock is held by apt-get (812)");
+        published.view.obstacles.push(obstacle("blocked", "'packages' blocks: apt-get"));
+        assert_eq!(outlook(&published, NOW).because, "'packages' blocks: apt-get");
     }
 
     #[test]
@@ -255,9 +288,16 @@ mod tests {
             view.act_at = None;
         });
         assert_eq!(in_use.prospect, Prospect::InUse);
+        let booted = with(&|view| {
+            view.stage = Stage::Grace;
+            view.act_at = None;
+            view.sources.push(source("gpu", Judgement::Busy, Some(80.0), 5.0, "%"));
+        });
+        assert_eq!(booted.prospect, Prospect::InUse);
         let never = with(&|view| {
             view.power = None;
             view.act_at = None;
+            view.obstacles = vec![obstacle("no-action", "[idle] action = \"none\"")];
         });
         assert_eq!(never.prospect, Prospect::Never);
         let observed = with(&|view| view.stage = Stage::WouldAct);
@@ -268,15 +308,42 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_cannot_is_told_apart_from_one_that_is_not_known_to() {
+        let mut published = quiet();
+        published.view.power = None;
+        published.view.act_at = None;
+        published.view.obstacles = vec![obstacle("observe", "only observing")];
+        published.view.abilities.hibernate = Ability::Unknown;
+        let seen = outlook(&published, NOW);
+        assert_eq!(seen.prospect, Prospect::Waiting);
+        assert!(seen.because.contains("not said yet"), "{}", seen.because);
+
+        published.view.abilities.hibernate = Ability::Cannot(agent_core::action::Refusal {
+            code: "unauthorized".into(),
+            detail: "the role lacks ec2:StopInstances".into(),
+            hibernation_only: false,
+        });
+        let seen = outlook(&published, NOW);
+        assert_eq!(seen.prospect, Prospect::Refused);
+        assert_eq!(seen.because, "the role lacks ec2:StopInstances");
+        assert_eq!(seen.power, None);
+    }
+
+    #[test]
+    fn nothing_to_look_at_is_blind() {
+        let mut published = quiet();
+        published.view.sources.clear();
+        published.view.obstacles = vec![obstacle("blind", "no source is enabled")];
+        let seen = outlook(&published, NOW);
+        assert_eq!((seen.prospect, seen.in_seconds), (Prospect::Blind, None));
+    }
+
+    #[test]
     fn a_refusal_and_an_obstacle_say_why() {
-        let obstacle = |code: &str, detail: &str| Obstacle {
-            code: code.into(),
-            detail: detail.into(),
-            until: None,
-        };
         let mut published = quiet();
         published.view.act_at = None;
-        published.view.obstacles = vec![obstacle("retrying", "EC2 throttles")];
+        published.view.obstacles =
+            vec![obstacle("observe", "only observing"), obstacle("retrying", "EC2 throttles")];
         let seen = outlook(&published, NOW);
         assert_eq!((seen.prospect, seen.because.as_str()), (Prospect::Waiting, "EC2 throttles"));
 

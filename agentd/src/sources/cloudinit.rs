@@ -45,7 +45,7 @@ impl CloudInit {
             return Ok(Reading::Signals(Vec::new()));
         }
         if self.root.exists("/run/cloud-init/disabled")? {
-            return Ok(Reading::absent("cloud-init is disabled on this machine"));
+            return Ok(Reading::absent("cloud-init is disabled on the machine"));
         }
         let signal = Signal::new("cloud-init", Value::Blocks { cap_ms: CAP_MS });
         let owner = self.stage().map(|stage| format!("stage {stage}"));

@@ -55,7 +55,7 @@ struct Cpu {
     look: Option<Look>,
 }
 
-/// How this machine is looked at; found out at the first reading.
+/// How the machine is looked at; found out at the first reading.
 #[derive(Debug)]
 enum Look {
     ByGroup(Box<(Groups, People)>),

@@ -4,7 +4,7 @@
 //! neither ever knew the shell of an SSM session; the terminal itself is the same everywhere. Output does not count,
 //! so a terminal on which a job prints is as idle as its user, and the agent's own warnings are no input.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use agent_core::reading::{Reading, Signal, Value};
@@ -41,7 +41,10 @@ struct Input {
     processes: Processes,
     pace: Pace,
     leaders: HashMap<u32, Leader>,
-    consoles: HashMap<String, i128>,
+    /// Pseudo-terminals that nobody was found to lead; they are not searched for again.
+    leaderless: HashSet<u32>,
+    /// The access time that each console had when its session was last searched for.
+    examined: HashMap<String, i128>,
 }
 
 /// The process that leads the session on a terminal.
@@ -61,84 +64,92 @@ impl Input {
             root,
             pace: Pace::default(),
             leaders: HashMap::new(),
-            consoles: HashMap::new(),
+            leaderless: HashSet::new(),
+            examined: HashMap::new(),
         }
     }
 
     fn look(&mut self, now: Stamp) -> Result<Vec<Signal>, HostError> {
         let pseudo = terminal::pseudo(&self.root)?;
         let consoles = terminal::consoles(&self.root)?;
-        let moved = self.moved(&consoles);
-        self.find_leaders(now, &pseudo, moved)?;
-        let mut signals = Vec::with_capacity(pseudo.len() + consoles.len());
+        for console in &consoles {
+            self.examined.entry(console.name.clone()).or_insert(console.accessed_ns);
+        }
+        self.find_leaders(now, &pseudo, &consoles)?;
+        let mut signals = Vec::with_capacity(pseudo.len());
         for pty in &pseudo {
             let uid = self.leaders.get(&pty.number).map_or(pty.uid, |leader| leader.uid);
-            signals.push(mark(pty, pty.accessed_ns, now).owned_by(self.users.name(uid)));
+            signals.push(mark(pty, now).owned_by(self.users.name(uid)));
         }
         for console in &consoles {
-            let leader = self.leaders.get(&console.number).copied();
-            let accepted = self.accept(console, leader.is_some());
-            let signal = mark(console, accepted, now);
-            signals.push(match leader {
-                Some(leader) => signal.owned_by(self.users.name(leader.uid)),
-                None => signal,
-            });
+            if let Some(leader) = self.leaders.get(&console.number) {
+                signals.push(mark(console, now).owned_by(self.users.name(leader.uid)));
+            }
         }
-        self.consoles.retain(|name, _| consoles.iter().any(|console| console.name == *name));
         Ok(signals)
     }
 
-    /// Whether a console was read from since the last look.
-    fn moved(&self, consoles: &[Terminal]) -> bool {
-        let known = |console: &Terminal| self.consoles.get(&console.name).copied();
-        consoles.iter().any(|console| known(console).is_some_and(|at| at != console.accessed_ns))
+    /// Whether something read from a console that nobody was seen on, since the last search.
+    fn moved(&self, console: &Terminal) -> bool {
+        let examined = self.examined.get(&console.name);
+        examined.is_some_and(|examined| *examined != console.accessed_ns)
+            && !self.leaders.contains_key(&console.number)
     }
 
-    /// The access time of a console that counts. A new one counts only if a session is on the console: something that
-    /// reads a serial port without one (a modem, a logger) is no person.
-    fn accept(&mut self, console: &Terminal, session: bool) -> i128 {
-        let accepted = self.consoles.entry(console.name.clone()).or_insert(console.accessed_ns);
-        if session {
-            *accepted = console.accessed_ns;
-        }
-        *accepted
-    }
-
-    /// Finds out who leads the sessions, if a terminal is new, a leader ended or a console moved. It is asked for
-    /// people only, so it may be a walk late; but a console's mark waits for it.
+    /// Finds out who leads the sessions, if a pseudo-terminal is new, its leader ended or a console moved.
+    ///
+    /// For a pseudo-terminal this tells only whose it is. A console is there all the time, so it is shown only once
+    /// somebody types on it; what reads a serial port without a session on it (a logger, a modem) is no person.
     fn find_leaders(
         &mut self,
         now: Stamp,
         pseudo: &[Terminal],
-        moved: bool,
+        consoles: &[Terminal],
     ) -> Result<(), HostError> {
-        let proc = self.processes.open()?;
-        let mut lost = Vec::new();
-        for (number, leader) in &self.leaders {
-            let stat = self.processes.read(&proc, leader.pid)?;
-            let same = |start, tty| start == leader.start && tty == *number;
-            if !stat.is_some_and(|stat| same(stat.start, stat.tty)) {
-                lost.push(*number);
-            }
-        }
-        for number in lost {
-            self.leaders.remove(&number);
-        }
-        let unknown = pseudo.iter().any(|pty| !self.leaders.contains_key(&pty.number));
-        if !(unknown || moved) || !self.pace.due(now) {
+        self.forget_ended()?;
+        self.leaderless.retain(|number| pseudo.iter().any(|pty| pty.number == *number));
+        let unknown = |pty: &&Terminal| {
+            !self.leaders.contains_key(&pty.number) && !self.leaderless.contains(&pty.number)
+        };
+        let mut wanted: HashSet<u32> =
+            pseudo.iter().filter(unknown).map(|terminal| terminal.number).collect();
+        wanted.extend(consoles.iter().filter(|it| self.moved(it)).map(|it| it.number));
+        if wanted.is_empty() || !self.pace.due(now) {
             return Ok(());
         }
-        let mut found = HashMap::new();
+        let mut found = Vec::new();
         let count = self.processes.walk(&mut |stat| {
-            if stat.tty != 0 && stat.session == stat.pid {
-                found.insert(stat.tty, (stat.pid, stat.start));
+            if stat.session == stat.pid && wanted.contains(&stat.tty) {
+                found.push((stat.tty, stat.pid, stat.start));
             }
         })?;
         self.pace.walked(now, count);
-        for (number, (pid, start)) in found {
+        for (number, pid, start) in found {
             if let Some(uid) = self.processes.uid(pid)? {
                 self.leaders.insert(number, Leader { pid, start, uid });
             }
+        }
+        let led = |number: &u32| self.leaders.contains_key(number);
+        let numbers = pseudo.iter().map(|pty| pty.number);
+        self.leaderless = numbers.filter(|number| !led(number)).collect();
+        for console in consoles {
+            self.examined.insert(console.name.clone(), console.accessed_ns);
+        }
+        Ok(())
+    }
+
+    /// Drops the leaders that ended or left their terminal.
+    fn forget_ended(&mut self) -> Result<(), HostError> {
+        let proc = self.processes.open()?;
+        let mut ended = Vec::new();
+        for (number, leader) in &self.leaders {
+            let stat = self.processes.read(&proc, leader.pid)?;
+            if !stat.is_some_and(|stat| stat.start == leader.start && stat.tty == *number) {
+                ended.push(*number);
+            }
+        }
+        for number in ended {
+            self.leaders.remove(&number);
         }
         Ok(())
     }
@@ -157,12 +168,12 @@ impl Source for Input {
     }
 }
 
-fn mark(terminal: &Terminal, accessed_ns: i128, now: Stamp) -> Signal {
-    let moment = i64::try_from(accessed_ns / 1_000_000).unwrap_or(i64::MAX);
+fn mark(terminal: &Terminal, now: Stamp) -> Signal {
+    let moment = i64::try_from(terminal.accessed_ns / 1_000_000).unwrap_or(i64::MAX);
     let age = now.wall_ms.saturating_sub(moment);
     let age_ms = (age >= -JITTER_MS).then(|| u64::try_from(age).unwrap_or(0));
     // Times before 1970 do not happen; that they collapse into one mark does no harm.
-    let mark = u64::try_from(accessed_ns).unwrap_or(0);
+    let mark = u64::try_from(terminal.accessed_ns).unwrap_or(0);
     Signal::new(terminal.name.as_str(), Value::Mark { mark, age_ms })
 }
 
@@ -260,29 +271,54 @@ mod tests {
         let tty = |p: &mut Process| (p.tty, p.uid) = (34_816, 1000);
         tree.process(&Process::new(70, "bash").with(tty));
         tree.process(&Process::new(71, "sudo").with(|p| (p.tty, p.session) = (34_816, 70)));
-        input.find_leaders(stamp(NOON), std::slice::from_ref(&pty), false).unwrap();
+        input.find_leaders(stamp(NOON), std::slice::from_ref(&pty), &[]).unwrap();
         assert_eq!(input.leaders[&34_816].uid, 1000);
         // The terminal is given to somebody else.
         tree.remove("/proc/70");
         tree.process(&Process::new(80, "sh").with(|p| (p.tty, p.uid) = (34_816, 1001)));
-        input.find_leaders(stamp(NOON + 60), &[pty], false).unwrap();
+        input.find_leaders(stamp(NOON + 60), &[pty], &[]).unwrap();
         assert_eq!(input.leaders[&34_816].pid, 80);
         assert_eq!(input.users.name(input.leaders[&34_816].uid), "bob");
     }
 
     #[test]
-    fn a_console_counts_only_while_a_session_is_on_it() {
+    fn a_console_is_shown_once_somebody_types_on_it() {
         let tree = Tree::new();
         tree.folder("/dev/pts");
         touch(&tree, "/dev/ttyS0", NOON);
         let mut input = open(&tree);
-        assert_eq!(parts(&read(&mut input, NOON)[0]).1, NOON);
+        // Files of a test have the device number 0.
+        tree.process(&Process::new(90, "agetty"));
+        assert_eq!(read(&mut input, NOON), [], "a login prompt is nobody");
         touch(&tree, "/dev/ttyS0", NOON + 50);
-        assert_eq!(parts(&read(&mut input, NOON + 60)[0]).1, NOON, "nobody is there");
-        let leader = Leader { pid: 90, start: 90, uid: 0 };
-        tree.process(&Process::new(90, "bash"));
-        input.leaders.insert(0, leader);
-        assert_eq!(parts(&read(&mut input, NOON + 70)[0]).1, NOON + 50);
+        let signals = read(&mut input, NOON + 60);
+        assert_eq!(parts(&signals[0]), ("ttyS0", NOON + 50, Some(10_000)));
+        assert_eq!(read(&mut input, NOON + 120).len(), 1, "it stays while the session does");
+        tree.remove("/proc/90");
+        tree.process(&Process::new(91, "agetty"));
+        assert_eq!(read(&mut input, NOON + 180), [], "a new prompt is nobody again");
+    }
+
+    #[test]
+    fn what_reads_a_serial_port_without_a_session_is_no_person() {
+        let tree = Tree::new();
+        tree.folder("/dev/pts");
+        tree.process(&Process::new(90, "gpsd").with(|p| p.session = 1));
+        let mut input = open(&tree);
+        for seconds in [0, 60, 120] {
+            touch(&tree, "/dev/ttyS0", NOON + seconds);
+            assert_eq!(read(&mut input, NOON + seconds), []);
+        }
+    }
+
+    #[test]
+    fn a_terminal_that_nobody_leads_is_searched_for_once() {
+        let tree = Tree::new();
+        touch(&tree, "/dev/pts/0", NOON);
+        let mut input = open(&tree);
+        read(&mut input, NOON);
+        tree.file("/proc/9/stat", "garbage that a walk would stumble over");
+        assert_eq!(read(&mut input, NOON + 60).len(), 1);
     }
 
     #[test]
@@ -293,7 +329,9 @@ mod tests {
         read(&mut input, NOON);
         tree.file("/proc/9/stat", "garbage that a walk would stumble over");
         read(&mut input, NOON + 60);
-        touch(&tree, "/dev/pts/4", NOON);
+        touch(&tree, "/dev/ttyS0", NOON);
+        read(&mut input, NOON + 90);
+        touch(&tree, "/dev/ttyS0", NOON + 100);
         assert!(matches!(input.read(stamp(NOON + 120)), Reading::Blind { .. }));
     }
 

@@ -88,7 +88,7 @@ pub enum Lane {
 
 /// A source, ready to be read.
 pub enum Opened {
-    /// One for a helper thread.
+    /// One for a thread of its own.
     Blocking(Box<dyn Source>),
     /// One for the main runtime.
     Async(Box<dyn AsyncSource>),
@@ -165,73 +165,4 @@ macro_rules! sources {
 sources! { cpu, input, gpu, network, disk, inhibitors, packages, cloudinit }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn every_source_has_its_own_name() {
-        let names: BTreeSet<_> = ALL.iter().map(|spec| spec.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for name in names {
-            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase()), "{name}");
-        }
-    }
-
-    #[test]
-    fn every_text_for_people_is_a_sentence() {
-        let options = ALL.iter().flat_map(|spec| spec.options).map(|option| option.about);
-        for about in ALL.iter().map(|spec| spec.about).chain(options) {
-            assert!(about.ends_with('.') && !about.ends_with(".."), "{about}");
-            assert!(about.starts_with(|first: char| first.is_uppercase()), "{about}");
-            assert!(!about.contains('\n'), "{about}");
-        }
-    }
-
-    #[test]
-    fn every_default_is_toml_of_its_kind() {
-        for option in ALL.iter().flat_map(|spec| spec.options) {
-            let table: toml::Table = toml::from_str(&format!("x = {}", option.default)).unwrap();
-            let value = &table["x"];
-            let fits = match option.kind {
-                OptionKind::Duration | OptionKind::Text => value.is_str(),
-                OptionKind::Bool => value.is_bool(),
-                OptionKind::TextList => value.is_array(),
-                OptionKind::Number => value.is_float() || value.is_integer(),
-            };
-            assert!(fits, "{}: {}", option.key, option.default);
-        }
-    }
-
-    #[test]
-    fn no_source_may_keep_the_loop_longer_than_two_seconds() {
-        for spec in ALL {
-            assert!(spec.deadline <= Duration::from_secs(2), "{}", spec.name);
-            assert!(!spec.deadline.is_zero(), "{}", spec.name);
-            assert!(spec.scale > 0.0 && spec.busy_above >= 0.0, "{}", spec.name);
-        }
-    }
-
-    #[test]
-    fn every_source_opens_in_its_lane() {
-        let tree = crate::host::tree::Tree::new();
-        let context =
-            Context { host: tree.root(), options: toml::Table::new(), bus: BusMode::None };
-        for spec in ALL {
-            let opened = (spec.open)(&context);
-            let asynchronous = matches!(opened, Opened::Async(_));
-            assert_eq!(asynchronous, spec.lane == Lane::Async, "{}", spec.name);
-        }
-    }
-
-    #[test]
-    fn options_are_read_and_missing_ones_are_empty() {
-        let options = toml::from_str("units = ['a', 'b']\nlibrary = '/x'").unwrap();
-        let host = HostRoot::at("/nowhere");
-        let context = Context { host, options, bus: BusMode::None };
-        assert_eq!(context.list("units"), ["a", "b"]);
-        assert_eq!(context.text("library"), "/x");
-        assert!(context.list("none").is_empty());
-        assert_eq!(context.text("none"), "");
-    }
-}
+mod tests;

@@ -95,7 +95,7 @@ fn signal((subject, role, total): (&str, Role, u64)) -> Signal {
     Signal { role, ..Signal::new(subject, Value::Counter { total }) }
 }
 
-/// Whether both ends are on this machine.
+/// Whether both ends are on the machine.
 fn is_local(local: SocketAddr, remote: SocketAddr) -> bool {
     local.ip() == remote.ip() || (local.ip().is_loopback() && remote.ip().is_loopback())
 }

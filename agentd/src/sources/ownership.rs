@@ -26,7 +26,7 @@ pub(super) struct Place<'a> {
     pub(super) uid: Option<u32>,
 }
 
-/// What tells work from housekeeping on this machine.
+/// What tells work from housekeeping on the machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ownership {
     own: Option<String>,

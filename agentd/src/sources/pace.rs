@@ -1,7 +1,7 @@
 //! How often processes may be walked.
 //!
-//! A walk costs about 4.5 µs a process. It is spread so that it takes 0.02 % of a core, but comes at least once a minute
-//! as long as that takes no more than 0.1 %.
+//! A walk costs about 4.5 µs a process. It is spread so that it takes an eightieth of a percent of a core, but comes at
+//! least once a minute as long as that takes no more than a tenth of a percent.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use agent_core::stamp::Stamp;
 /// What reading one process costs.
 const COST: Duration = Duration::from_nanos(4500);
 /// A walk is followed by a pause of this many times its cost…
-const USUAL: u32 = 5000;
+const USUAL: u32 = 8000;
 /// …but of no more than this…
 const LONGEST: Duration = Duration::from_mins(1);
 /// …unless its cost times this is longer still.
@@ -53,8 +53,8 @@ mod tests {
     #[test]
     fn the_pause_keeps_the_cost_down() {
         assert_eq!(pause(0), Duration::ZERO);
-        assert_eq!(pause(100), Duration::from_millis(2250));
-        assert_eq!(pause(1000), Duration::from_millis(22_500));
+        assert_eq!(pause(100), Duration::from_millis(3600));
+        assert_eq!(pause(1000), Duration::from_secs(36));
         assert_eq!(pause(10_000), Duration::from_mins(1));
         assert_eq!(pause(100_000), Duration::from_secs(450));
         for processes in [1, 300, 3000, 30_000] {
@@ -70,8 +70,8 @@ mod tests {
         let now = Stamp::new(1_000_000, 0, 0);
         assert!(pace.due(now));
         pace.walked(now, 1000);
-        assert!(!pace.due(now.after(Duration::from_secs(22))));
-        assert!(pace.due(now.after(Duration::from_secs(23))));
+        assert!(!pace.due(now.after(Duration::from_secs(35))));
+        assert!(pace.due(now.after(Duration::from_secs(36))));
         pace.reset();
         assert!(pace.due(now));
     }

@@ -30,7 +30,7 @@ const CAP_MS: u64 = 2 * 60 * 60 * 1000;
 
 /// The folders whose presence tells that the package manager is in use, and its lock files. (dpkg(1) and APT's
 /// `Dir::State::lists`, `Dir::Cache::archives`; rpm's `%_rpmlock_path`.)
-const MANAGERS: [(&str, &[&str]); 2] = [
+const LOCKS: [(&str, &[&str]); 2] = [
     (
         "/var/lib/dpkg",
         &[
@@ -52,7 +52,7 @@ impl Packages {
     fn look(&self) -> Result<Option<Vec<Signal>>, HostError> {
         let mut known = false;
         let mut signals = Vec::new();
-        for (folder, locks) in MANAGERS {
+        for (folder, locks) in LOCKS {
             if !self.root.exists(folder)? {
                 continue;
             }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn each_lock_blocks_while_it_is_held_for_at_most_two_hours() {
-        for (folder, locks) in MANAGERS {
+        for (folder, locks) in LOCKS {
             for path in locks {
                 let tree = Tree::new();
                 tree.folder(folder);

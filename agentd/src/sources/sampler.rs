@@ -1,8 +1,8 @@
 //! Reads the sources, and is never kept waiting by one of them.
 //!
-//! Sources of the fast lane are read one after the other on one helper thread, those of the slow lane each on its own;
-//! a helper lives only while it reads. A source that does not come back within its deadline is blind until it does:
-//! its helper is left alone with it, and a new helper goes on with the others. The sources travel with the helpers and
+//! Sources of the fast lane are read one after the other on one thread, those of the slow lane each on its own;
+//! a reader lives only while it reads. A source that does not come back within its deadline is blind until it does:
+//! its reader is left alone with it, and a new reader goes on with the others. The sources travel with the readers and
 //! come back through a channel, so nothing is shared and what a source remembers is kept.
 
 mod lane;
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{ALL, AsyncSource, BusMode, Context, HostRoot, Lane, Opened, Source, SourceSpec};
-use lane::{Helpers, Job, Word};
+use lane::{Job, Readers, Word};
 
 /// One call of [`Sampler::sample`] takes no longer than this, whatever hangs.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -44,13 +44,13 @@ pub enum Which {
     All,
 }
 
-/// The enabled sources of this machine.
+/// The enabled sources of the machine.
 #[derive(Debug)]
 pub struct Sampler {
     host: HostRoot,
     bus: BusMode,
     slots: Vec<Slot>,
-    helpers: Helpers,
+    readers: Readers,
     words: mpsc::UnboundedReceiver<Word>,
 }
 
@@ -73,7 +73,7 @@ enum Body {
     Blocking(Box<dyn Source>),
     /// Here.
     Async(Box<dyn AsyncSource>),
-    /// With a helper, since this moment.
+    /// With a reader, since this moment.
     Away(Stamp),
 }
 
@@ -103,7 +103,7 @@ impl Sampler {
         let (sender, words) = mpsc::unbounded_channel();
         let slot = |spec| Slot { spec, settings: None, body: Body::Closed, epoch: 0, last: None };
         let slots = specs.iter().map(slot).collect();
-        let mut sampler = Self { host, bus, slots, helpers: Helpers::new(sender), words };
+        let mut sampler = Self { host, bus, slots, readers: Readers::new(sender), words };
         sampler.configure(settings);
         sampler
     }
@@ -155,7 +155,7 @@ impl Sampler {
                 }
                 Taken::Job(job, Lane::Slow) => {
                     round.begin(index, self.deadline(index));
-                    self.helpers.alone(job);
+                    self.readers.alone(job);
                 }
                 Taken::Job(job, _) => {
                     round.waiting.insert(index, None);
@@ -163,7 +163,7 @@ impl Sampler {
                 }
             }
         }
-        self.helpers.queue(fast);
+        self.readers.queue(fast);
         let mut answered = Vec::new();
         tokio::join!(self.gather(&mut round, now), async {
             while let Some(answer) = asynchronous.next().await {
@@ -216,7 +216,7 @@ impl Sampler {
         }
     }
 
-    /// Waits for the helpers until everything has been read or given up.
+    /// Waits for the readers until everything has been read or given up.
     async fn gather(&mut self, round: &mut Round, now: Stamp) {
         while !round.waiting.is_empty() {
             tokio::select! {
@@ -255,7 +255,7 @@ impl Sampler {
         Some((index, reading))
     }
 
-    /// Declares what is past its deadline hung, and lets another helper go on with the rest of the fast lane.
+    /// Declares what is past its deadline hung, and lets another reader go on with the rest of the fast lane.
     fn give_up(&mut self, round: &mut Round, now: Stamp) {
         let moment = Instant::now();
         let over = moment >= round.end;
@@ -277,13 +277,13 @@ impl Sampler {
         if over {
             self.abandon(round, now);
         } else if stuck {
-            self.helpers.relieve();
+            self.readers.relieve();
         }
     }
 
-    /// Takes back what no helper has begun with.
+    /// Takes back what no reader has begun with.
     fn abandon(&mut self, round: &mut Round, now: Stamp) {
-        for job in self.helpers.withdraw() {
+        for job in self.readers.withdraw() {
             if let Some(slot) = self.slots.get_mut(job.index).filter(|slot| slot.epoch == job.epoch)
             {
                 slot.body = Body::Blocking(job.source);
@@ -316,7 +316,7 @@ enum Taken {
 /// One call of [`Sampler::sample`].
 struct Round {
     end: Instant,
-    /// The sources with helpers, with their deadlines once they are being read.
+    /// The sources with readers, with their deadlines once they are being read.
     waiting: HashMap<usize, Option<Instant>>,
     readings: Vec<(usize, Reading)>,
 }

@@ -159,7 +159,10 @@ fn watch(
     loop {
         let elapsed = start.elapsed();
         match look(&client, &mut story, agent, elapsed) {
-            Ok(now) => last = now,
+            Ok(now) => {
+                story.witness(elapsed, &now);
+                last = now;
+            }
             Err(why) if !agent.is_running() => {
                 return Err(format!("keep agentd running: {why}; its log:\n{}", agent.log()));
             }

@@ -115,9 +115,14 @@ mod tests {
     #[test]
     fn arguments_of_the_demonstration_pass_with_and_without_two_dashes() {
         for words in [&["demo", "--", "--busy"][..], &["demo", "--busy"]] {
-            assert!(matches!(parsed(words), Verb::Demo { args } if args == ["--busy"]), "{words:?}");
+            assert!(
+                matches!(parsed(words), Verb::Demo { args } if args == ["--busy"]),
+                "{words:?}"
+            );
         }
-        assert!(matches!(parsed(&["e2e", "--only", "why"]), Verb::E2e { args } if args == ["--only", "why"]));
+        assert!(
+            matches!(parsed(&["e2e", "--only", "why"]), Verb::E2e { args } if args == ["--only", "why"])
+        );
     }
 
     #[test]

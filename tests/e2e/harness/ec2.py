@@ -190,7 +190,7 @@ class Ec2:
         """Answers one call."""
         parameters = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
         call = Call(time.time(), parameters.get("Action", "none"), parameters)
-        refused = self.refusal(call, headers.get("Authorization", ""))
+        refused = self.refusal(call, headers.get("authorization", ""))
         if refused is None:
             status, text = self.moto.forward(body, headers)
             text = self.disguise(call, text)
@@ -225,11 +225,8 @@ def _handler(ec2: Ec2) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:  # noqa: N802 (the name is http.server's)
             length = min(int(self.headers.get("Content-Length", "0")), 1 << 20)
             body = self.rfile.read(length)
-            kept = {
-                name: value
-                for name, value in self.headers.items()
-                if name.lower() not in ("connection", "content-length")
-            }
+            dropped = ("connection", "content-length")
+            kept = {name.lower(): value for name, value in self.headers.items() if name.lower() not in dropped}
             status, text = ec2.handle(body, kept)
             self.send_response(status)
             self.send_header("Content-Type", "text/xml;charset=UTF-8")

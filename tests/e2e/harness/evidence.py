@@ -48,7 +48,8 @@ class Report:
         for name, verdict, seconds in self.results:
             print(f"  {verdict:<7} {seconds:6.1f} s  {name}", flush=True)
         passed = sum(verdict == "passed" for _, verdict, _ in self.results)
-        print(f"{passed} passed, {len(self.results) - passed} failed", flush=True)
+        seconds = time.monotonic() - self._began
+        print(f"{passed} passed, {len(self.results) - passed} failed, in {seconds:.0f} s", flush=True)
 
 
 def expect(truth: object, sentence: str) -> None:

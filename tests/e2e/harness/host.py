@@ -35,7 +35,12 @@ def check() -> None:
         raise Skip(f"no namespaces here: {tried.stderr.strip()}")
     if not Path("/sys/power/state").exists():
         raise Skip("this kernel has no /sys/power (CONFIG_PM), over which the simulated hibernation is mounted")
-    unified()
+    probe = unified() / f"agentd-e2e-probe-{os.getpid()}"
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise Skip(f"cgroups cannot be made here: {error}") from error
 
 
 def unified() -> Path:

@@ -36,9 +36,14 @@ boot_grace = "0s"
 resume_grace = "{RESUME_GRACE}s"
 """
 
+DISKSTATS = "/etc/e2e-diskstats"
+
+#: The endpoint, and counters of disks that stand still: those in /proc/diskstats are the host's, and what the host does is no
+#: use of this machine. (Where cgroup v2 has the io controller, the agent reads what the machine's own groups do.)
 SERVICE_DROP_IN = f"""\
 [Service]
 Environment=AWS_ENDPOINT_URL_EC2=http://{WORLD_ADDRESS}:{EC2_PORT}
+BindReadOnlyPaths={DISKSTATS}:/proc/diskstats
 """
 
 
@@ -62,6 +67,7 @@ def plant(root: Path, user_data_text: str, instance_id: str, public_key: str) ->
     for path, text in (
         ("etc/agentd/config.d/90-e2e.toml", DROP_IN),
         ("etc/systemd/system/agentd.service.d/e2e.conf", SERVICE_DROP_IN),
+        (DISKSTATS.lstrip("/"), Path("/proc/diskstats").read_text()),
     ):
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.evidence import Failure
 
-from . import blocks, hibernation, installation, job, manners, package, restart, resume, story, typist
+from . import blocks, doctor, hibernation, installation, job, manners, package, restart, resume, story, typist
 
 if TYPE_CHECKING:
     from harness.world import World
@@ -44,6 +44,7 @@ ALL = [
     Scenario(
         "story", "journal, status, events, tags and EC2 tell the same story", story.run, ("hibernation", "resume")
     ),
+    Scenario("doctor", "the doctor examines everything and finds nothing wrong", doctor.run),
     Scenario("package", "upgrade, removal and purge do what an administrator expects", package.run),
     Scenario("manners", "the agent never asked IMDS or EC2 for anything improper", manners.run),
 ]

@@ -45,8 +45,6 @@ def run(world: World) -> None:
     shown = machine.run("agentctl", "status").ok().out
     expect(told in shown, f"agentctl status does not name the instance: {shown}")
     report.block("agentctl status", shown)
-    examined = machine.run("agentctl", "doctor")
-    report.block(f"agentctl doctor (exit code {examined.code})", examined.out + examined.err)
 
 
 def _unit(world: World) -> None:

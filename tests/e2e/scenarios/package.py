@@ -22,6 +22,7 @@ def _upgrade(world: World) -> None:
     machine, agent = world.machine, world.agent
     machine.run("runuser", "-u", USER, "--", "agentctl", "hold", "10m", "--reason", "kept over the upgrade").ok()
     machine.write(CONFIGURATION, machine.inside(CONFIGURATION).read_text() + "\n# edited by the administrator\n")
+    machine.run("systemctl", "disable", "agentd.service").ok()
     pid = agent.main_pid()
     newer = _newer(world)
     _apt(world, "install", newer)
@@ -32,8 +33,10 @@ def _upgrade(world: World) -> None:
         "edited by the administrator" in machine.inside(CONFIGURATION).read_text(),
         "the upgrade overwrote an edited file",
     )
+    enabled = machine.run("systemctl", "is-enabled", "agentd.service").out.strip()
+    expect(enabled == "disabled", f"the administrator disabled the unit, and after the upgrade it is {enabled}")
     expect(machine.property("agentd.service", "NRestarts") == "0", "the upgraded agent crashed")
-    world.report.note("upgrade: restarted, the hold and the edited configuration are kept")
+    world.report.note("upgrade: restarted; the hold, the edited configuration and the disabled unit are kept")
 
 
 def _remove(world: World) -> None:
@@ -70,7 +73,7 @@ def _newer(world: World) -> str:
     inside = "/run/agentd-newer.deb"
     target = str(world.machine.inside(inside))
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "--build", str(unpacked), target], check=True, capture_output=True
+        ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(unpacked), target], check=True, capture_output=True
     )
     return inside
 

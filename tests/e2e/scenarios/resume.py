@@ -39,6 +39,7 @@ def run(world: World) -> None:
     expect(
         any("hibernat" in line.lower() for line in lines[-5:]), f"the journal does not tell of the resume: {lines[-5:]}"
     )
+    wait_for("every source was read again", lambda: agent.status()["blind"] == [], within=10)
     report.block("the agent after the resume", machine.run("agentctl", "status").ok().out)
 
     def untouched() -> bool:

@@ -6,8 +6,8 @@
 //! - `init CODE`: `nvmlInit_v2` returns this code (default 0).
 //! - `count CODE`: counting the devices returns this code.
 //! - `hang MS`: every measurement takes this long.
-//! - `device KEY=VALUE …`: one more GPU. Keys: `util=PERCENT`, `samples=TIME:PERCENT,…`, `memory=USED/TOTAL` in KiB,
-//!   `compute=PID[:KIB],…`, `graphics=PID,…`, `mig=PARTITIONS`, `instance=PID,…` (processes of partition 0 that the
+//! - `device KEY=VALUE …`: one more GPU. Keys: `util=PERCENT`, `samples=TIME:PERCENT,…`, `memory=USED/TOTAL` in kibibytes,
+//!   `compute=PID[:KIBIBYTES],…`, `graphics=PID,…`, `mig=PARTITIONS`, `instance=PID,…` (processes of partition 0 that the
 //!   whole GPU does not list), `error=CODE` (the GPU cannot be opened). `!CODE` as a value makes its call return that
 //!   code. Without `util`, `samples` or `memory` their call returns 6 (`NVML_ERROR_NOT_FOUND`).
 //!
@@ -112,29 +112,22 @@ fn state_file() -> Option<PathBuf> {
 fn state() -> Result<State, u32> {
     let text = state_file().and_then(|file| std::fs::read_to_string(file).ok()).ok_or(UNKNOWN)?;
     let mut state = State::default();
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let mut words = line.split_ascii_whitespace();
-        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or(UNKNOWN);
-        match line.split_ascii_whitespace().next() {
-            Some("init" | "count" | "hang") => {
-                let key = line.split_ascii_whitespace().next();
-                let _key = number();
-                let value = number()?;
-                let code = u32::try_from(value).map_err(|_| UNKNOWN)?;
-                match key {
-                    Some("init") => state.init = code,
-                    Some("count") => state.count = code,
-                    _ => state.hang = value,
-                }
-            }
-            Some("device") => {
-                let pair = |word: &str| {
-                    word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
-                };
-                state.devices.push(line.split_ascii_whitespace().filter_map(pair).collect());
-            }
-            Some(_) => return Err(UNKNOWN),
-            None => {}
+        let key = words.next().unwrap_or_default();
+        if key == "device" {
+            let pair = |word: &str| {
+                word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+            };
+            state.devices.push(words.filter_map(pair).collect());
+            continue;
+        }
+        let value = words.next().ok_or(UNKNOWN)?;
+        match key {
+            "init" => state.init = number(value)?,
+            "count" => state.count = number(value)?,
+            "hang" => state.hang = number(value)?,
+            _ => return Err(UNKNOWN),
         }
     }
     Ok(state)
@@ -217,12 +210,16 @@ pub extern "C" fn nvmlShutdown() -> u32 {
 /// The driver's version: always 999.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlSystemGetDriverVersion(version: *mut c_char, length: u32) -> u32 {
-    let text = c"999.0".to_bytes_with_nul();
-    if version.is_null() || usize::try_from(length).is_ok_and(|length| length < text.len()) {
+    put_text(c"999.0", version, length)
+}
+
+fn put_text(text: &CStr, to: *mut c_char, length: u32) -> u32 {
+    let text = text.to_bytes_with_nul();
+    if to.is_null() || usize::try_from(length).is_ok_and(|length| length < text.len()) {
         return INSUFFICIENT_SIZE;
     }
     // SAFETY: the caller said that there is room.
-    unsafe { version.copy_from_nonoverlapping(text.as_ptr().cast(), text.len()) };
+    unsafe { to.copy_from_nonoverlapping(text.as_ptr().cast(), text.len()) };
     SUCCESS
 }
 

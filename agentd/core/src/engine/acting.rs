@@ -8,6 +8,9 @@ use super::{
 };
 use crate::memory::Intent;
 
+/// Between an intent that was called off and the next.
+const PAUSE: Duration = Duration::from_mins(1);
+
 impl Engine {
     /// Decides to act: the intent is made and every source is read once more.
     pub(super) fn begin(&mut self, now: Stamp, origin: Origin, out: &mut Out) {
@@ -99,6 +102,10 @@ impl Engine {
             out.events.push(Event::CalledOff { power, because: because.clone() });
             self.tell_people(&because, out);
         }
+        if self.memory.intent.is_some() {
+            // What called it off may call off the next at once, as fast as the sources can be read.
+            self.pause_until = now.after(PAUSE);
+        }
         self.close_intent(now, "called-off", because, out);
         self.quiet_told = false;
     }
@@ -116,14 +123,20 @@ impl Engine {
         self.call_off(now, because, out);
     }
 
+    /// The next action needs a whole period of idleness from now on, also after a restart of the agent.
+    pub(super) fn idle_anew(&mut self, now: Stamp) {
+        self.quiet_ms = 0;
+        self.quiet_told = false;
+        self.memory.idle_from = Some(now);
+    }
+
     /// Closes the open intent with a result, and watches again. A hook that ran is not run again before the machine was
     /// idle for a whole period more.
     pub(super) fn close_intent(&mut self, now: Stamp, result: &str, detail: String, out: &mut Out) {
         if let Some(intent) = self.memory.intent.take() {
             self.conclude(now, intent.power, result, detail, out);
             if matches!(intent.hook, HookState::Started | HookState::Ended) {
-                self.quiet_ms = 0;
-                self.quiet_told = false;
+                self.idle_anew(now);
             }
         }
         self.retrying = None;

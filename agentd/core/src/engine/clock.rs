@@ -109,28 +109,37 @@ impl Engine {
 
     /// Notices what changes without an input: stale sources, long blindness, holds that end, refusals that expire.
     pub(super) fn look_around(&mut self, now: Stamp, out: &mut Out) {
+        let mut unknown_ms = 0;
         for (name, track) in &mut self.tracks {
-            if let Some(unknown_ms) = track.expire(now) {
-                self.quiet_ms = self.quiet_ms.saturating_sub(unknown_ms);
+            if let Some(ms) = track.expire(now) {
+                unknown_ms = unknown_ms.max(ms);
                 let why = track.detail().unwrap_or_default().to_owned();
                 out.events.push(Event::SourceBlind { source: name.to_string(), why });
             }
         }
         self.survey();
-        match (self.seen.blind, self.blind_from) {
-            (true, None) => self.blind_from = Some(now),
-            (true, Some(from)) if self.quiet_ms > 0 && now.since(from) > self.longest_pause() => {
-                self.forget_idleness();
-            }
-            (false, Some(_)) => self.blind_from = None,
-            _ => {}
-        }
+        self.weigh_blindness(now, unknown_ms);
         for hold in self.memory.holds.expire(now) {
             out.hold_ended(&hold, "expired");
         }
         if self.memory.refusals.iter().any(|s| s.until.boot_ms <= now.boot_ms) {
             self.memory.refusals.retain(|s| s.until.boot_ms > now.boot_ms);
             out.dirty = true;
+        }
+    }
+
+    /// The idle clock stands still while something is unknown, which it was `unknown_ms` before that was noticed.
+    fn weigh_blindness(&mut self, now: Stamp, unknown_ms: u64) {
+        if self.seen.blind && self.blind_from.is_none() {
+            self.blind_from = Some(now.before(Duration::from_millis(unknown_ms)));
+            self.quiet_ms = self.quiet_ms.saturating_sub(unknown_ms);
+        }
+        let Some(from) = self.blind_from else { return };
+        if now.since(from) > self.longest_pause() && self.quiet_ms > 0 {
+            self.forget_idleness();
+        }
+        if !self.seen.blind {
+            self.blind_from = None;
         }
     }
 

@@ -105,7 +105,7 @@ impl Engine {
             return None;
         }
         let left = self.act_after_ms().saturating_sub(self.quiet_ms);
-        let mut due = self.last.after(Duration::from_millis(left));
+        let mut due = self.last.after(Duration::from_millis(left)).max(self.pause_until);
         for end in self.grace_end(now).into_iter().chain(self.memory.holds.last().map(|h| h.until))
         {
             due = due.max(end);

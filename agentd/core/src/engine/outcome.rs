@@ -164,8 +164,7 @@ impl Engine {
     /// The action failed for this idle period: the next needs a whole, longer one.
     fn fail(&mut self, now: Stamp, error: String, out: &mut Out) {
         self.memory.failures = self.memory.failures.saturating_add(1);
-        self.quiet_ms = 0;
-        self.quiet_told = false;
+        self.idle_anew(now);
         self.tell_people(&error, out);
         self.close_intent(now, "failed", error, out);
     }
@@ -262,8 +261,7 @@ impl Engine {
         let waited_ms = millis(now.since(since));
         out.events.push(Event::NeverStopped { power, waited_ms });
         self.memory.failures = self.memory.failures.saturating_add(1);
-        self.quiet_ms = 0;
-        self.quiet_told = false;
+        self.idle_anew(now);
         let detail = format!("still running {} after the call", super::words::span_ms(waited_ms));
         self.close_intent(now, "never-stopped", detail, out);
     }

@@ -12,6 +12,20 @@ use crate::memory::Intent;
 impl Engine {
     /// Takes up what an earlier run left.
     pub(super) fn recover(&mut self, now: Stamp, clock: Option<IdleClock>, same_boot: bool) {
+        if same_boot || clock.is_some() {
+            self.tagging = Tagging::restarted(now);
+        }
+        if !same_boot {
+            self.memory.idle_from = None;
+        }
+        let closed = self.memory.intent.as_ref().is_some_and(|intent| {
+            let newer = |clock: &IdleClock| clock.at.boot_ms >= intent.since.boot_ms;
+            clock.as_ref().is_some_and(|c| newer(c) && c.intent != Some(intent.since))
+        });
+        if same_boot && closed {
+            self.memory.intent = None;
+            self.unsaved = true;
+        }
         let continued = clock.is_some_and(|clock| self.restore_clock(now, clock));
         if !same_boot {
             self.memory.holds.carry_over(now);
@@ -42,17 +56,16 @@ impl Engine {
         }
         let continued = !slept && away.is_some_and(|ms| ms <= millis(self.policy.gap));
         if continued {
-            self.quiet_ms = clock.quiet_ms;
+            // The clock may have been saved before the last action was tried.
+            let most_ms = self.memory.idle_from.map_or(u64::MAX, |from| millis(now.since(from)));
+            self.quiet_ms = clock.quiet_ms.min(most_ms);
             // Nobody looked since then.
-            self.blind_from = Some(clock.at);
+            self.blind_from = clock.blind_from.or(Some(clock.at));
         }
         for (source, subject, mark) in clock.marks {
             if let Some(track) = self.tracks.get_mut(&source) {
                 track.remember(subject, mark);
             }
-        }
-        if let Some(tagged) = clock.tagged {
-            self.tagging = Tagging::restored(tagged);
         }
         if self.quiet_ms > 0 {
             // Every source was read while that was counted: a terminal that is not remembered is new.

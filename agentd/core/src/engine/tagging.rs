@@ -2,7 +2,6 @@
 
 use super::{Engine, Out, Stamp};
 use crate::action::{ActionKind, Key, Outcome, TagSet, TagState};
-use crate::memory::Tagged;
 use crate::policy::Mode;
 use crate::verdict::Stage;
 
@@ -15,31 +14,15 @@ pub(super) struct Tagging {
     written: Option<(TagState, Option<Stamp>)>,
     sending: Option<(Key, TagState, Option<Stamp>)>,
     last_call: Option<Stamp>,
-    /// What the last call was to write.
-    tried: Option<TagState>,
+    /// The last call was to say that the machine leaves.
+    leaving_told: bool,
     failures: u32,
 }
 
 impl Tagging {
-    /// What an earlier run on this boot wrote.
-    pub(super) fn restored(tagged: Tagged) -> Self {
-        Self {
-            written: tagged.state.map(|state| (state, tagged.last_action)),
-            last_call: Some(tagged.at),
-            tried: tagged.state,
-            ..Self::default()
-        }
-    }
-
-    /// The same for the next run.
-    pub(super) fn tagged(&self) -> Option<Tagged> {
-        // While a call is under way nobody knows what the tags say.
-        let known = self.written.filter(|_| self.sending.is_none());
-        self.last_call.map(|at| Tagged {
-            at,
-            state: known.map(|(state, _)| state),
-            last_action: known.and_then(|(_, last)| last),
-        })
+    /// After a restart of the agent: nobody knows what the tags say, and a call may have been made just before.
+    pub(super) fn restarted(now: Stamp) -> Self {
+        Self { last_call: Some(now), leaving_told: true, ..Self::default() }
     }
 }
 
@@ -55,7 +38,8 @@ impl Engine {
             return;
         }
         // That it leaves is written at once, for there may be no later; once, for this call can fail too.
-        let leaves_now = is_leaving(state) && !self.tagging.tried.is_some_and(is_leaving);
+        let leaving = matches!(state, TagState::Hibernating | TagState::Stopping);
+        let leaves_now = leaving && !self.tagging.leaving_told;
         if !leaves_now && self.tag_due().is_some_and(|due| due.boot_ms > now.boot_ms) {
             return;
         }
@@ -69,7 +53,7 @@ impl Engine {
         let last = self.memory.last_action.as_ref().map(|last| last.at);
         let key = self.request(ActionKind::Tag(set), out);
         self.tagging.sending = Some((key, state, last));
-        self.tagging.tried = Some(state);
+        self.tagging.leaving_told = leaving;
         self.tagging.last_call = Some(now);
     }
 
@@ -147,8 +131,4 @@ impl Engine {
             _ => self.stage_since,
         }
     }
-}
-
-fn is_leaving(state: TagState) -> bool {
-    matches!(state, TagState::Hibernating | TagState::Stopping)
 }

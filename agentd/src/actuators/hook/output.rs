@@ -40,7 +40,9 @@ mod tests {
 
     fn tail(pieces: &[&[u8]]) -> Tail {
         let mut tail = Tail::default();
-        pieces.iter().for_each(|piece| tail.push(piece));
+        for piece in pieces {
+            tail.push(piece);
+        }
         tail
     }
 

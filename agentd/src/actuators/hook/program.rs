@@ -8,21 +8,48 @@ use std::process::{ExitStatus, Stdio};
 
 use agent_core::action::{Outcome, Retry};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, User};
+use nix::unistd::{Pid, User, geteuid};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Occasion;
 use super::output::Tail;
+use crate::host::logind::BusMode;
 
 /// The only path that a hook is given.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long output is still read after the program has ended, while something that it left behind keeps the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// systemd-run(1).
+const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
+/// The unit of a program that systemd starts. One name: a second one cannot start while one runs.
+const UNIT: &str = "agentd-pre-stop";
+
+/// Who starts the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Starter {
+    /// The agent itself: a child with the agent's user and in its sandbox.
+    Agent,
+    /// systemd, as a transient unit: the program may write where it must and has its own limits.
+    Systemd,
+}
+
+impl Starter {
+    /// systemd where the agent is a service of it; its private socket is open to root alone.
+    pub(super) fn here(bus: &BusMode) -> Self {
+        let service = *bus == BusMode::System
+            && geteuid().is_root()
+            && Path::new("/run/systemd/private").exists()
+            && Path::new(SYSTEMD_RUN).exists();
+        if service { Self::Systemd } else { Self::Agent }
+    }
+}
+
 /// Runs the program. At `limit` its process group is told to end, and `kill_after` later it is killed.
 pub(super) async fn run(
+    starter: Starter,
     path: &Path,
     user: Option<&str>,
     occasion: &Occasion,
@@ -31,8 +58,11 @@ pub(super) async fn run(
 ) -> Outcome {
     let shown = path.display();
     let fail = |error: String| Outcome::Failed { error, retry: Retry::Never };
-    let mut command = command(path, occasion);
-    if let Some(user) = user {
+    let mut command = match starter {
+        Starter::Agent => command(path, occasion),
+        Starter::Systemd => unit(path, user, occasion, limit, kill_after),
+    };
+    if let (Starter::Agent, Some(user)) = (starter, user) {
         match account(user).await {
             Ok(account) => {
                 command.uid(account.uid.as_raw()).gid(account.gid.as_raw()).env("HOME", account.dir)
@@ -67,20 +97,53 @@ pub(super) async fn run(
 
 fn command(path: &Path, occasion: &Occasion) -> Command {
     let mut command = Command::new(path);
+    command.env_clear().env("PATH", PATH).envs(environment(occasion));
+    piped(&mut command);
     command
-        .env_clear()
-        .env("PATH", PATH)
-        .env("AGENTD_EVENT", "idle")
-        .env("AGENTD_ACTION", occasion.action)
-        .env("AGENTD_DEADLINE", &occasion.deadline)
-        .env("AGENTD_SECONDS_LEFT", &occasion.seconds_left)
+}
+
+/// The same through systemd. It ends the unit at `limit` by itself, also when the agent is gone by then.
+fn unit(
+    path: &Path,
+    user: Option<&str>,
+    occasion: &Occasion,
+    limit: Duration,
+    kill_after: Duration,
+) -> Command {
+    let mut command = Command::new(SYSTEMD_RUN);
+    command.env_clear().env("PATH", PATH);
+    command.args(["--wait", "--pipe", "--quiet", "--collect", "--service-type=exec"]);
+    command.arg(format!("--unit={UNIT}")).arg("--description=Pre-stop hook of agentd");
+    command.arg(format!("--property=RuntimeMaxSec={}ms", limit.as_millis()));
+    command.arg(format!("--property=TimeoutStopSec={}ms", kill_after.as_millis()));
+    for (name, value) in environment(occasion) {
+        command.arg(format!("--setenv={name}={value}"));
+    }
+    if let Some(user) = user {
+        command.arg(format!("--uid={user}"));
+    }
+    command.arg("--").arg(path);
+    piped(&mut command);
+    command
+}
+
+fn environment(occasion: &Occasion) -> [(&'static str, &str); 4] {
+    [
+        ("AGENTD_EVENT", "idle"),
+        ("AGENTD_ACTION", occasion.action),
+        ("AGENTD_DEADLINE", &occasion.deadline),
+        ("AGENTD_SECONDS_LEFT", &occasion.seconds_left),
+    ]
+}
+
+fn piped(command: &mut Command) {
+    command
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    command
 }
 
 /// Looks a user up. The look-up may ask a directory server, so it runs beside the loop and has a deadline.
@@ -158,5 +221,58 @@ async fn stop(child: &mut Child, talk: &mut Talk, kill_after: Duration) -> io::R
     match polite {
         Ok(status) => status,
         Err(_) => talk.until_end(child).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(command: &Command) -> Vec<String> {
+        let command = command.as_std();
+        let all = std::iter::once(command.get_program()).chain(command.get_args());
+        all.map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    fn occasion() -> Occasion {
+        Occasion {
+            action: "hibernate",
+            deadline: "2026-11-22T10:00:00Z".to_owned(),
+            seconds_left: "90".to_owned(),
+        }
+    }
+
+    #[test]
+    fn systemd_gets_limit_user_environment_and_the_bare_path() {
+        let minute = Duration::from_secs(90);
+        let given = words(&unit(
+            Path::new("/usr/local/sbin/save"),
+            Some("alice"),
+            &occasion(),
+            minute,
+            Duration::from_secs(5),
+        ));
+        assert_eq!(given.first().map(String::as_str), Some("/usr/bin/systemd-run"));
+        for word in [
+            "--wait",
+            "--pipe",
+            "--unit=agentd-pre-stop",
+            "--property=RuntimeMaxSec=90000ms",
+            "--property=TimeoutStopSec=5000ms",
+            "--setenv=AGENTD_ACTION=hibernate",
+            "--setenv=AGENTD_SECONDS_LEFT=90",
+            "--uid=alice",
+        ] {
+            assert!(given.iter().any(|other| other == word), "{word} is missing in {given:?}");
+        }
+        assert!(given.ends_with(&["--".to_owned(), "/usr/local/sbin/save".to_owned()]));
+    }
+
+    #[test]
+    fn without_the_system_bus_the_agent_starts_it_itself() {
+        assert_eq!(Starter::here(&BusMode::None), Starter::Agent);
+        let other = BusMode::Address("unix:path=/nowhere".to_owned());
+        assert_eq!(Starter::here(&other), Starter::Agent);
+        assert_eq!(words(&command(Path::new("/bin/save"), &occasion())), ["/bin/save"]);
     }
 }

@@ -226,9 +226,9 @@ async fn links_folders_relative_and_missing_paths_are_refused() {
 
 #[tokio::test]
 async fn a_program_in_the_temporary_folder_is_refused() {
-    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let path = script(folder.path(), "exit 0");
-    assert!(unsafe_detail(run(&hook(&path, Duration::from_secs(1))).await).contains("'/tmp'"));
+    assert!(unsafe_detail(run(&hook(&path, Duration::from_secs(1))).await).contains("'/var/tmp'"));
 }
 
 #[test]

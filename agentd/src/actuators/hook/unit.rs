@@ -158,8 +158,8 @@ mod tests {
             Ok(zbus::OwnedObjectPath::try_from(JOB).unwrap())
         }
 
-        fn stop_unit(&self, name: String, mode: String) -> zbus::OwnedObjectPath {
-            assert_eq!((name.as_str(), mode.as_str()), ("backup.service", "replace"));
+        fn stop_unit(&self, name: &str, mode: &str) -> zbus::OwnedObjectPath {
+            assert_eq!((name, mode), ("backup.service", "replace"));
             self.stopped.store(true, Ordering::SeqCst);
             zbus::OwnedObjectPath::try_from(JOB).unwrap()
         }
@@ -194,7 +194,10 @@ mod tests {
             "--address",
             &address,
         ]);
-        command.stdout(std::process::Stdio::piped()).kill_on_drop(true);
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .kill_on_drop(true);
         let Ok(mut daemon) = command.spawn() else {
             eprintln!("not run: there is no dbus-daemon on this machine");
             return None;

@@ -209,18 +209,24 @@ async fn a_dry_run_does_nothing_and_tells_each_permission() {
     let fake = Fake::start(World::default()).await;
     let ec2 = client(&fake).await;
     for permission in Permission::ALL {
-        assert_eq!(ec2.dry_run(permission).await, Ok(()), "{permission:?}");
+        assert_eq!(
+            ec2.dry_run(permission, &["agentd:state".to_owned()]).await,
+            Ok(()),
+            "{permission:?}"
+        );
     }
-    assert!(fake.ec2.seen().iter().all(|seen| seen.parameter("DryRun").as_deref() == Some("true")));
+    let seen = fake.ec2.seen();
+    assert!(seen.iter().all(|seen| seen.parameter("DryRun").as_deref() == Some("true")));
+    assert_eq!(seen[1].parameter("Tag.1.Key").as_deref(), Some("agentd:state"));
     fake.set(|world| world.faults.push(("CreateTags", error(403, "UnauthorizedOperation", "no"))));
-    assert!(ec2.dry_run(Permission::CreateTags).await.unwrap_err().is_unauthorized());
+    assert!(ec2.dry_run(Permission::CreateTags, &[]).await.unwrap_err().is_unauthorized());
 }
 
 #[tokio::test]
 async fn an_endpoint_that_ignores_dry_run_is_not_trusted() {
     let stopped = "<StopInstancesResponse><instancesSet/></StopInstancesResponse>";
     let fake = Fake::start(World::default().fault("StopInstances", Reply::ok(stopped))).await;
-    let error = client(&fake).await.dry_run(Permission::StopInstances).await.unwrap_err();
+    let error = client(&fake).await.dry_run(Permission::StopInstances, &[]).await.unwrap_err();
     assert!(error.to_string().contains("DryRun"), "{error}");
 }
 
@@ -234,4 +240,16 @@ async fn the_own_limit_holds_back_everything_but_the_stop() {
     assert!(matches!(ec2.create_tags(&[]).await, Err(CallError::Budget { .. })));
     assert_eq!(fake.ec2.calls("CreateTags"), BURST as usize);
     assert_eq!(ec2.stop(Power::Stop).await, Ok(InstanceState::Stopping));
+}
+
+#[tokio::test]
+async fn a_limit_of_its_own_takes_nothing_from_the_other() {
+    let fake = Fake::start(World::default()).await;
+    let ec2 = client(&fake).await;
+    let doctor = ec2.with_own_limit();
+    for _ in 0..BURST {
+        doctor.create_tags(&[]).await.unwrap();
+    }
+    assert!(doctor.create_tags(&[]).await.is_err());
+    assert_eq!(ec2.create_tags(&[]).await, Ok(()));
 }

@@ -255,3 +255,62 @@ async fn stopping_closes_every_connection_and_removes_the_socket() {
     assert_eq!(answer(&mut idle).await.0, 0);
     assert!(!rig.socket.exists());
 }
+
+#[tokio::test]
+async fn a_kept_connection_answers_one_request_after_the_other() {
+    let rig = Rig::start();
+    let mut stream = rig.connect(USER).await;
+    let mut text = String::new();
+    let mut chunk = [0; 8192];
+    for number in 1..=5 {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        while text.matches("ok\n").count() < number {
+            let count = stream.read(&mut chunk).await.unwrap();
+            assert_ne!(count, 0, "{text}");
+            text.push_str(std::str::from_utf8(&chunk[..count]).unwrap());
+        }
+    }
+    // Also when they come in one piece.
+    stream.write_all(&b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".repeat(3)).await.unwrap();
+    text.push_str(&answer(&mut stream).await.1);
+    assert_eq!(text.matches("ok\n").count(), 5 + 3, "{text}");
+}
+
+#[tokio::test]
+async fn a_request_may_arrive_byte_by_byte_and_its_sender_may_stop_sending() {
+    let rig = Rig::start();
+    let mut stream = rig.connect(USER).await;
+    for byte in request("POST", "/v1/hold", r#"{"for_seconds":60}"#).as_bytes() {
+        stream.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let (status, body) = answer(&mut stream).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(rig.commands().len(), 1);
+}
+
+#[tokio::test]
+async fn a_sender_that_goes_away_in_the_middle_changes_nothing() {
+    let rig = Rig::start();
+    let whole = request("POST", "/v1/hibernate", r#"{"dry_run":false}"#);
+    for length in 1..whole.len() {
+        let mut stream = rig.connect(ROOT).await;
+        stream.write_all(&whole.as_bytes()[..length]).await.unwrap();
+        drop(stream);
+    }
+    assert_eq!(rig.status(ROOT).await, 200);
+    assert!(rig.commands().is_empty(), "half a request must never be carried out");
+}
+
+#[tokio::test]
+async fn the_picture_is_the_newest_and_its_age_is_that_of_the_moment() {
+    let rig = Rig::start();
+    let mut next = quiet();
+    next.view.stage = agent_core::verdict::Stage::Warned;
+    next.view.now = NOW.before(Duration::from_secs(9));
+    rig.publisher.publish(next);
+    let (_, body) = rig.ask(USER, "GET", "/v1/status", "").await;
+    let status: Status = serde_json::from_str(&body).unwrap();
+    assert_eq!(status.stage.as_str(), "warned");
+    assert_eq!(status.now.as_second() - status.decided.as_second(), 9);
+}

@@ -196,3 +196,144 @@ fn members(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tree::{Process, Tree};
+    use std::time::Duration;
+
+    const CRON: &str = "system.slice/cron.service";
+
+    struct Machine {
+        tree: Tree,
+        people: People,
+        now: Stamp,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            let tree = Tree::new();
+            tree.file("/etc/passwd", "alice:x:1000:1000::/:/bin/sh\nbob:x:1001:1001::/:/bin/sh\n");
+            tree.cgroup("system.slice", 0, &[]);
+            let people = People::new(tree.root());
+            Self { tree, people, now: Stamp::new(1_000_000, 0, 0) }
+        }
+
+        fn process(&self, pid: u32, uid: u32, own: u64) {
+            self.tree.process(&Process::new(pid, "job").with(|p| (p.uid, p.own) = (uid, own)));
+        }
+
+        fn look(&mut self, groups: &[&str]) -> Result<(), HostError> {
+            self.now = self.now.after(Duration::from_mins(2));
+            let hierarchy = Hierarchy::find(&self.tree.root())?.unwrap();
+            let groups: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
+            self.people.look(self.now, &hierarchy, &groups)
+        }
+
+        fn total(&self, group: &str) -> Option<u64> {
+            self.people.tallies.get(group).map(Tally::total_us)
+        }
+    }
+
+    #[test]
+    fn nobody_is_remembered_in_a_group_without_people() {
+        let mut machine = Machine::new();
+        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.process(5, 0, 100);
+        machine.look(&[CRON]).unwrap();
+        assert_eq!(machine.total(CRON), None);
+        assert!(machine.people.services().is_empty());
+        assert!(machine.people.signals(&mut Users::new(machine.tree.root())).is_empty());
+    }
+
+    #[test]
+    fn who_comes_later_counts_from_the_start() {
+        let mut machine = Machine::new();
+        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.process(5, 0, 100);
+        machine.look(&[CRON]).unwrap();
+        machine.tree.cgroup(CRON, 0, &[5, 6]);
+        machine.process(6, 1000, 30);
+        machine.look(&[CRON]).unwrap();
+        assert_eq!(machine.total(CRON), Some(300_000));
+    }
+
+    #[test]
+    fn processes_below_a_service_belong_to_it() {
+        let mut machine = Machine::new();
+        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.process(5, 0, 0);
+        let below = format!("{CRON}/payload/a");
+        machine.tree.cgroup(&below, 0, &[6]);
+        machine.process(6, 1000, 0);
+        machine.look(&[CRON]).unwrap();
+        machine.process(6, 1000, 4);
+        machine.look(&[CRON]).unwrap();
+        assert_eq!(machine.total(CRON), Some(40_000));
+    }
+
+    #[test]
+    fn a_service_belongs_to_its_only_user_until_somebody_else_comes() {
+        let mut machine = Machine::new();
+        machine.tree.cgroup(CRON, 0, &[5, 6]);
+        machine.process(5, 1000, 0);
+        machine.process(6, 1001, 0);
+        machine.look(&[CRON]).unwrap();
+        assert_eq!(machine.people.services().get(CRON), Some(&1000));
+        machine.process(5, 1000, 50);
+        machine.look(&[CRON]).unwrap();
+        assert_eq!(machine.total(CRON), Some(0), "the group's own counter has it");
+        machine.tree.cgroup(CRON, 0, &[5, 6, 7]);
+        machine.process(7, 0, 0);
+        machine.process(5, 1000, 52);
+        machine.look(&[CRON]).unwrap();
+        assert!(machine.people.services().is_empty());
+        assert_eq!(machine.total(CRON), Some(20_000));
+    }
+
+    #[test]
+    fn a_group_that_is_gone_is_forgotten() {
+        let mut machine = Machine::new();
+        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.process(5, 1000, 0);
+        machine.look(&[CRON]).unwrap();
+        machine.look(&[]).unwrap();
+        assert!(machine.people.services().is_empty());
+        assert_eq!(machine.total(CRON), None);
+        assert!(machine.people.uids.is_empty());
+    }
+
+    #[test]
+    fn a_process_that_ends_in_between_is_no_error() {
+        let mut machine = Machine::new();
+        machine.tree.cgroup(CRON, 0, &[5, 6, 0]);
+        machine.process(5, 1000, 0);
+        machine.look(&[CRON]).unwrap();
+        machine.tree.remove("/proc/5");
+        machine.look(&[CRON]).unwrap();
+        assert!(machine.people.services().is_empty());
+    }
+
+    #[test]
+    fn a_process_whose_user_cannot_be_told_is_an_error() {
+        let mut machine = Machine::new();
+        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.process(5, 1000, 0);
+        machine.tree.file("/proc/5/status", "Name:\tjob\nUid:\tx\n");
+        let error = machine.look(&[CRON]).unwrap_err().to_string();
+        assert!(error.contains("/proc/5/status"), "{error}");
+    }
+
+    #[test]
+    fn a_reused_pid_is_asked_for_its_user_again() {
+        let mut machine = Machine::new();
+        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.process(5, 1000, 0);
+        machine.look(&[CRON]).unwrap();
+        machine.tree.process(&Process::new(5, "daemon").with(|p| (p.start, p.own) = (999, 70)));
+        machine.look(&[CRON]).unwrap();
+        assert!(machine.people.services().is_empty());
+        assert_eq!(machine.total(CRON), Some(0));
+    }
+}

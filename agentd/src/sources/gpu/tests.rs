@@ -1,27 +1,33 @@
 use super::*;
 use crate::host::tree::Tree;
 use crate::sources::BusMode;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The fake library, built once with the compiler that builds the tests. It needs nothing else.
+/// The fake library, built with the compiler that builds the tests and kept beside them. It needs nothing else.
 fn library() -> &'static PathBuf {
-    static LIBRARY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let built = LIBRARY.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let library = folder.path().join("libnvidia-ml.so.1");
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fake-nvml/src/lib.rs");
+        let tests = std::env::current_exe().unwrap();
+        let library = tests.with_file_name("libfake-nvml.so");
+        let modified = |file: &Path| std::fs::metadata(file)?.modified();
+        if modified(&library).ok() > modified(Path::new(source)).ok() {
+            return library;
+        }
+        // Several test programs may do this at once; a rename is never seen half done.
+        let fresh = library.with_extension(std::process::id().to_string());
         let status = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
             .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=nvidia_ml", "-o"])
-            .arg(&library)
+            .arg(&fresh)
             .arg(source)
             .status()
             .unwrap();
         assert!(status.success(), "the fake library does not build");
-        (folder, library)
-    });
-    &built.1
+        std::fs::rename(&fresh, &library).unwrap();
+        library
+    })
 }
 
 /// A machine with a fake library of its own, which reads its state from the file beside it.

@@ -23,7 +23,7 @@ pub(super) enum Whose {
     Sshd,
     /// A housekeeping service's.
     Housekeeping,
-    /// A conversation of work with itself on this machine.
+    /// A conversation of work with itself on the machine.
     Inside,
     /// The agent's.
     Own,

@@ -1,4 +1,4 @@
-//! The helper threads.
+//! The reader threads.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use crate::sources::Source;
 /// What a source that panicked gives.
 pub(super) const PANICKED: &str = "a bug: reading it panicked; it is opened anew";
 
-/// A source on its way to a helper.
+/// A source on its way to a reader.
 pub(super) struct Job {
     /// The place it belongs to.
     pub(super) index: usize,
@@ -27,7 +27,7 @@ pub(super) struct Job {
     pub(super) refresh: bool,
 }
 
-/// What a helper says.
+/// What a reader says.
 pub(super) enum Word {
     /// A source is being read.
     Started {
@@ -49,40 +49,40 @@ pub(super) enum Word {
     },
 }
 
-/// What is left to read in the fast lane, and which helper may take it.
+/// What is left to read in the fast lane, and which reader may take it.
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// The number of the helper whose lane it is. Any other that comes back from a source leaves.
-    helper: u64,
+    /// The number of the reader whose lane it is. Any other that comes back from a source leaves.
+    reader: u64,
 }
 
-/// Starts helpers.
+/// Starts readers.
 #[derive(Clone)]
-pub(super) struct Helpers {
+pub(super) struct Readers {
     queue: Arc<Mutex<Queue>>,
     sender: UnboundedSender<Word>,
 }
 
-impl std::fmt::Debug for Helpers {
+impl std::fmt::Debug for Readers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Helpers").finish_non_exhaustive()
+        f.debug_struct("Readers").finish_non_exhaustive()
     }
 }
 
-impl Helpers {
-    /// Helpers that speak through `sender`.
+impl Readers {
+    /// Readers that speak through `sender`.
     pub(super) fn new(sender: UnboundedSender<Word>) -> Self {
         Self { queue: Arc::default(), sender }
     }
 
-    /// Gives one job a helper of its own.
+    /// Gives one job a reader of its own.
     pub(super) fn alone(&self, job: Job) {
         let sender = self.sender.clone();
         tokio::task::spawn_blocking(move || sender.send(read(job)));
     }
 
-    /// Gives the jobs to the fast lane and starts a helper for it.
+    /// Gives the jobs to the fast lane and starts a reader for it.
     pub(super) fn queue(&self, jobs: Vec<Job>) {
         if jobs.is_empty() {
             return;
@@ -91,19 +91,19 @@ impl Helpers {
         self.relieve();
     }
 
-    /// Starts a helper that takes over the fast lane from the one that is stuck, if anything is left to do.
+    /// Starts a reader that takes over the fast lane from the one that is stuck, if anything is left to do.
     pub(super) fn relieve(&self) {
-        let helper = {
+        let reader = {
             let mut queue = lock(&self.queue);
-            queue.helper += 1;
+            queue.reader += 1;
             if queue.jobs.is_empty() {
                 return;
             }
-            queue.helper
+            queue.reader
         };
         let (queue, sender) = (Arc::clone(&self.queue), self.sender.clone());
         tokio::task::spawn_blocking(move || {
-            while let Some(job) = next(&queue, helper) {
+            while let Some(job) = next(&queue, reader) {
                 let started = Word::Started { index: job.index, epoch: job.epoch };
                 if sender.send(started).and_then(|()| sender.send(read(job))).is_err() {
                     return;
@@ -115,14 +115,14 @@ impl Helpers {
     /// Takes back what nobody has begun with.
     pub(super) fn withdraw(&self) -> Vec<Job> {
         let mut queue = lock(&self.queue);
-        queue.helper += 1;
+        queue.reader += 1;
         queue.jobs.drain(..).collect()
     }
 }
 
-fn next(queue: &Mutex<Queue>, helper: u64) -> Option<Job> {
+fn next(queue: &Mutex<Queue>, reader: u64) -> Option<Job> {
     let mut queue = lock(queue);
-    if queue.helper == helper { queue.jobs.pop_front() } else { None }
+    if queue.reader == reader { queue.jobs.pop_front() } else { None }
 }
 
 /// Nothing is left half done under the lock, so a poisoned one is as good as any.

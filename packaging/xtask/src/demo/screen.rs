@@ -12,6 +12,8 @@ use super::story::{Story, clock};
 
 /// The story's last lines that fit on a screen.
 const LINES_OF_STORY: usize = 9;
+/// Use that is longer ago than so many seconds is not told in a plain line.
+const JUST_NOW: f64 = 10.0;
 /// Longer lines are cut, so that none wraps.
 const WIDTH: usize = 110;
 
@@ -217,7 +219,10 @@ fn short(source: &Value) -> Option<String> {
     let value = source["value"].as_f64().map(|value| format!(" {}", quantity(value, unit)));
     match source["verdict"].as_str()? {
         "busy" => Some(format!("{name}{} BUSY{}", value.unwrap_or_default(), leader(source))),
-        "idle" => Some(format!("{name}{}", value.unwrap_or_else(|| " idle".into()))),
+        "idle" => match source["last_activity_seconds"].as_f64() {
+            Some(ago) if ago < JUST_NOW => Some(format!("{name} used {ago:.0} s ago")),
+            _ => Some(format!("{name}{}", value.unwrap_or_else(|| " idle".into()))),
+        },
         "absent" | "ignored" => None,
         other => Some(format!("{name} {other}")),
     }
@@ -234,7 +239,7 @@ pub(crate) fn farewell(
     words.extend(story.lines().map(|line| format!("  {line}")));
     words.push(String::new());
     words.push(format!("tags of {} (the instance is {})", instance.id, instance.state.name()));
-    words.extend(instance.tags.iter().map(|(key, value)| format!("  {key} = {value}")));
+    words.extend(instance.tags.iter().map(|(key, value)| format!("  {key} = {}", or_none(value))));
     words.push(String::new());
     words.push(match ending {
         Ending::Hibernated => format!(
@@ -243,11 +248,11 @@ pub(crate) fn farewell(
         ),
         Ending::InUse => format!(
             "This machine was in use, so the agent left it alone: {}. That is its job; EC2 was never asked to stop it.",
-            keeping_awake(last)
+            keeping_awake(last, story)
         ),
         Ending::OutOfTime => format!(
             "The time was over before this machine was idle for 45 seconds on end, so nothing was stopped: {}.",
-            keeping_awake(last)
+            keeping_awake(last, story)
         ),
     });
     if ending != Ending::Hibernated {
@@ -259,24 +264,32 @@ pub(crate) fn farewell(
     words
 }
 
-/// What keeps the machine up, as the agent sees it.
-fn keeping_awake(last: &Value) -> String {
-    let busy =
-        |source: &&Value| matches!(source["verdict"].as_str(), Some("busy" | "blocks" | "blind"));
-    let all: Vec<String> = sources(last)
-        .filter(busy)
-        .filter_map(|source| match source["detail"].as_str() {
-            Some(detail) if source["verdict"] != "busy" => {
-                Some(format!("{} {detail}", source["source"].as_str()?))
-            }
-            _ => short(source),
-        })
-        .collect();
-    if all.is_empty() {
+fn or_none(value: &str) -> &str {
+    if value.is_empty() { "(none)" } else { value }
+}
+
+/// What keeps the machine up, as the agent saw it of late.
+fn keeping_awake(last: &Value, story: &Story) -> String {
+    let seen = story.witnessed();
+    if seen.is_empty() {
         last["because"].as_str().unwrap_or("the agent gave no reason").to_owned()
     } else {
-        all.join("; ")
+        seen.join("; ")
     }
+}
+
+/// What keeps the machine up now: the source and its words.
+pub(crate) fn witnesses(now: &Value) -> impl Iterator<Item = (String, String)> {
+    let awake =
+        |source: &&Value| matches!(source["verdict"].as_str(), Some("busy" | "blocks" | "blind"));
+    sources(now).filter(awake).filter_map(|source| {
+        let name = source["source"].as_str()?.to_owned();
+        let words = match source["detail"].as_str() {
+            Some(detail) if source["verdict"] != "busy" => format!("{name} {detail}"),
+            _ => short(source)?,
+        };
+        Some((name, words))
+    })
 }
 
 #[cfg(test)]
@@ -356,6 +369,8 @@ mod tests {
         let story = Story::default();
         let done = farewell(Ending::Hibernated, &warned(), &story, &instance).join("\n");
         assert!(done.contains("Name = research-01") && done.contains("EC2 did."), "{done}");
+        let mut story = story;
+        story.witness(Duration::from_secs(9), &busy());
         let left = farewell(Ending::InUse, &busy(), &story, &instance).join("\n");
         assert!(
             left.contains("left it alone: cpu 1.02 core BUSY: pid 7 busy-loop of ada."),
@@ -369,5 +384,12 @@ mod tests {
         assert_eq!(quantity(65_536.0, "B/s"), "65.5 kB/s");
         assert_eq!(quantity(2_500_000.0, "B/s"), "2.5 MB/s");
         assert_eq!(quantity(12.0, "B/s"), "12 B/s");
+    }
+
+    #[test]
+    fn use_of_a_moment_ago_is_told_rather_than_a_value_of_now() {
+        let source = |ago: f64| json!({"source": "cpu", "verdict": "idle", "value": 0.0, "unit": "core", "last_activity_seconds": ago});
+        assert_eq!(short(&source(2.4)).unwrap(), "cpu used 2 s ago");
+        assert_eq!(short(&source(20.0)).unwrap(), "cpu 0.00 core");
     }
 }

@@ -9,6 +9,8 @@ use agent_tests::instance::State;
 use agent_tests::socket::Client;
 use serde_json::Value;
 
+use super::screen;
+
 /// The story, one line an event.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
@@ -16,7 +18,13 @@ pub(crate) struct Story {
     heard: u64,
     overheard: usize,
     state: Option<State>,
+    /// What kept the machine up when it was seen last, by source.
+    awake: BTreeMap<String, (Duration, String)>,
+    now: Duration,
 }
+
+/// What was seen longer ago no longer keeps the machine up.
+const OF_LATE: Duration = Duration::from_secs(15);
 
 impl Story {
     /// Adds a line unless the last one says the same.
@@ -57,6 +65,20 @@ impl Story {
             self.tell(at, &format!("EC2 says: the instance is {}", state.name()));
         }
         self.state = Some(state);
+    }
+
+    /// Notes what keeps the machine up.
+    pub(crate) fn witness(&mut self, at: Duration, now: &Value) {
+        self.now = at;
+        for (source, words) in screen::witnesses(now) {
+            self.awake.insert(source, (at, words));
+        }
+    }
+
+    /// What kept the machine up of late.
+    pub(crate) fn witnessed(&self) -> Vec<String> {
+        let of_late = |(at, _): &&(Duration, String)| self.now.saturating_sub(*at) <= OF_LATE;
+        self.awake.values().filter(of_late).map(|(_, words)| words.clone()).collect()
     }
 
     /// Every line with its time since the start.
@@ -116,6 +138,16 @@ mod tests {
             story.notice(AT, state);
         }
         assert_eq!(story.lines().collect::<Vec<_>>(), ["1:23 EC2 says: the instance is stopping"]);
+    }
+
+    #[test]
+    fn what_kept_it_up_long_ago_is_forgotten() {
+        let mut story = Story::default();
+        let busy = serde_json::json!({"sources": [{"source": "cpu", "verdict": "busy", "value": 2.0, "unit": "core"}]});
+        story.witness(AT, &busy);
+        assert_eq!(story.witnessed(), ["cpu 2.00 core BUSY"]);
+        story.witness(AT + OF_LATE * 2, &Value::Null);
+        assert!(story.witnessed().is_empty());
     }
 
     #[test]

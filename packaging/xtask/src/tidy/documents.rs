@@ -125,6 +125,18 @@ fn the_user_data_of_the_readme_is_the_example_that_is_shipped() {
 }
 
 #[test]
+fn the_status_of_the_readme_is_what_agentctl_prints() {
+    let snapshot = read(
+        "agentctl/src/render/status/snapshots/agentctl__render__status__tests__quiet_with_a_countdown.snap",
+    );
+    let (_, printed) = snapshot.trim_start_matches("---\n").split_once("---\n").unwrap();
+    assert!(
+        read("README.md").contains(printed.trim_matches('\n')),
+        "README.md shows another status:\n{printed}"
+    );
+}
+
+#[test]
 fn user_data_fits_and_is_recognised() {
     for entry in fs::read_dir(workspace().path("packaging/cloud-init")).unwrap().map(Result::unwrap)
     {

@@ -125,7 +125,10 @@ fn a_short_stall_is_no_gap() {
          20:50 gpu back after 4s
          20:50 input back after 4s
          20:50 packages back after 4s
-         30:21 warn hibernate in 60s",
+         29:39 warn hibernate in 60s
+         30:39 reread
+         30:39 hibernate
+         30:40 accepted",
     );
 }
 

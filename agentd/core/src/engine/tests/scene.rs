@@ -318,6 +318,9 @@ impl Scene {
             life.inputs.push((now, input, decision.clone()));
         }
         self.wake_ms = decision.wake_at.boot_ms;
+        if decision.dirty {
+            self.clock = Some(serde_json::to_string(&engine.idle_clock()).unwrap());
+        }
         if decision.dirty && !self.disk_full {
             self.memory = Some(serde_json::to_string(engine.memory()).unwrap());
         }

@@ -53,6 +53,8 @@ pub struct Truth {
     /// The same since the last hook.
     idle_since_hook: Option<u64>,
     unknown_from: Option<u64>,
+    /// The same when the agent saved its clock, while only counters and levels told of use since.
+    saved: Option<(u64, u64)>,
     pub agent_runs: bool,
     hook_until: u64,
     warned_at: Option<u64>,
@@ -81,6 +83,7 @@ impl Truth {
             idle: 0,
             idle_since_hook: None,
             unknown_from: Some(0),
+            saved: None,
             agent_runs: true,
             hook_until: 0,
             warned_at: None,
@@ -127,6 +130,7 @@ impl Truth {
 
     /// Nothing of the past counts any more.
     fn forget(&mut self) {
+        self.saved = None;
         self.idle = 0;
         if let Some(idle) = &mut self.idle_since_hook {
             *idle = 0;
@@ -164,6 +168,7 @@ impl Truth {
             }
             INPUT => {
                 if self.mark.is_some_and(|mark| mark != machine.mark) {
+                    self.saved = None;
                     self.used(machine.typed_at);
                 }
                 self.mark = Some(machine.mark);
@@ -172,7 +177,7 @@ impl Truth {
         }
         let seen = &mut self.sensors[sensor];
         let counts = matches!(sensor, CPU | NETWORK);
-        seen.good = !counts || seen.base.is_some_and(|(at, _)| at < self.at || seen.good);
+        seen.good = !counts || seen.base.is_some();
         seen.read_at = self.at;
         if counts {
             let total = if sensor == CPU { machine.cpu_us() } else { machine.net_bytes() };
@@ -180,6 +185,9 @@ impl Truth {
         }
         if machine.is_blocked() {
             self.calm_from = self.at;
+        }
+        if self.is_known() {
+            self.unknown_from = None;
         }
     }
 
@@ -202,8 +210,17 @@ impl Truth {
         }
     }
 
-    /// The agent died.
+    /// The agent saved its idle clock.
+    pub fn clock_saved(&mut self) {
+        self.saved = Some((self.idle, self.idle_since_hook.unwrap_or(0)));
+    }
+
+    /// The agent died. What a counter told it in the same instant it could not keep.
     pub fn agent_died(&mut self) {
+        if let Some((idle, since_hook)) = self.saved.take() {
+            self.idle = self.idle.max(idle);
+            self.idle_since_hook = self.idle_since_hook.map(|now| now.max(since_hook));
+        }
         self.agent_runs = false;
         self.hook_until = 0;
         self.rebase();
@@ -270,16 +287,16 @@ impl Truth {
             return Err(self.violated("I2", what));
         }
         self.idle_since_hook = Some(0);
+        self.saved = None;
         self.hook_until = self.at + takes;
+        self.calm_from = self.hook_until;
         Ok(())
     }
 
     /// Any request, before it is carried out.
     pub fn requested(&mut self, kind: &ActionKind, policy: &Policy) -> Checked {
-        let acts = !matches!(
-            kind,
-            ActionKind::Reread | ActionKind::Describe | ActionKind::CallOff { .. }
-        );
+        let acts =
+            !matches!(kind, ActionKind::Reread | ActionKind::Describe | ActionKind::CallOff { .. });
         if acts && policy.mode == Mode::Observe {
             let what = format!("'{}' while only observing", kind.name());
             return Err(self.violated("I8", what));
@@ -363,10 +380,7 @@ impl Truth {
         }
         let packages = self.sensors[super::machine::PACKAGES];
         let seen = self.at.saturating_sub(packages.read_at) < machine.blocked_for();
-        if machine.is_blocked()
-            && seen
-            && packages.good
-            && machine.blocked_for() < super::BLOCK_CAP
+        if machine.is_blocked() && seen && packages.good && machine.blocked_for() < super::BLOCK_CAP
         {
             return Err(self.violated("I8", "a block stands in the way".to_owned()));
         }
@@ -379,7 +393,7 @@ impl Truth {
             + span_ms(policy.idle.boot_grace.max(policy.idle.resume_grace))
             + 30 * 60_000
             + 10 * self.interval;
-        if self.agent_runs && self.at - self.calm_from > bound {
+        if self.agent_runs && self.at.saturating_sub(self.calm_from) > bound {
             let what = format!("nothing happened in {} s", (self.at - self.calm_from) / 1000);
             return Err(self.violated("liveness", what));
         }

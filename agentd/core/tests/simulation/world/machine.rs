@@ -185,7 +185,8 @@ impl Machine {
                 }
             }
         }
-        if self.dice.chance(block) {
+        // Two blocks that follow closely look like one.
+        if self.dice.chance(block) && now > self.block_until + HOUR {
             self.block_from = now;
             self.block_until = now + self.dice.between(MINUTE, 5 * HOUR);
         }

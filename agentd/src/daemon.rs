@@ -1,0 +1,285 @@
+//! The parts of the running daemon that outlive a reload, and what they start.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_core::action::Power;
+use agent_core::input::Input;
+use agent_core::policy::{Policy, SourcePolicy};
+use agent_core::reading::SourceName;
+use agent_core::verdict::{Judgement, SourceView, View};
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGHUP, SIGINT};
+use signal_hook_tokio::Signals;
+use tokio::sync::mpsc;
+
+use crate::actuators::{self, ActuatorSettings, Actuators};
+use crate::aws::Cloud;
+use crate::config::{self, Loaded};
+use crate::doctor::{self, Examination, Sight, SourceReport};
+use crate::events::{self, ShellEvent};
+use crate::hands::DaemonHands;
+use crate::host::HostRoot;
+use crate::host::logind::{BusMode, ResumeWatch};
+use crate::instance::{self, Shown};
+use crate::ipc::{
+    self, Accounts, CheckStatus, CommandRequest, DoctorCheck, DoctorRun, IpcContext, Listener,
+};
+use crate::processes::Watchers;
+use crate::publish::{
+    self, AgentInfo, ConfigInfo, Health, Published, Publisher, Subscriber,
+};
+use crate::run::{INBOX, Options, now, tell_warnings};
+use crate::sampling::{self, Ask, Wanted};
+use crate::shell::Message;
+use crate::sources::{Sampler, SourceSettings};
+use crate::store;
+
+/// Decisions of earlier runs that 'agentctl events' still shows.
+const REMEMBERED: usize = 200;
+/// How often a message bus that is not there is tried again.
+const BUS_RETRY: Duration = Duration::from_mins(5);
+
+/// The parts that outlive a reload.
+pub(crate) struct Daemon {
+    options: Options,
+    loaded: RefCell<Loaded>,
+    host: HostRoot,
+    bus: BusMode,
+    cloud: Arc<Cloud>,
+    actuators: Rc<RefCell<Rc<Actuators>>>,
+    shown: Rc<RefCell<Shown>>,
+    asks: mpsc::Sender<Ask>,
+    asked: RefCell<Option<mpsc::Receiver<Ask>>>,
+}
+
+impl Daemon {
+    pub(crate) fn new(options: Options, loaded: Loaded, host: HostRoot, cloud: Arc<Cloud>) -> Self {
+        // Another root is a fixture: the machine's own message bus would describe the wrong machine.
+        let bus = if host.is_real() { BusMode::System } else { BusMode::None };
+        let actuators = make_actuators(&loaded, &host, &bus, &cloud);
+        let imds = Health { ok: false, detail: "not asked yet".to_owned(), last_good: None };
+        let shown = Shown { instance: None, imds, config: config_info(&loaded) };
+        let (asks, asked) = mpsc::channel(4);
+        Self {
+            options,
+            loaded: RefCell::new(loaded),
+            host,
+            bus,
+            cloud,
+            actuators: Rc::new(RefCell::new(Rc::new(actuators))),
+            shown: Rc::new(RefCell::new(shown)),
+            asks,
+            asked: RefCell::new(Some(asked)),
+        }
+    }
+
+    /// The picture before the first step, with the story of the runs before.
+    pub(crate) fn open_picture(&self, view: View, agent: &AgentInfo) -> (Publisher, Subscriber) {
+        let shown = self.shown.borrow();
+        let (publisher, subscriber) = publish::channel(Published {
+            view,
+            agent: agent.clone(),
+            instance: None,
+            imds: shown.imds.clone(),
+            config: shown.config.clone(),
+        });
+        for entry in store::history(&self.options.state_dir, REMEMBERED) {
+            for event in entry.events {
+                publisher.record(entry.at, event);
+            }
+        }
+        (publisher, subscriber)
+    }
+
+    /// Answers on the socket, beside the loop.
+    pub(crate) fn serve(&self, listener: Listener, subscriber: Subscriber, to: mpsc::Sender<Message>) {
+        let (commands, mut asked) = mpsc::channel::<CommandRequest>(INBOX);
+        let doctor = self.doctor(subscriber.clone());
+        let accounts = Accounts::new(self.host.clone());
+        let context = IpcContext::new(subscriber, commands, Arc::new(now), doctor, accounts);
+        tokio::task::spawn_local(ipc::serve(listener, context, std::future::pending()));
+        let to = to.downgrade();
+        tokio::task::spawn_local(async move {
+            while let Some(CommandRequest { actor, command, reply }) = asked.recv().await {
+                let input = Input::Command { actor, command };
+                let Some(to) = to.upgrade() else { return };
+                if to.send(Message::Command { input, reply }).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// The checks of `agentctl doctor`, with the sources as they were read last.
+    fn doctor(&self, subscriber: Subscriber) -> DoctorRun {
+        let (cloud, host) = (Arc::clone(&self.cloud), self.host.clone());
+        let state_dir = self.options.state_dir.clone();
+        let (wants_hibernation, tag_keys) = {
+            let settings = &self.loaded.borrow().settings;
+            let tags = settings.policy.tags.enabled.then(|| self.actuators.borrow().tag_keys());
+            (settings.policy.idle.action == Some(Power::Hibernate), tags.unwrap_or_default())
+        };
+        DoctorRun::new(move || {
+            let examination = Examination {
+                cloud: Arc::clone(&cloud),
+                host: host.clone(),
+                state_dir: state_dir.clone(),
+                wants_hibernation,
+                tag_keys: tag_keys.clone(),
+                sources: subscriber.picture().view.sources.iter().map(source_report).collect(),
+                clock: now,
+            };
+            async move { doctor::examine(&examination).await.into_iter().map(check).collect() }
+        })
+    }
+
+    pub(crate) fn hands(&self, publisher: Publisher, agent: AgentInfo, to: &mpsc::Sender<Message>) -> DaemonHands {
+        DaemonHands {
+            actuators: Rc::clone(&self.actuators),
+            to: to.downgrade(),
+            asks: self.asks.clone(),
+            publisher,
+            shown: Rc::clone(&self.shown),
+            agent,
+            watchers: Watchers::new(self.host.clone(), to.downgrade()),
+            status: String::new(),
+        }
+    }
+
+    /// Starts what looks at the world: the sources, the metadata service, logind's resumes.
+    pub(crate) fn watch_the_world(&self, to: &mpsc::Sender<Message>) {
+        if let Some(asked) = self.asked.take() {
+            let sampler = Sampler::new(self.host.clone(), self.bus.clone(), &self.wanted());
+            tokio::task::spawn_local(sampling::run(sampler, asked, to.downgrade(), now));
+        }
+        let (cloud, shown) = (Arc::clone(&self.cloud), Rc::clone(&self.shown));
+        tokio::task::spawn_local(instance::watch(cloud, shown, to.downgrade(), now));
+        tokio::task::spawn_local(watch_resumes(self.bus.clone(), self.host.clone(), to.downgrade()));
+    }
+
+    /// How the sources are to be read now.
+    fn wanted(&self) -> Wanted {
+        let loaded = self.loaded.borrow();
+        let settings = &loaded.settings;
+        let one = |(name, policy): (&SourceName, &SourcePolicy)| {
+            let options = settings.sources.get(name.as_str()).cloned().unwrap_or_default();
+            let one = SourceSettings { enabled: policy.enabled, interval: policy.interval, options };
+            (name.as_str().to_owned(), one)
+        };
+        settings.policy.sources.iter().map(one).collect()
+    }
+
+    /// Takes signals until one asks to end.
+    pub(crate) async fn obey(&self, mut signals: Signals, to: mpsc::Sender<Message>) {
+        while let Some(signal) = signals.next().await {
+            if signal != SIGHUP {
+                let because = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+                events::emit(ShellEvent::Stopping { because: because.to_owned() });
+                break;
+            }
+            if let Some(policy) = self.reload().await {
+                let changed = Message::Input(Input::PolicyChanged(Box::new(policy)));
+                let _ = to.send(changed).await;
+            }
+            let _ = to.send(Message::Refresh).await;
+        }
+        let _ = to.send(Message::Shutdown).await;
+    }
+
+    /// Reads the configuration again. A bad one is told and changes nothing.
+    async fn reload(&self) -> Option<Policy> {
+        let result = config::reload(&self.loaded.borrow());
+        match result {
+            Ok(fresh) => {
+                tell_reload(&fresh, &self.loaded.borrow());
+                self.actuators.replace(Rc::new(make_actuators(&fresh, &self.host, &self.bus, &self.cloud)));
+                self.shown.borrow_mut().config = config_info(&fresh);
+                let policy = fresh.settings.policy.clone();
+                self.loaded.replace(fresh);
+                let _ = self.asks.send(Ask::Configure(self.wanted())).await;
+                Some(policy)
+            }
+            Err(error) => {
+                events::emit(ShellEvent::ConfigRejected { error: error.to_string() });
+                self.shown.borrow_mut().config.problem = Some(error.to_string());
+                None
+            }
+        }
+    }
+}
+
+fn tell_reload(fresh: &Loaded, old: &Loaded) {
+    let changes = fresh.changes(old);
+    let lines = changes.iter().map(|(key, before, after)| format!("{key}: {before} → {after}"));
+    let changes = (!changes.is_empty()).then(|| lines.collect::<Vec<_>>().join("; "));
+    events::emit(ShellEvent::ConfigLoaded { files: fresh.files.len(), changes });
+    tell_warnings(fresh);
+}
+
+fn make_actuators(loaded: &Loaded, host: &HostRoot, bus: &BusMode, cloud: &Arc<Cloud>) -> Actuators {
+    let settings = &loaded.settings;
+    let hook = settings.hook.as_ref().map(|hook| actuators::HookSettings {
+        command: hook.command.to_string(),
+        timeout: hook.timeout,
+        user: hook.user.clone(),
+    });
+    let settings = ActuatorSettings {
+        tag_prefix: settings.tags.prefix.clone(),
+        tag_compat: settings.tags.compat.iter().map(|c| c.as_str().to_owned()).collect(),
+        hook,
+        host: host.clone(),
+        bus: bus.clone(),
+        hostname: nix::unistd::gethostname()
+            .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned()),
+        clock: now,
+    };
+    Actuators::new(settings, Arc::clone(cloud))
+}
+
+fn config_info(loaded: &Loaded) -> ConfigInfo {
+    let files = loaded.files.iter().map(|file| file.display().to_string()).collect();
+    ConfigInfo { files, problem: None }
+}
+
+/// Tells the loop when logind says that the machine woke up. Without logind the kernel's clocks tell it alone.
+async fn watch_resumes(bus: BusMode, host: HostRoot, to: mpsc::WeakSender<Message>) {
+    loop {
+        let Ok(mut watch) = ResumeWatch::subscribe(&bus, &host).await else {
+            if bus == BusMode::None {
+                return;
+            }
+            tokio::time::sleep(BUS_RETRY).await;
+            continue;
+        };
+        while watch.resumed().await {
+            let Some(to) = to.upgrade() else { return };
+            if to.send(Message::Input(Input::Resumed)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn source_report(view: &SourceView) -> SourceReport {
+    let sight = match view.judgement {
+        Judgement::Disabled => Sight::Disabled,
+        Judgement::Absent => Sight::Absent,
+        Judgement::Blind if view.read_at.is_none() => Sight::Pending,
+        Judgement::Blind => Sight::Blind,
+        Judgement::Busy | Judgement::Idle | Judgement::Blocks | Judgement::Ignored => Sight::Sees,
+    };
+    SourceReport { name: view.source.to_string(), sight, detail: view.detail.clone() }
+}
+
+fn check(found: doctor::Check) -> DoctorCheck {
+    let status = match found.status {
+        doctor::Status::Pass => CheckStatus::Ok,
+        doctor::Status::Warn => CheckStatus::Warning,
+        doctor::Status::Fail => CheckStatus::Failed,
+        doctor::Status::Skipped => CheckStatus::Skipped,
+    };
+    DoctorCheck { name: found.name, status, detail: found.detail, remedy: found.remedy }
+}

@@ -1,0 +1,145 @@
+//! The self-examination behind `agentctl doctor`: everything that must be right before the agent can do its work, one
+//! check a line, each with what to do when it is not.
+//!
+//! It looks and asks, and changes nothing but a file of its own in the state folder, which it removes again.
+
+mod machine;
+mod service;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agent_core::stamp::Stamp;
+use serde::Serialize;
+
+use crate::aws::Cloud;
+use crate::host::HostRoot;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// As it should be.
+    Pass,
+    /// It works, but something should be looked at.
+    Warn,
+    /// The agent cannot do its work like this.
+    Fail,
+    /// Not looked at, because something else failed or because it does not apply.
+    Skipped,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at: `imds`, `ec2:StopInstances`, `source:cpu` …
+    pub name: String,
+    /// How it ended.
+    pub status: Status,
+    /// What was found, one line.
+    pub detail: String,
+    /// What to do, one line.
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, status: Status, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), status, detail: detail.into(), remedy: None }
+    }
+
+    fn pass(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(name, Status::Pass, detail)
+    }
+
+    fn skipped(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(name, Status::Skipped, detail)
+    }
+
+    fn warn(name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(name, Status::Warn, detail) }
+    }
+
+    fn fail(name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::new(name, Status::Fail, detail) }
+    }
+}
+
+/// What a source saw when it was last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It was read.
+    Sees,
+    /// It could not be read.
+    Blind,
+    /// The machine has no such thing.
+    Absent,
+    /// It is switched off.
+    Disabled,
+    /// It has not been read yet.
+    Pending,
+}
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceReport {
+    /// Its name.
+    pub name: String,
+    /// What it saw.
+    pub sight: Sight,
+    /// Why it is blind or absent.
+    pub detail: Option<String>,
+}
+
+/// What is to be examined.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    /// The AWS side.
+    pub cloud: Arc<Cloud>,
+    /// The machine.
+    pub host: HostRoot,
+    /// The state folder.
+    pub state_dir: PathBuf,
+    /// Whether the configured action is to hibernate, so that its readiness matters.
+    pub wants_hibernation: bool,
+    /// The keys of the tags that are to be written; none when tags are off.
+    pub tag_keys: Vec<String>,
+    /// The sources as they were last read.
+    pub sources: Vec<SourceReport>,
+    /// The clock.
+    pub clock: fn() -> Stamp,
+}
+
+/// Examines everything. It takes as long as the deadlines of the metadata service and of EC2 allow, so whoever calls
+/// it sets a limit of his own.
+pub async fn examine(examination: &Examination) -> Vec<Check> {
+    let mut checks = service::checks(examination).await;
+    if examination.wants_hibernation {
+        checks.extend(machine::hibernation(&examination.host));
+    }
+    checks.push(machine::state_folder(&examination.state_dir));
+    checks.extend(machine::services(&examination.host));
+    checks.extend(examination.sources.iter().map(source));
+    checks
+}
+
+fn source(report: &SourceReport) -> Check {
+    let name = format!("source:{}", report.name);
+    let detail = |otherwise: &str| report.detail.clone().unwrap_or_else(|| otherwise.to_owned());
+    match report.sight {
+        Sight::Sees => Check::pass(name, detail("can be read")),
+        Sight::Absent => Check::skipped(name, detail("this machine has no such thing")),
+        Sight::Disabled => Check::skipped(name, "switched off"),
+        Sight::Pending => Check::skipped(name, "not read yet"),
+        Sight::Blind => Check::fail(
+            name,
+            detail("cannot be read"),
+            format!(
+                "while it is blind no action is taken; if this machine does not need it, set [source.{}] enabled = false",
+                report.name
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! The checks of what this machine provides: room and set-up for hibernation, the state folder, journald, the bus.
+
+use std::fs;
+use std::path::Path;
+
+use super::Check;
+use crate::host::{HostError, HostRoot};
+
+/// EC2 hibernates Linux instances with less memory than this. (AWS, "Hibernation prerequisites".)
+const LARGEST_MEMORY_KIB: u64 = 150 * 1024 * 1024;
+/// Where the hibernation agents of the distributions keep the swap file that they switch on just before hibernating.
+const SWAP_FILES: [&str; 2] = ["/swap", "/swap-hibinit"];
+/// What the hibernation agents of the distributions install (packages ec2-hibinit-agent, hibagent).
+const AGENT_FILES: [&str; 5] = [
+    "/usr/bin/hibinit-agent",
+    "/usr/sbin/hibinit-agent",
+    "/etc/hibinit-config.cfg",
+    "/usr/lib/systemd/system/hibinit-agent.service",
+    "/lib/systemd/system/hibinit-agent.service",
+];
+
+/// Whether this machine can be hibernated.
+pub(super) fn hibernation(host: &HostRoot) -> Vec<Check> {
+    let memory = meminfo(host);
+    vec![
+        kernel(host),
+        memory_check(memory.as_ref()),
+        swap(host, memory.as_ref()),
+        resume(host),
+        agent(host),
+    ]
+}
+
+/// `MemTotal` and `SwapTotal` of /proc/meminfo (`proc_meminfo(5)`), in units of 1024 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Meminfo {
+    memory: u64,
+    swap: u64,
+}
+
+fn meminfo(host: &HostRoot) -> Result<Meminfo, String> {
+    let text =
+        host.read_text("/proc/meminfo", 64 * 1024).map_err(|error| format!("failed to {error}"))?;
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
+        number.and_then(|number| number.parse().ok())
+    };
+    let both = field("MemTotal").zip(field("SwapTotal"));
+    both.map(|(memory, swap)| Meminfo { memory, swap })
+        .ok_or_else(|| "/proc/meminfo has no totals".to_owned())
+}
+
+fn kernel(host: &HostRoot) -> Check {
+    let name = "hibernation-kernel";
+    match host.read_text("/sys/power/state", 4096) {
+        Ok(states) if states.split_whitespace().any(|state| state == "disk") => {
+            Check::pass(name, "the kernel can hibernate")
+        }
+        Ok(_) => Check::fail(
+            name,
+            "the kernel does not offer hibernation (/sys/power/state)",
+            "use a kernel with CONFIG_HIBERNATION; Secure Boot's lockdown switches it off",
+        ),
+        Err(error) => Check::warn(name, format!("failed to {error}"), "look at /sys/power/state"),
+    }
+}
+
+fn memory_check(memory: Result<&Meminfo, &String>) -> Check {
+    let name = "hibernation-memory";
+    match memory {
+        Ok(Meminfo { memory, .. }) if *memory < LARGEST_MEMORY_KIB => {
+            Check::pass(name, format!("{} of memory", gib(*memory)))
+        }
+        Ok(Meminfo { memory, .. }) => Check::fail(
+            name,
+            format!("{} of memory; EC2 hibernates less than 150 GiB", gib(*memory)),
+            "use a smaller instance type, or set idle.action = \"stop\"",
+        ),
+        Err(why) => Check::warn(name, why.clone(), "look at /proc/meminfo"),
+    }
+}
+
+/// The memory is written to swap, which is there now or comes from the hibernation agent's own file.
+fn swap(host: &HostRoot, memory: Result<&Meminfo, &String>) -> Check {
+    let name = "hibernation-swap";
+    let Meminfo { memory, swap } = match memory {
+        Ok(found) => found,
+        Err(why) => return Check::warn(name, why.clone(), "look at /proc/meminfo"),
+    };
+    if swap >= memory {
+        return Check::pass(name, format!("{} of swap", gib(*swap)));
+    }
+    let size = |path: &str| {
+        host.inspect(path)
+            .ok()
+            .flatten()
+            .filter(fs::Metadata::is_file)
+            .map(|file| file.len() / 1024)
+    };
+    let file = SWAP_FILES
+        .into_iter()
+        .find_map(|path| size(path).filter(|kib| kib >= memory).map(|kib| (path, kib)));
+    match file {
+        Some((path, kib)) => Check::pass(name, format!("{path} has {}", gib(kib))),
+        None => Check::fail(
+            name,
+            format!("{} of swap for {} of memory", gib(*swap), gib(*memory)),
+            "install the hibernation agent (package ec2-hibinit-agent), which makes the swap file",
+        ),
+    }
+}
+
+/// Without `resume=` the kernel does not look for the saved memory, and the machine boots cold.
+fn resume(host: &HostRoot) -> Check {
+    let name = "hibernation-resume";
+    match host.read_text("/proc/cmdline", 64 * 1024) {
+        Ok(line) => match line.split_whitespace().find(|word| word.starts_with("resume=")) {
+            Some(word) => Check::pass(name, word),
+            None => Check::warn(
+                name,
+                "the kernel's command line has no resume=",
+                "install the hibernation agent, or add resume= and resume_offset= to the boot loader's command line",
+            ),
+        },
+        Err(error) => Check::warn(name, format!("failed to {error}"), "look at /proc/cmdline"),
+    }
+}
+
+/// EC2 hibernates by an ACPI sleep button, which the hibernation agent answers.
+fn agent(host: &HostRoot) -> Check {
+    let name = "hibernation-agent";
+    match AGENT_FILES.into_iter().find(|path| host.exists(path).unwrap_or(false)) {
+        Some(path) => Check::pass(name, path),
+        None => Check::warn(
+            name,
+            "no hibernation agent is installed, so nothing may answer EC2's sleep button",
+            "install it: package ec2-hibinit-agent",
+        ),
+    }
+}
+
+fn gib(kib: u64) -> String {
+    let tenths = kib * 10 / (1024 * 1024);
+    format!("{}.{} GiB", tenths / 10, tenths % 10)
+}
+
+/// Whether state can be saved: without it the agent does not act. A file of its own is written and removed.
+pub(super) fn state_folder(folder: &Path) -> Check {
+    let path = folder.join(".doctor");
+    let written = fs::write(&path, b"agentctl doctor\n").and_then(|()| fs::remove_file(&path));
+    let shown = folder.display();
+    match written {
+        Ok(()) => Check::pass("state", format!("{shown} can be written")),
+        Err(error) => Check::fail(
+            "state",
+            format!("failed to write in {shown}: {error}"),
+            "make room, or make the file system writable; without its state the agent does not act",
+        ),
+    }
+}
+
+/// What of the system the agent speaks to.
+pub(super) fn services(host: &HostRoot) -> Vec<Check> {
+    let socket = |name: &str, path: &str, without: &str| match host.exists(path) {
+        Ok(true) => Check::pass(name, path),
+        Ok(false) => Check::warn(name, format!("there is no {path}"), without),
+        Err(error) => Check::warn(name, unread(&error), without),
+    };
+    vec![
+        socket(
+            "journald",
+            "/run/systemd/journal/socket",
+            "without journald the log goes to standard error",
+        ),
+        socket(
+            "system-bus",
+            "/run/dbus/system_bus_socket",
+            "install dbus; without it logind's inhibitors are not seen",
+        ),
+    ]
+}
+
+fn unread(error: &HostError) -> String {
+    format!("failed to {error}")
+}

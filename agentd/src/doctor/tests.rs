@@ -1,0 +1,269 @@
+//! The whole examination on machines and in clouds of several kinds.
+
+use super::*;
+use crate::aws::testec2::{Fake, World, cloud, error};
+use crate::aws::testserver::{Reply, refusing_url};
+use crate::host::tree::Tree;
+
+fn now() -> Stamp {
+    // The Date that the simulated metadata service sends.
+    Stamp::new(0, 0, 1_795_262_400_000)
+}
+
+/// A machine that is ready for everything.
+fn ready() -> Tree {
+    let tree = Tree::new();
+    tree.file(
+        "/proc/meminfo",
+        "MemTotal:        8000000 kB\nMemFree: 1 kB\nSwapTotal:       8000000 kB\n",
+    );
+    tree.file("/proc/cmdline", "root=/dev/nvme0n1p1 resume=/dev/nvme0n1p2 quiet\n");
+    tree.file("/sys/power/state", "freeze mem disk\n");
+    tree.file("/usr/bin/hibinit-agent", "");
+    tree.file("/run/systemd/journal/socket", "");
+    tree.file("/run/dbus/system_bus_socket", "");
+    tree.file("/state/.keep", "");
+    tree
+}
+
+fn examination(cloud: Arc<Cloud>, tree: &Tree) -> Examination {
+    Examination {
+        cloud,
+        host: tree.root(),
+        state_dir: tree.path("/state"),
+        wants_hibernation: true,
+        tag_keys: vec!["agentd:state".to_owned()],
+        sources: Vec::new(),
+        clock: now,
+    }
+}
+
+async fn examine_world(world: World) -> (Vec<Check>, Fake) {
+    let fake = Fake::start(world).await;
+    let checks = examine(&examination(fake.cloud.clone(), &ready())).await;
+    (checks, fake)
+}
+
+#[track_caller]
+fn find<'a>(checks: &'a [Check], name: &str) -> &'a Check {
+    checks
+        .iter()
+        .find(|check| check.name == name)
+        .unwrap_or_else(|| panic!("no check {name} in {checks:?}"))
+}
+
+#[track_caller]
+fn expect<'a>(checks: &'a [Check], name: &str, status: Status) -> &'a Check {
+    let check = find(checks, name);
+    assert_eq!(check.status, status, "{check:?}");
+    let must_help = matches!(status, Status::Warn | Status::Fail);
+    assert_eq!(check.remedy.is_some(), must_help, "{check:?}");
+    check
+}
+
+/// The checks of a machine alone.
+fn machine(change: impl FnOnce(&Tree)) -> Vec<Check> {
+    let tree = ready();
+    change(&tree);
+    let mut checks = machine::hibernation(&tree.root());
+    checks.extend(machine::services(&tree.root()));
+    checks
+}
+
+#[tokio::test]
+async fn a_good_machine_passes_every_check() {
+    let (checks, fake) = examine_world(World::default()).await;
+    for check in &checks {
+        assert_eq!(check.status, Status::Pass, "{check:?}");
+    }
+    let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "imds",
+            "clock",
+            "identity",
+            "credentials",
+            "region",
+            "ec2",
+            "ec2:StopInstances",
+            "ec2:CreateTags",
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceAttribute",
+            "ec2:DescribeSpotInstanceRequests",
+            "imds-hop-limit",
+            "hibernate",
+            "stop",
+            "hibernation-kernel",
+            "hibernation-memory",
+            "hibernation-swap",
+            "hibernation-resume",
+            "hibernation-agent",
+            "state",
+            "journald",
+            "system-bus",
+        ]
+    );
+    let acted = |seen: &crate::aws::testserver::Seen| {
+        let action = seen.parameter("Action").unwrap();
+        !action.starts_with("Describe") && seen.parameter("DryRun").as_deref() != Some("true")
+    };
+    assert!(!fake.ec2.seen().iter().any(acted), "an examination changes nothing");
+}
+
+#[tokio::test]
+async fn the_examination_can_be_handed_to_another_task() {
+    fn is_send(_: &impl Send) {}
+    let examination =
+        examination(Arc::new(cloud("http://127.0.0.1:1", "http://127.0.0.1:1")), &ready());
+    is_send(&examine(&examination));
+}
+
+#[tokio::test]
+async fn credentials_are_never_shown() {
+    let (checks, _fake) = examine_world(World::default()).await;
+    let all = format!("{checks:?}");
+    assert!(!all.contains("AKIAEXAMPLE") && !all.contains("hush") && !all.contains("TOKEN"));
+}
+
+#[tokio::test]
+async fn each_missing_permission_is_named_with_its_remedy() {
+    for action in ["StopInstances", "CreateTags", "DescribeInstances", "DescribeInstanceAttribute"]
+    {
+        let world =
+            World::default().fault(action, error(403, "UnauthorizedOperation", "not authorized"));
+        let (checks, _fake) = examine_world(world).await;
+        let name = format!("ec2:{action}");
+        let check = expect(&checks, &name, Status::Fail);
+        assert!(check.remedy.as_ref().unwrap().contains(&name));
+        expect(&checks, "ec2", Status::Pass);
+    }
+}
+
+#[tokio::test]
+async fn without_the_metadata_service_the_rest_still_is_examined() {
+    let cloud = Arc::new(cloud(&refusing_url().await, &refusing_url().await));
+    let checks = examine(&examination(cloud, &ready())).await;
+    expect(&checks, "imds", Status::Fail);
+    expect(&checks, "clock", Status::Skipped);
+    expect(&checks, "identity", Status::Fail);
+    expect(&checks, "ec2", Status::Skipped);
+    expect(&checks, "state", Status::Pass);
+}
+
+#[tokio::test]
+async fn an_unreachable_ec2_is_one_failure_and_not_ten() {
+    let fake = Fake::start(World::default()).await;
+    let cloud = Arc::new(cloud(&fake.imds.url(), &refusing_url().await));
+    let checks = examine(&examination(cloud, &ready())).await;
+    assert!(expect(&checks, "ec2", Status::Fail).remedy.as_ref().unwrap().contains("VPC endpoint"));
+    assert!(!checks.iter().any(|check| check.name.starts_with("ec2:")));
+}
+
+#[tokio::test]
+async fn abilities_are_told_with_the_reason() {
+    let (checks, _fake) = examine_world(World { hibernation: false, ..World::default() }).await;
+    assert!(expect(&checks, "hibernate", Status::Fail).detail.contains("launch"));
+    expect(&checks, "stop", Status::Pass);
+    let (checks, _fake) = examine_world(World { stop_protection: true, ..World::default() }).await;
+    assert!(
+        expect(&checks, "stop", Status::Fail).remedy.as_ref().unwrap().contains("stop-protection")
+    );
+    let (checks, _fake) =
+        examine_world(World::default().fault("DescribeInstanceAttribute", Reply::Drop)).await;
+    assert!(!expect(&checks, "stop", Status::Warn).detail.is_empty());
+}
+
+#[tokio::test]
+async fn hibernation_is_not_examined_where_nobody_wants_it() {
+    let fake = Fake::start(World { hibernation: false, ..World::default() }).await;
+    let mut examination = examination(fake.cloud.clone(), &ready());
+    examination.wants_hibernation = false;
+    examination.tag_keys.clear();
+    let checks = examine(&examination).await;
+    expect(&checks, "hibernate", Status::Skipped);
+    expect(&checks, "ec2:CreateTags", Status::Skipped);
+    assert!(!checks.iter().any(|check| check.name.starts_with("hibernation-")));
+}
+
+#[tokio::test]
+async fn asking_often_does_not_use_up_the_calls_of_the_agent() {
+    let fake = Fake::start(World::default()).await;
+    let examination = examination(fake.cloud.clone(), &ready());
+    let mut last = Vec::new();
+    for _ in 0..4 {
+        last = examine(&examination).await;
+    }
+    assert!(
+        last.iter()
+            .any(|check| check.status == Status::Skipped && check.detail.contains("too often")),
+        "{last:?}"
+    );
+    let identity = fake.cloud.identify().await.unwrap();
+    assert_eq!(fake.cloud.ec2(&identity).create_tags(&[]).await, Ok(()));
+}
+
+#[test]
+fn each_part_of_the_hibernation_set_up_is_looked_at() {
+    let huge = machine(|tree| {
+        tree.file("/proc/meminfo", "MemTotal: 200000000 kB\nSwapTotal: 0 kB\n");
+    });
+    expect(&huge, "hibernation-memory", Status::Fail);
+    expect(&huge, "hibernation-swap", Status::Fail);
+    let garbage = machine(|tree| {
+        tree.file("/proc/meminfo", "MemTotal: many kB\n");
+        tree.file("/proc/cmdline", "root=/dev/xvda1 noresume\n");
+        tree.file("/sys/power/state", "freeze mem\n");
+    });
+    expect(&garbage, "hibernation-memory", Status::Warn);
+    expect(&garbage, "hibernation-swap", Status::Warn);
+    expect(&garbage, "hibernation-resume", Status::Warn);
+    expect(&garbage, "hibernation-kernel", Status::Fail);
+    let bare = machine(|tree| std::fs::remove_file(tree.path("/usr/bin/hibinit-agent")).unwrap());
+    expect(&bare, "hibernation-agent", Status::Warn);
+}
+
+#[test]
+fn a_swap_file_that_is_switched_on_later_counts() {
+    let checks = machine(|tree| {
+        tree.file("/proc/meminfo", "MemTotal: 1000 kB\nSwapTotal: 0 kB\n");
+        tree.file("/swap-hibinit", "x".repeat(1_024_000));
+    });
+    assert!(expect(&checks, "hibernation-swap", Status::Pass).detail.contains("/swap-hibinit"));
+}
+
+#[test]
+fn missing_services_are_warnings() {
+    let checks = machine(|tree| {
+        std::fs::remove_file(tree.path("/run/systemd/journal/socket")).unwrap();
+        std::fs::remove_file(tree.path("/run/dbus/system_bus_socket")).unwrap();
+    });
+    expect(&checks, "journald", Status::Warn);
+    expect(&checks, "system-bus", Status::Warn);
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_fails() {
+    let tree = ready();
+    let checks =
+        [machine::state_folder(&tree.path("/state")), machine::state_folder(&tree.path("/none"))];
+    assert_eq!(checks.map(|check| check.status), [Status::Pass, Status::Fail]);
+    assert!(!tree.path("/state/.doctor").exists());
+}
+
+#[test]
+fn each_source_has_its_check() {
+    let check = |sight| {
+        source(&SourceReport { name: "gpu".to_owned(), sight, detail: Some("why".to_owned()) })
+    };
+    assert_eq!(check(Sight::Sees).status, Status::Pass);
+    for sight in [Sight::Absent, Sight::Disabled, Sight::Pending] {
+        assert_eq!(check(sight).status, Status::Skipped);
+    }
+    let blind = check(Sight::Blind);
+    assert_eq!(
+        (blind.name.as_str(), blind.status, blind.detail.as_str()),
+        ("source:gpu", Status::Fail, "why")
+    );
+    assert!(blind.remedy.unwrap().contains("[source.gpu]"));
+}

@@ -27,9 +27,8 @@ impl Clock {
 }
 
 fn millis(id: ClockId) -> i64 {
-    clock_gettime(id).map_or(0, |t| {
-        t.tv_sec().saturating_mul(1000).saturating_add(t.tv_nsec() / 1_000_000)
-    })
+    clock_gettime(id)
+        .map_or(0, |t| t.tv_sec().saturating_mul(1000).saturating_add(t.tv_nsec() / 1_000_000))
 }
 
 /// The id of this boot (`/proc/sys/kernel/random/boot_id`, `random(4)`). Without it nothing of an earlier run can be

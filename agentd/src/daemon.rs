@@ -28,9 +28,7 @@ use crate::ipc::{
     self, Accounts, CheckStatus, CommandRequest, DoctorCheck, DoctorRun, IpcContext, Listener,
 };
 use crate::processes::Watchers;
-use crate::publish::{
-    self, AgentInfo, ConfigInfo, Health, Published, Publisher, Subscriber,
-};
+use crate::publish::{self, AgentInfo, ConfigInfo, Health, Published, Publisher, Subscriber};
 use crate::run::{INBOX, Options, now, tell_warnings};
 use crate::sampling::{self, Ask, Wanted};
 use crate::shell::Message;
@@ -95,7 +93,12 @@ impl Daemon {
     }
 
     /// Answers on the socket, beside the loop.
-    pub(crate) fn serve(&self, listener: Listener, subscriber: Subscriber, to: mpsc::Sender<Message>) {
+    pub(crate) fn serve(
+        &self,
+        listener: Listener,
+        subscriber: Subscriber,
+        to: mpsc::Sender<Message>,
+    ) {
         let (commands, mut asked) = mpsc::channel::<CommandRequest>(INBOX);
         let doctor = self.doctor(subscriber.clone());
         let accounts = Accounts::new(self.host.clone());
@@ -136,7 +139,12 @@ impl Daemon {
         })
     }
 
-    pub(crate) fn hands(&self, publisher: Publisher, agent: AgentInfo, to: &mpsc::Sender<Message>) -> DaemonHands {
+    pub(crate) fn hands(
+        &self,
+        publisher: Publisher,
+        agent: AgentInfo,
+        to: &mpsc::Sender<Message>,
+    ) -> DaemonHands {
         DaemonHands {
             actuators: Rc::clone(&self.actuators),
             to: to.downgrade(),
@@ -157,7 +165,11 @@ impl Daemon {
         }
         let (cloud, shown) = (Arc::clone(&self.cloud), Rc::clone(&self.shown));
         tokio::task::spawn_local(instance::watch(cloud, shown, to.downgrade(), now));
-        tokio::task::spawn_local(watch_resumes(self.bus.clone(), self.host.clone(), to.downgrade()));
+        tokio::task::spawn_local(watch_resumes(
+            self.bus.clone(),
+            self.host.clone(),
+            to.downgrade(),
+        ));
     }
 
     /// How the sources are to be read now.
@@ -166,7 +178,8 @@ impl Daemon {
         let settings = &loaded.settings;
         let one = |(name, policy): (&SourceName, &SourcePolicy)| {
             let options = settings.sources.get(name.as_str()).cloned().unwrap_or_default();
-            let one = SourceSettings { enabled: policy.enabled, interval: policy.interval, options };
+            let one =
+                SourceSettings { enabled: policy.enabled, interval: policy.interval, options };
             (name.as_str().to_owned(), one)
         };
         settings.policy.sources.iter().map(one).collect()
@@ -195,7 +208,12 @@ impl Daemon {
         match result {
             Ok(fresh) => {
                 tell_reload(&fresh, &self.loaded.borrow());
-                self.actuators.replace(Rc::new(make_actuators(&fresh, &self.host, &self.bus, &self.cloud)));
+                self.actuators.replace(Rc::new(make_actuators(
+                    &fresh,
+                    &self.host,
+                    &self.bus,
+                    &self.cloud,
+                )));
                 self.shown.borrow_mut().config = config_info(&fresh);
                 let policy = fresh.settings.policy.clone();
                 self.loaded.replace(fresh);
@@ -219,7 +237,12 @@ fn tell_reload(fresh: &Loaded, old: &Loaded) {
     tell_warnings(fresh);
 }
 
-fn make_actuators(loaded: &Loaded, host: &HostRoot, bus: &BusMode, cloud: &Arc<Cloud>) -> Actuators {
+fn make_actuators(
+    loaded: &Loaded,
+    host: &HostRoot,
+    bus: &BusMode,
+    cloud: &Arc<Cloud>,
+) -> Actuators {
     let settings = &loaded.settings;
     let hook = settings.hook.as_ref().map(|hook| actuators::HookSettings {
         command: hook.command.to_string(),

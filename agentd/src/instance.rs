@@ -89,7 +89,8 @@ impl Shown {
 }
 
 fn tell_known(info: &InstanceInfo) {
-    let detail = format!("{} in {}, {}", info.instance_type, info.availability_zone, info.life_cycle);
+    let detail =
+        format!("{} in {}, {}", info.instance_type, info.availability_zone, info.life_cycle);
     events::emit(ShellEvent::IdentityKnown { instance: info.instance_id.clone(), detail });
 }
 

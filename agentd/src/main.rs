@@ -13,7 +13,12 @@ use clap::{Parser, Subcommand};
 ///
 /// Started by systemd as agentd.service. 'agentctl status' shows what it sees and will do.
 #[derive(Debug, Parser)]
-#[command(name = "agentd", version, max_term_width = 100, after_help = "Files: /etc/agentd/agentd.toml, /etc/agentd/config.d/*.toml\nSee: agentd(8), agentd.toml(5), agentctl(1)")]
+#[command(
+    name = "agentd",
+    version,
+    max_term_width = 100,
+    after_help = "Files: /etc/agentd/agentd.toml, /etc/agentd/config.d/*.toml\nSee: agentd(8), agentd.toml(5), agentctl(1)"
+)]
 struct Arguments {
     /// Read this configuration file alone, and no fragments.
     #[arg(long, value_name = "FILE", global = true)]

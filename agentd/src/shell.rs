@@ -245,7 +245,8 @@ fn split(
     for request in &decision.actions {
         match saved {
             Err(error) if request.kind.is_destructive() => {
-                let error = format!("the decision could not be saved, so it is not carried out: {error}");
+                let error =
+                    format!("the decision could not be saved, so it is not carried out: {error}");
                 refused.push((request.key, Outcome::Failed { error, retry: Retry::Never }));
             }
             _ => start.push(request.clone()),

@@ -69,7 +69,10 @@ impl BootTimer {
     }
 }
 
-#[expect(deprecated, reason = "its successor is unsafe; this descriptor is owned and stays the same")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe; this descriptor is owned and stays the same"
+)]
 fn register(fd: Descriptor) -> Option<AsyncFd<Descriptor>> {
     AsyncFd::try_new(fd).ok()
 }
@@ -82,7 +85,8 @@ mod tests {
     #[tokio::test]
     async fn it_waits_and_can_be_armed_again_after_it_was_dropped() {
         let mut timer = BootTimer::new();
-        let long = tokio::time::timeout(Duration::from_millis(5), timer.sleep(Duration::from_secs(60)));
+        let long =
+            tokio::time::timeout(Duration::from_millis(5), timer.sleep(Duration::from_secs(60)));
         assert!(long.await.is_err(), "a minute is over in five milliseconds");
         let begin = Instant::now();
         timer.sleep(Duration::from_millis(20)).await;

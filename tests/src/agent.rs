@@ -211,10 +211,11 @@ impl Agent {
 
     /// The command that starts the agent.
     fn command(&self) -> Result<Command, AgentError> {
-        let mut command = match self.user {
-            None => Command::new(binary("agentd", BINARY_VARIABLE)?),
-            Some(_) => Command::new(self.folder.path().join("agentd")),
+        let program = match self.user {
+            None => binary("agentd", BINARY_VARIABLE)?,
+            Some(_) => self.folder.path().join("agentd"),
         };
+        let mut command = leashed(&program);
         if let Some(id) = self.user {
             command.uid(id).gid(id);
         }
@@ -392,6 +393,17 @@ impl Drop for Agent {
     }
 }
 
+/// The command of a program that is killed when this one is, however it ends (`PR_SET_PDEATHSIG` of prctl(2)).
+fn leashed(program: &Path) -> Command {
+    const LEASH: &str = "/usr/bin/setpriv";
+    if !Path::new(LEASH).is_file() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(LEASH);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 /// A binary of this workspace: named by `variable`, or in the folder that the running program was built into.
 pub fn binary(name: &str, variable: &str) -> Result<PathBuf, AgentError> {
     if let Some(named) = std::env::var_os(variable).map(PathBuf::from) {
@@ -428,6 +440,14 @@ mod tests {
     #[test]
     fn nobody_listens_at_a_dead_address() {
         assert!(std::net::TcpStream::connect(dead_address().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_leashed_program_is_the_program_itself() {
+        let mut command = leashed(Path::new("/bin/sh"));
+        command.args(["-c", "read line < /proc/$$/comm; echo $line"]);
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "sh");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Engine {
     /// Since when at least one source is blind.
     blind_from: Option<Stamp>,
     resumed_at: Option<Stamp>,
+    /// The last pause in which the agent could not look: when it was noticed, and how long it was in milliseconds.
+    last_gap: Option<(Stamp, u64)>,
     phase: Phase,
     /// After an intent was called off the next begins no sooner.
     pause_until: Stamp,
@@ -128,6 +130,7 @@ impl Engine {
             last_use_at: None,
             blind_from: Some(now),
             resumed_at: None,
+            last_gap: None,
             phase: Phase::Watching,
             pause_until: now,
             retrying: None,

@@ -259,6 +259,7 @@ impl Track {
         let limit = self.policy.busy_above;
         let busy_level = sum.level.is_some_and(|level| level >= limit);
         let mut used_at = (sum.touched || busy_level).then_some(now);
+        let mut in_use = used_at.is_some();
         self.value = sum.level;
         self.counts |= sum.counted;
         if let Some((span, amount)) = growth
@@ -267,11 +268,12 @@ impl Track {
             let rate = self.window.push(now, span, amount, self.policy.average, limit);
             self.value = Some(self.value.map_or(rate.value, |level| level.max(rate.value)));
             used_at = later(used_at, rate.used_at);
+            in_use |= rate.in_use;
         }
         self.read_at = Some(now);
         let judgement = if sum.blocks {
             Judgement::Blocks
-        } else if used_at == Some(now) {
+        } else if in_use {
             Judgement::Busy
         } else {
             Judgement::Idle

@@ -11,6 +11,9 @@ use crate::stamp::{Stamp, millis};
 /// A source leaves "busy" when a slice falls below this share of the limit (hysteresis).
 const LEAVE: f64 = 0.6;
 
+/// A use is shown as going on for this part of the averaging window after its last slice.
+const RECENT: u32 = 2;
+
 /// The growth of a counter between two readings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Slice {
@@ -28,8 +31,11 @@ pub(crate) struct RateWindow {
 /// What the window says after a slice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate {
-    /// What to show and compare: the mean while busy, else the smaller of mean and last rate.
+    /// What to show: the mean while it tells of a recent use, else the rate of the last slice.
     pub value: f64,
+    /// The mean reaches the limit and its last use is recent. Some counters move in steps (processes are walked less
+    /// often than sources are read), so a single empty slice does not end a use.
+    pub in_use: bool,
     /// The end of the last slice that took part in a use; none when the mean is below the limit.
     pub used_at: Option<Stamp>,
 }
@@ -66,11 +72,15 @@ impl RateWindow {
         // Divided by the whole window even when it is not full yet: a short burst is not a steady load.
         let mean = total * 1000.0 / to_f64(spans.max(millis(average)));
         if mean < limit {
-            return Rate { value: mean.min(last), used_at: None };
+            return Rate { value: mean.min(last), in_use: false, used_at: None };
         }
         let used_at = self.slices.iter().rev().find(|s| s.rate() >= LEAVE * limit).map(|s| s.end);
-        let in_use = used_at == self.slices.back().map(|s| s.end);
-        Rate { value: if in_use { mean } else { last }, used_at }
+        let newest = self.slices.back().map(|s| s.end);
+        let in_use = match (newest, used_at) {
+            (Some(newest), Some(used)) => newest.since(used) <= average / RECENT,
+            _ => false,
+        };
+        Rate { value: if in_use { mean } else { mean.min(last) }, in_use, used_at }
     }
 }
 
@@ -101,7 +111,7 @@ mod tests {
     /// Feeds rates, ten seconds each, and gives the last answer.
     fn feed(rates: &[f64]) -> Rate {
         let mut window = RateWindow::default();
-        let mut last = Rate { value: f64::NAN, used_at: None };
+        let mut last = Rate { value: f64::NAN, in_use: false, used_at: None };
         for (n, rate) in (1u64..).zip(rates) {
             last = window.push(at(n * 10), STEP, rate * 10.0, AVERAGE, LIMIT);
         }
@@ -133,13 +143,19 @@ mod tests {
 
     #[test]
     fn the_moment_of_use_is_the_end_of_the_work_not_of_the_mean() {
-        let rate = feed(&[1.0, 1.0, 1.0, 0.0, 0.0]);
+        let rate = feed(&[1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(rate.used_at, Some(at(30)));
-        assert!(
-            rate.value < LIMIT,
-            "what is shown must not contradict the verdict: {}",
-            rate.value
-        );
+        assert!(!rate.in_use);
+        assert!(rate.value < LIMIT, "what is shown contradicts the verdict: {}", rate.value);
+    }
+
+    #[test]
+    fn a_counter_that_moves_in_steps_is_shown_as_one_steady_use() {
+        for rest in [&[][..], &[0.0], &[0.0, 0.0]] {
+            let rate = feed(&[&[1.0, 0.0, 0.0, 1.0], rest].concat());
+            assert!(rate.in_use && rate.value >= LIMIT, "{rest:?}: {rate:?}");
+            assert_eq!(rate.used_at, Some(at(40)), "the moment of use stays exact");
+        }
     }
 
     #[test]

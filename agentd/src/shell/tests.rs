@@ -8,9 +8,7 @@ use std::time::Duration;
 use agent_core::action::Power;
 use agent_core::input::{Ability, Actor, Command};
 use agent_core::memory::Recovery;
-use agent_core::policy::{
-    HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy,
-};
+use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Reading, Signal, SourceName, Value};
 use agent_core::verdict::Stage;
 
@@ -22,11 +20,13 @@ thread_local! {
 
 /// An hour after boot plus the virtual time since the test began.
 fn virtual_clock() -> Stamp {
-    let start = START.with(|s| s.get().unwrap_or_else(|| {
-        let now = tokio::time::Instant::now();
-        s.set(Some(now));
-        now
-    }));
+    let start = START.with(|s| {
+        s.get().unwrap_or_else(|| {
+            let now = tokio::time::Instant::now();
+            s.set(Some(now));
+            now
+        })
+    });
     let ms = u64::try_from(start.elapsed().as_millis()).unwrap();
     Stamp::new(3_600_000 + ms, 0, 1_700_000_000_000 + i64::try_from(ms).unwrap())
 }
@@ -78,7 +78,9 @@ impl Hands for Noting {
         self.started.borrow_mut().push((request.clone(), at));
         let Some(to) = self.to.as_ref().and_then(mpsc::WeakSender::upgrade) else { return };
         let message = match request.kind {
-            ActionKind::Reread => Message::Sampled { observations: idle(), answers: Some(request.key) },
+            ActionKind::Reread => {
+                Message::Sampled { observations: idle(), answers: Some(request.key) }
+            }
             ActionKind::Preflight => Message::Abilities {
                 key: Some(request.key),
                 abilities: Abilities {
@@ -188,7 +190,12 @@ async fn an_idle_machine_is_warned_checked_again_and_hibernated_on_time() {
         ["preflight", "warn", "warn", "reread", "hook", "reread", "hibernate"],
         "warned twice, read again before the hook and before the call"
     );
-    let call = hands.started.borrow().iter().find(|(r, _)| r.kind.name() == "hibernate").map(|(_, at)| *at);
+    let call = hands
+        .started
+        .borrow()
+        .iter()
+        .find(|(r, _)| r.kind.name() == "hibernate")
+        .map(|(_, at)| *at);
     let call = call.unwrap();
     let due = Duration::from_mins(30);
     assert!(call >= due && call < due + Duration::from_secs(60), "called after {call:?}");
@@ -201,7 +208,9 @@ async fn what_is_destructive_is_on_disk_before_it_starts() {
     let hands = Noting { log: Rc::clone(&log), ..Noting::default() };
     run(disk, hands, true, 200).await;
     let log = log.borrow();
-    let at = |what: &str| log.iter().position(|l| l == what).unwrap_or_else(|| panic!("no '{what}' in {log:#?}"));
+    let at = |what: &str| {
+        log.iter().position(|l| l == what).unwrap_or_else(|| panic!("no '{what}' in {log:#?}"))
+    };
     assert!(at("saved Some((Started, NotSent))") < at("start hook"));
     assert!(at("saved Some((Ended, Sent))") < at("start hibernate"));
     assert!(at("ledger Draining") < at("start hook"));

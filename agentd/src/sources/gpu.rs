@@ -42,6 +42,10 @@ pub const SPEC: SourceSpec = SourceSpec {
 
 /// The library's name for the loader.
 const LIBRARY: &str = "libnvidia-ml.so.1";
+/// What the driver makes when it is loaded.
+const DEVICES: [&str; 2] = ["/dev/nvidiactl", "/dev/nvidia0"];
+/// Without a device file the library is looked for this often. Loading it takes a thread of its own.
+const LOOK_FOR_LIBRARY_EVERY: Duration = Duration::from_mins(1);
 /// The most entries of `/dev`.
 const NODES: usize = 65_536;
 
@@ -95,6 +99,8 @@ struct Gpu {
     worked: bool,
     /// The newest sample that was seen, by GPU.
     newest: BTreeMap<u32, u64>,
+    /// When there was found to be no GPU, and why.
+    absent: Option<(Stamp, String)>,
 }
 
 impl Gpu {
@@ -105,6 +111,7 @@ impl Gpu {
             nvml: None,
             worked: false,
             newest: BTreeMap::new(),
+            absent: None,
         }
     }
 
@@ -223,8 +230,22 @@ impl Gpu {
 }
 
 impl Source for Gpu {
-    fn read(&mut self, _now: Stamp) -> Reading {
-        self.look().unwrap_or_else(|error| blind(&error))
+    fn read(&mut self, now: Stamp) -> Reading {
+        let reading = self.look().unwrap_or_else(|error| blind(&error));
+        self.absent = match &reading {
+            Reading::Absent { why } => Some((now, why.clone())),
+            Reading::Signals(_) | Reading::Blind { .. } => None,
+        };
+        reading
+    }
+
+    /// A machine without a GPU does not get one between two looks unless its driver makes a device file.
+    fn standing(&mut self, now: Stamp) -> Option<Reading> {
+        let (since, why) = self.absent.as_ref()?;
+        let recent = now.since(*since) < LOOK_FOR_LIBRARY_EVERY;
+        let no_device =
+            DEVICES.iter().all(|device| matches!(self.root.exists(device), Ok(false)));
+        (recent && no_device).then(|| Reading::absent(why.clone()))
     }
 }
 

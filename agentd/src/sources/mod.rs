@@ -108,6 +108,11 @@ pub trait Source: Send {
     /// Looks once.
     fn read(&mut self, now: Stamp) -> Reading;
 
+    /// An answer that still stands, so that no thread is needed to look: the absence of hardware. `None`: look.
+    fn standing(&mut self, _now: Stamp) -> Option<Reading> {
+        None
+    }
+
     /// Drops what was remembered to save work, so that the next [`read`](Self::read) looks at everything anew. Called
     /// before the look that precedes an action.
     fn refresh(&mut self) {}

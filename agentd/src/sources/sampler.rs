@@ -24,6 +24,9 @@ use lane::{Job, Readers, Word};
 /// One call of [`Sampler::sample`] takes no longer than this, whatever hangs.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// While readers are busy, what they have begun with is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// How one source is to be read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceSettings {
@@ -149,12 +152,12 @@ impl Sampler {
         for index in 0..self.slots.len() {
             match self.take(index, now, which) {
                 Taken::Nothing => {}
-                Taken::Hung(reading) => round.note(index, reading),
+                Taken::Answered(reading) => round.note(index, reading),
                 Taken::Async(source, deadline) => {
                     asynchronous.push(ask(index, source, now, deadline));
                 }
                 Taken::Job(job, Lane::Slow) => {
-                    round.begin(index, self.deadline(index));
+                    round.begin(index, Instant::now() + self.deadline(index));
                     self.readers.alone(job);
                 }
                 Taken::Job(job, _) => {
@@ -194,7 +197,7 @@ impl Sampler {
         }
         slot.last = Some(now);
         if let Body::Away(since) = slot.body {
-            return Taken::Hung(hung(slot.spec, now.since(since)));
+            return Taken::Answered(hung(slot.spec, now.since(since)));
         }
         if matches!(slot.body, Body::Closed) {
             let options = settings.options.clone();
@@ -205,7 +208,13 @@ impl Sampler {
             };
         }
         match std::mem::replace(&mut slot.body, Body::Closed) {
-            Body::Blocking(source) => {
+            Body::Blocking(mut source) => {
+                if which == Which::Due
+                    && let Some(reading) = source.standing(now)
+                {
+                    slot.body = Body::Blocking(source);
+                    return Taken::Answered(reading);
+                }
                 slot.body = Body::Away(now);
                 let refresh = which == Which::All;
                 let epoch = slot.epoch;
@@ -218,21 +227,34 @@ impl Sampler {
 
     /// Waits for the readers until everything has been read or given up.
     async fn gather(&mut self, round: &mut Round, now: Stamp) {
-        while !round.waiting.is_empty() {
+        let bell = self.readers.bell();
+        loop {
+            while let Ok(word) = self.words.try_recv() {
+                self.hear(word, round);
+            }
+            if round.waiting.is_empty() {
+                return;
+            }
+            // What a reader has begun with is heard of now and then, so that its deadline is known.
+            let look = Instant::now() + LOOK_EVERY;
             tokio::select! {
                 biased;
-                Some(word) = self.words.recv() => self.hear(word, round),
-                () = tokio::time::sleep_until(round.next_deadline()) => self.give_up(round, now),
+                () = bell.notified() => {}
+                () = tokio::time::sleep_until(round.next_deadline().min(look)) => {
+                    if Instant::now() >= round.next_deadline() {
+                        self.give_up(round, now);
+                    }
+                }
             }
         }
     }
 
     fn hear(&mut self, word: Word, round: &mut Round) {
         match word {
-            Word::Started { index, epoch } => {
+            Word::Started { index, epoch, at } => {
                 let current = self.slots.get(index).is_some_and(|slot| slot.epoch == epoch);
                 if current && round.waiting.contains_key(&index) {
-                    round.begin(index, self.deadline(index));
+                    round.begin(index, at + self.deadline(index));
                 }
             }
             Word::Done { .. } => {
@@ -308,7 +330,8 @@ impl Sampler {
 /// What [`Sampler::take`] gave.
 enum Taken {
     Nothing,
-    Hung(Reading),
+    /// Without a look: hung, or an answer that still stands.
+    Answered(Reading),
     Async(Box<dyn AsyncSource>, Duration),
     Job(Job, Lane),
 }
@@ -326,8 +349,8 @@ impl Round {
         Self { end, waiting: HashMap::new(), readings: Vec::new() }
     }
 
-    fn begin(&mut self, index: usize, deadline: Duration) {
-        self.waiting.insert(index, Some(Instant::now() + deadline));
+    fn begin(&mut self, index: usize, deadline: Instant) {
+        self.waiting.insert(index, Some(deadline));
     }
 
     fn note(&mut self, index: usize, reading: Reading) {

@@ -43,7 +43,9 @@ impl Engine {
     pub(super) fn resumed(&mut self, now: Stamp, out: &mut Out) {
         let known = self.resumed_at.is_some_and(|at| now.since(at) < SAME_RESUME);
         if !known || self.is_hibernating() {
-            self.restart(now, 0, true, out);
+            // The gap that the sleep left was noticed before logind said what it was.
+            let gap = self.last_gap.filter(|(at, _)| now.since(*at) < SAME_RESUME);
+            self.restart(now, gap.map_or(0, |(_, away_ms)| away_ms), true, out);
         }
     }
 
@@ -55,6 +57,7 @@ impl Engine {
             track.restart(now);
         }
         if !resumed {
+            self.last_gap = Some((now, away_ms));
             out.events.push(Event::Gap { away_ms });
             return;
         }

@@ -39,6 +39,10 @@ impl Engine {
         }
         // That it leaves is written at once, for there may be no later; once, for this call can fail too.
         let leaving = matches!(state, TagState::Hibernating | TagState::Stopping);
+        // Right after the start nothing is known yet, which is no news.
+        if !leaving && self.seen.blind && !self.seen.fault {
+            return;
+        }
         let leaves_now = leaving && !self.tagging.leaving_told;
         if !leaves_now && self.tag_due().is_some_and(|due| due.boot_ms > now.boot_ms) {
             return;
@@ -100,13 +104,12 @@ impl Engine {
 
     fn tag_state(&self) -> TagState {
         match self.stage {
-            Stage::Verifying | Stage::Acting => {
-                match self.memory.intent.as_ref().map(|i| i.power) {
-                    Some(crate::action::Power::Stop) => TagState::Stopping,
-                    _ => TagState::Hibernating,
-                }
-            }
-            Stage::Warned | Stage::Rechecking | Stage::Draining => TagState::Warned,
+            Stage::Verifying => match self.memory.intent.as_ref().map(|i| i.power) {
+                Some(crate::action::Power::Stop) => TagState::Stopping,
+                _ => TagState::Hibernating,
+            },
+            // Leaving is told once EC2 has accepted it.
+            Stage::Warned | Stage::Rechecking | Stage::Draining | Stage::Acting => TagState::Warned,
             Stage::Grace | Stage::Active | Stage::Settling => self.unless_kept(TagState::Active),
             Stage::Quiet | Stage::WouldAct | Stage::Refused => self.unless_kept(TagState::Quiet),
         }

@@ -241,3 +241,20 @@ fn this_machine_can_be_read() {
     let plausible = !matches!(&reading, Reading::Signals(signals) if signals.is_empty());
     assert!(plausible, "{reading:?}");
 }
+
+#[test]
+fn the_absence_of_a_gpu_stands_for_a_minute_unless_its_driver_makes_a_device() {
+    let tree = Tree::new();
+    tree.folder("/dev");
+    let mut options = toml::Table::new();
+    options.insert("library".to_owned(), tree.path("/no-library.so").to_str().unwrap().into());
+    let mut gpu = Gpu::new(&Context { host: tree.root(), options, bus: BusMode::None });
+    let at = |secs: u64| Stamp::new(secs * 1_000, 0, 0);
+    assert_eq!(gpu.standing(at(0)), None, "nothing stands before the first look");
+    let reading = gpu.read(at(10));
+    assert!(matches!(reading, Reading::Absent { .. }), "{reading:?}");
+    assert_eq!(gpu.standing(at(69)), Some(reading));
+    assert_eq!(gpu.standing(at(70)), None, "the library is looked for again");
+    tree.file("/dev/nvidiactl", "");
+    assert_eq!(gpu.standing(at(20)), None, "the driver was loaded");
+}

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_core::reading::Reading;
 use agent_core::stamp::Stamp;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
 use crate::sources::Source;
 
@@ -35,6 +37,8 @@ pub(super) enum Word {
         index: usize,
         /// The place's epoch.
         epoch: u64,
+        /// Since when. It may be heard of later.
+        at: Instant,
     },
     /// It was read.
     Done {
@@ -62,6 +66,9 @@ struct Queue {
 pub(super) struct Readers {
     queue: Arc<Mutex<Queue>>,
     sender: UnboundedSender<Word>,
+    /// Rung when a reader has nothing left to read. Words alone wake nobody: a round of readings is one wake-up of the
+    /// loop, not one for each source.
+    bell: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Readers {
@@ -73,13 +80,22 @@ impl std::fmt::Debug for Readers {
 impl Readers {
     /// Readers that speak through `sender`.
     pub(super) fn new(sender: UnboundedSender<Word>) -> Self {
-        Self { queue: Arc::default(), sender }
+        Self { queue: Arc::default(), sender, bell: Arc::default() }
+    }
+
+    /// The bell of the readers.
+    pub(super) fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.bell)
     }
 
     /// Gives one job a reader of its own.
     pub(super) fn alone(&self, job: Job) {
-        let sender = self.sender.clone();
-        tokio::task::spawn_blocking(move || sender.send(read(job)));
+        let (sender, bell) = (self.sender.clone(), self.bell());
+        tokio::task::spawn_blocking(move || {
+            // A sampler that is gone needs no word.
+            let _ = sender.send(read(job));
+            bell.notify_one();
+        });
     }
 
     /// Gives the jobs to the fast lane and starts a reader for it.
@@ -102,13 +118,16 @@ impl Readers {
             queue.reader
         };
         let (queue, sender) = (Arc::clone(&self.queue), self.sender.clone());
+        let bell = self.bell();
         tokio::task::spawn_blocking(move || {
             while let Some(job) = next(&queue, reader) {
-                let started = Word::Started { index: job.index, epoch: job.epoch };
+                let at = Instant::now();
+                let started = Word::Started { index: job.index, epoch: job.epoch, at };
                 if sender.send(started).and_then(|()| sender.send(read(job))).is_err() {
                     return;
                 }
             }
+            bell.notify_one();
         });
     }
 

@@ -10,16 +10,15 @@ fn the_tags_tell_each_state_once() {
          00:00 cpu 1
          10:00 cpu 0
          60:00 end",
-        "00:00 tag active
+        "00:20 tag active
          15:00 quiet
          15:00 tag quiet
          35:00 warn hibernate in 300s
          35:00 tag warned
          40:00 reread
          40:00 hibernate
-         40:00 tag hibernating
          40:01 accepted
-         41:00 tag hibernating
+         40:01 tag hibernating
          45:01 describe
          50:01 describe
          55:01 describe",
@@ -35,7 +34,7 @@ fn holds_and_blindness_are_tagged() {
          20:00 blind gpu
          22:00 see gpu
          25:00 end",
-        "00:00 tag active
+        "00:20 tag active
          10:00 hold 1 of alice
          10:00 held: 1
          10:00 tag held

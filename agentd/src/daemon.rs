@@ -97,14 +97,13 @@ impl Daemon {
         &self,
         listener: Listener,
         subscriber: Subscriber,
-        to: mpsc::Sender<Message>,
+        to: mpsc::WeakSender<Message>,
     ) {
         let (commands, mut asked) = mpsc::channel::<CommandRequest>(INBOX);
         let doctor = self.doctor(subscriber.clone());
         let accounts = Accounts::new(self.host.clone());
         let context = IpcContext::new(subscriber, commands, Arc::new(now), doctor, accounts);
         tokio::task::spawn_local(ipc::serve(listener, context, std::future::pending()));
-        let to = to.downgrade();
         tokio::task::spawn_local(async move {
             while let Some(CommandRequest { actor, command, reply }) = asked.recv().await {
                 let input = Input::Command { actor, command };

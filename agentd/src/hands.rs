@@ -88,22 +88,26 @@ impl Hands for DaemonHands {
 
     fn alive(&mut self, view: &View) {
         let status = format!("{}: {}", view.stage.as_str(), view.because);
-        let mut states = vec![NotifyState::Watchdog];
+        let mut news = vec![NotifyState::Watchdog];
         if status != self.status {
-            states.push(NotifyState::Status(&status));
+            news.push(NotifyState::Status(&status));
         }
         // Without systemd there is nobody to tell.
-        let _ = sd_notify::notify(&states);
+        let _ = sd_notify::notify(&news);
         self.status = status;
     }
 
-    fn storage(&mut self, problem: Option<&str>) {
-        match problem {
-            Some(error) => events::emit(ShellEvent::StateUnwritable { error: error.to_owned() }),
-            None => {
-                let detail = "the state can be saved again".to_owned();
-                events::emit(ShellEvent::StateRestored { detail });
-            }
+    fn reported(&mut self, kind: &str, result: Result<String, String>) {
+        match result {
+            Ok(file) => events::emit(ShellEvent::ReportWritten { kind: kind.to_owned(), file }),
+            Err(error) => events::emit(ShellEvent::StateUnwritable { error }),
         }
+    }
+
+    fn storage(&mut self, problem: Option<&str>) {
+        events::emit(problem.map_or_else(
+            || ShellEvent::StateRestored { detail: "the state can be saved again".to_owned() },
+            |error| ShellEvent::StateUnwritable { error: error.to_owned() },
+        ));
     }
 }

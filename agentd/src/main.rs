@@ -58,7 +58,7 @@ enum ConfigVerb {
     },
     /// Say what a key means, its type, its default, and its value here.
     Explain {
-        /// The key, as in idle.act_after.
+        /// The key, as in `idle.act_after`.
         key: String,
         /// Print one JSON document.
         #[arg(long)]

@@ -132,7 +132,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let daemon = Daemon::new(options, loaded, host, cloud);
     let (inbox_tx, inbox) = mpsc::channel(INBOX);
     let (publisher, subscriber) = daemon.open_picture(engine.view(started), &agent);
-    daemon.serve(listener, subscriber, inbox_tx.clone());
+    daemon.serve(listener, subscriber, inbox_tx.downgrade());
     let hands = daemon.hands(publisher, agent, &inbox_tx);
     daemon.watch_the_world(&inbox_tx);
     // Ready before the metadata service or EC2 are touched: an installation from user-data waits for this.

@@ -11,8 +11,10 @@ use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Input, Reply};
 use agent_core::memory::{IdleClock, Memory};
 use agent_core::reading::Observation;
+use agent_core::reason::Event;
 use agent_core::stamp::Stamp;
 use agent_core::verdict::View;
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 /// What comes into the loop.
@@ -69,8 +71,36 @@ pub trait Store {
     fn save_memory(&mut self, now: Stamp, memory: &Memory) -> Result<(), String>;
     /// Saves the idle clock of this boot.
     fn save_clock(&mut self, clock: &IdleClock) -> Result<(), String>;
+    /// Writes a report of how an action ended: a file for people. Its name comes back.
+    fn report(&mut self, now: Stamp, kind: &str, report: &Report<'_>) -> Result<String, String>;
     /// Appends a decision to the ledger, synced when `durable`.
     fn append(&mut self, now: Stamp, decision: &Decision, durable: bool) -> Result<(), String>;
+}
+
+/// How an action ended, with everything that was known then.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    /// The format of this document.
+    pub schema: &'static str,
+    /// What happened in the step that ended it.
+    pub events: &'a [Event],
+    /// The whole picture after it.
+    pub view: &'a View,
+}
+
+/// The kind of report that these events are worth: how an action ended.
+fn report_kind(events: &[Event]) -> Option<&'static str> {
+    events.iter().find_map(|event| match event {
+        Event::Hibernated { .. } => Some("hibernated"),
+        Event::ColdBoot { .. } => Some("cold-boot"),
+        Event::StoppedAndStarted { .. } => Some("stopped"),
+        Event::NeverStopped { .. } => Some("never-stopped"),
+        Event::Accepted { .. } => Some("accepted"),
+        Event::Refused { .. } => Some("refused"),
+        Event::Failed { retry_ms: None, .. } => Some("failed"),
+        Event::HookEnded { ok: false, .. } => Some("hook-failed"),
+        _ => None,
+    })
 }
 
 /// What acts and tells. Nothing here may block.
@@ -85,6 +115,8 @@ pub trait Hands {
     fn follow(&mut self, memory: &Memory);
     /// A whole round of readings was decided: the watchdog may be fed.
     fn alive(&mut self, view: &View);
+    /// A report was written, or could not be.
+    fn reported(&mut self, kind: &str, result: Result<String, String>);
     /// The state can, or cannot, be saved.
     fn storage(&mut self, problem: Option<&str>);
 }
@@ -191,6 +223,12 @@ impl<S: Store, H: Hands> Shell<S, H> {
         self.hands.tell(now, &decision);
         if decision.dirty {
             self.hands.follow(self.engine.memory());
+        }
+        if let Some(kind) = report_kind(&decision.events) {
+            let view = &self.engine.view(now);
+            let report = Report { schema: "agentd/report/v1", events: &decision.events, view };
+            let result = self.store.report(now, kind, &report);
+            self.hands.reported(kind, result);
         }
         // A round of readings is shown once, at its end.
         if decision.dirty || decision.reply.is_some() || !decision.events.is_empty() {

@@ -9,9 +9,10 @@ use agent_core::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{self, ShellEvent};
+use crate::ledger::reports::Reports;
 use crate::ledger::state::{Loaded, StateFile};
 use crate::ledger::{self, Entry, Ledger, LedgerError, Record};
-use crate::shell::Store;
+use crate::shell::{Report, Store};
 
 /// The version of `state.json`.
 const STATE_VERSION: u32 = 1;
@@ -39,6 +40,7 @@ pub struct Files {
     /// The idle clock as it was written last: an unchanged one is not written again.
     last_clock: Option<Vec<u8>>,
     ledger: Ledger,
+    reports: Reports,
 }
 
 impl Files {
@@ -71,7 +73,8 @@ impl Files {
         let kept_clock = saved.as_ref().and_then(|_| read_clock(&clock, boot_id));
         let recovery = Recovery { memory: saved.map(|s| s.memory), same_boot, clock: kept_clock };
         let boot_id = boot_id.to_owned();
-        Ok((Self { boot_id, state: file, clock, last_clock: None, ledger }, recovery))
+        let reports = Reports::new(state.join("reports"));
+        Ok((Self { boot_id, state: file, clock, last_clock: None, ledger, reports }, recovery))
     }
 }
 
@@ -116,6 +119,11 @@ impl Store for Files {
             .map_err(|error| format!("failed to write '{}': {error}", self.clock.display()))?;
         self.last_clock = Some(bytes);
         Ok(())
+    }
+
+    fn report(&mut self, now: Stamp, kind: &str, report: &Report<'_>) -> Result<String, String> {
+        let written = self.reports.write(kind, now, report);
+        written.map(|path| path.display().to_string()).map_err(|error| error.to_string())
     }
 
     fn append(&mut self, now: Stamp, decision: &Decision, durable: bool) -> Result<(), String> {

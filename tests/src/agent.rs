@@ -1,8 +1,9 @@
 //! The real agent in the simulated world: the `agentd` binary as a child process, seen from outside.
 
+mod launch;
+
 use std::fs::{self, File};
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,10 +21,8 @@ use crate::procfs::Machine;
 use crate::socket::{Client, SocketError};
 use crate::world::World;
 
-/// Names the agent's binary when it is not beside the running program.
-pub const BINARY_VARIABLE: &str = "AGENTD_BIN";
-/// The same for `agentctl`.
-pub const CTL_VARIABLE: &str = "AGENTCTL_BIN";
+pub use launch::{BINARY_VARIABLE, CTL_VARIABLE, beside_agent, binary, dead_address};
+
 /// How often a condition is looked at: less often than an ordinary user may ask.
 const LOOK: Duration = Duration::from_millis(60);
 /// For as long a condition is waited for. Much longer than any test's durations: a loaded machine is not a failure.
@@ -55,7 +54,7 @@ pub fn quick_observing() -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The binary is not there.
-    #[error("find the binary '{0}': build it with `cargo build -p agentd -p agentctl`")]
+    #[error("find the binary '{0}': build it with `cargo build --workspace`")]
     NoBinary(PathBuf),
     /// Something of the operating system failed.
     #[error("{doing}: {cause}")]
@@ -215,7 +214,7 @@ impl Agent {
             None => binary("agentd", BINARY_VARIABLE)?,
             Some(_) => self.folder.path().join("agentd"),
         };
-        let mut command = leashed(&program);
+        let mut command = launch::leashed(&program);
         if let Some(id) = self.user {
             command.uid(id).gid(id);
         }
@@ -393,62 +392,9 @@ impl Drop for Agent {
     }
 }
 
-/// The command of a program that is killed when this one is, however it ends (`PR_SET_PDEATHSIG` of prctl(2)).
-fn leashed(program: &Path) -> Command {
-    const LEASH: &str = "/usr/bin/setpriv";
-    if !Path::new(LEASH).is_file() {
-        return Command::new(program);
-    }
-    let mut command = Command::new(LEASH);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
-}
-
-/// A binary of this workspace: named by `variable`, or in the folder that the running program was built into.
-pub fn binary(name: &str, variable: &str) -> Result<PathBuf, AgentError> {
-    if let Some(named) = std::env::var_os(variable).map(PathBuf::from) {
-        return if named.is_file() { Ok(named) } else { Err(AgentError::NoBinary(named)) };
-    }
-    let own = std::env::current_exe().map_err(doing("find this program"))?;
-    let folder = own.parent().unwrap_or(Path::new("."));
-    let beside = [folder, folder.parent().unwrap_or(folder)].map(|folder| folder.join(name));
-    let [first, second] = beside;
-    if first.is_file() {
-        return Ok(first);
-    }
-    if second.is_file() { Ok(second) } else { Err(AgentError::NoBinary(second)) }
-}
-
-/// An address on loopback at which nobody listens, now at least.
-pub fn dead_address() -> io::Result<SocketAddr> {
-    std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_missing_binary_is_named_with_the_remedy() {
-        let missing = binary("no-such-program", "NO_SUCH_VARIABLE").unwrap_err().to_string();
-        assert!(
-            missing.contains("no-such-program") && missing.contains("cargo build"),
-            "{missing}"
-        );
-    }
-
-    #[test]
-    fn nobody_listens_at_a_dead_address() {
-        assert!(std::net::TcpStream::connect(dead_address().unwrap()).is_err());
-    }
-
-    #[test]
-    fn a_leashed_program_is_the_program_itself() {
-        let mut command = leashed(Path::new("/bin/sh"));
-        command.args(["-c", "read line < /proc/$$/comm; echo $line"]);
-        let output = command.output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "sh");
-    }
 
     #[test]
     fn an_agent_that_was_not_started_has_folders_and_no_process() {

@@ -1,7 +1,11 @@
 //! How many days a minute the simulated world lives, with every invariant checked on every step.
 //! `cargo run --release -p agent-core --example simulate [SECONDS]`
 
-#![expect(clippy::print_stdout, reason = "its purpose is to print a figure")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "it measures and prints a figure"
+)]
 
 #[path = "../tests/simulation/world/mod.rs"]
 mod world;

@@ -91,7 +91,8 @@ pub struct Warning {
     pub because: String,
 }
 
-/// One thing to do.
+/// One thing to do. Whoever carries it out reports its end exactly once, also when it fails or takes too long: by
+/// `Input::Finished`, and for [`Describe`](Self::Describe) by `Input::Described` where EC2 answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -144,6 +144,9 @@ impl Engine {
             pending: Vec::new(),
             unsaved: !remembered,
         };
+        if recovery.same_boot || recovery.clock.is_some() {
+            engine.tagging = Tagging::restarted(now);
+        }
         let clock = recovery.clock.filter(|_| remembered);
         engine.recover(now, clock, remembered && recovery.same_boot);
         engine.stage = engine.current_stage(now);

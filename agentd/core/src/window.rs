@@ -100,7 +100,7 @@ pub(crate) fn to_f64(n: u64) -> f64 {
 mod tests {
     use super::*;
 
-    const AVERAGE: Duration = Duration::from_secs(60);
+    const AVERAGE: Duration = Duration::from_mins(1);
     const STEP: Duration = Duration::from_secs(10);
     const LIMIT: f64 = 0.05;
 

@@ -194,6 +194,15 @@ pub(crate) fn readable(message: &str) -> String {
     printable.take(400).collect::<String>().trim().to_owned()
 }
 
+/// The cause at the bottom: what the kernel or the TLS library said, without the layers above it.
+pub(crate) fn bottom(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    readable(&cause.to_string())
+}
+
 /// An error with all its causes in one line. Causes that repeat what was said are left out.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -18,7 +18,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::errors::chain;
+use super::errors::{bottom, chain};
 use token::Token;
 
 /// The IPv4 endpoint.
@@ -404,7 +404,7 @@ fn broken(path: &str, error: &reqwest::Error) -> ImdsError {
     if error.is_timeout() {
         ImdsError::TimedOut { path, hint: "" }
     } else {
-        ImdsError::Unreachable { path, why: chain(error) }
+        ImdsError::Unreachable { path, why: bottom(error) }
     }
 }
 

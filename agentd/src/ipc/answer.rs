@@ -12,7 +12,7 @@ use agent_proto::limits;
 use agent_proto::problem::{ErrorKind, Problem};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::error::TrySendError;
@@ -179,6 +179,12 @@ impl Caller {
     }
 
     async fn body(&self, body: Incoming) -> Result<Bytes, Problem> {
+        // A body that says that it is too large is refused before it comes.
+        if body.size_hint().lower() > u64::try_from(limits::BODY_BYTES).unwrap_or(u64::MAX) {
+            let detail =
+                format!("read the request: its body is larger than {} bytes", limits::BODY_BYTES);
+            return Err(Problem::new(ErrorKind::TooLarge, detail));
+        }
         let collected = Limited::new(body, limits::BODY_BYTES).collect();
         match timeout(self.context.limits.io, collected).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),

@@ -51,6 +51,12 @@ impl Store for Disk {
         Ok(())
     }
 
+    fn report(&mut self, _now: Stamp, kind: &str, report: &Report<'_>) -> Result<String, String> {
+        assert!(!report.events.is_empty() && !report.view.sources.is_empty());
+        self.log.borrow_mut().push(format!("report {kind}"));
+        Ok(kind.to_owned())
+    }
+
     fn append(&mut self, _now: Stamp, decision: &Decision, durable: bool) -> Result<(), String> {
         if durable {
             self.log.borrow_mut().push(format!("ledger {:?}", decision.stage));
@@ -113,6 +119,10 @@ impl Hands for Noting {
         self.alive.set(self.alive.get() + 1);
     }
 
+    fn reported(&mut self, kind: &str, result: Result<String, String>) {
+        self.log.borrow_mut().push(format!("told {kind} {}", result.is_ok()));
+    }
+
     fn storage(&mut self, problem: Option<&str>) {
         self.problems.borrow_mut().push(problem.map(str::to_owned));
     }
@@ -135,13 +145,13 @@ fn policy(hook: bool) -> Policy {
         busy_above: 0.05,
         unit: "core".into(),
         scale: 1e-6,
-        average: Duration::from_secs(60),
+        average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
     };
     Policy {
         mode: Mode::Enforce,
         profile: "test".into(),
-        gap: Duration::from_secs(60),
+        gap: Duration::from_mins(1),
         idle: IdlePolicy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
@@ -198,7 +208,7 @@ async fn an_idle_machine_is_warned_checked_again_and_hibernated_on_time() {
         .map(|(_, at)| *at);
     let call = call.unwrap();
     let due = Duration::from_mins(30);
-    assert!(call >= due && call < due + Duration::from_secs(60), "called after {call:?}");
+    assert!(call >= due && call < due + Duration::from_mins(1), "called after {call:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,6 +225,8 @@ async fn what_is_destructive_is_on_disk_before_it_starts() {
     assert!(at("saved Some((Ended, Sent))") < at("start hibernate"));
     assert!(at("ledger Draining") < at("start hook"));
     assert!(at("ledger Acting") < at("start hibernate"));
+    assert!(at("start hibernate") < at("report accepted"));
+    assert!(at("report accepted") < at("told accepted true"));
 }
 
 #[tokio::test(start_paused = true)]

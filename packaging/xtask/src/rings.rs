@@ -44,8 +44,10 @@ pub(crate) fn shell(workspace: &Workspace) -> Result<String, Trouble> {
 }
 
 /// Ring 3: the real programs in the simulated world.
+///
+/// Its tests wait for the agent's seconds rather than compute, so many of them run side by side.
 pub(crate) fn world(workspace: &Workspace) -> Result<String, Trouble> {
-    cargo(workspace, "test --locked -p agent-tests -p fake-nvml")
+    cargo(workspace, "test --locked -p agent-tests -p fake-nvml -- --test-threads 8")
         .env("AGENTD_BIN", workspace.target.join("debug/agentd"))
         .env("AGENTCTL_BIN", workspace.target.join("debug/agentctl"))
         .tests()

@@ -4,17 +4,13 @@ use core::time::Duration;
 
 use super::clock::SLEPT_MS;
 use super::{
-    CallState, Engine, Event, HookState, IdleClock, Origin, Out, Phase, Power, Stamp, Tagging,
-    millis,
+    CallState, Engine, Event, HookState, IdleClock, Origin, Out, Phase, Power, Stamp, millis,
 };
 use crate::memory::Intent;
 
 impl Engine {
     /// Takes up what an earlier run left.
     pub(super) fn recover(&mut self, now: Stamp, clock: Option<IdleClock>, same_boot: bool) {
-        if same_boot || clock.is_some() {
-            self.tagging = Tagging::restarted(now);
-        }
         if !same_boot {
             self.memory.idle_from = None;
         }

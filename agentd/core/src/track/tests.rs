@@ -1,6 +1,7 @@
 //! One source: what its readings prove, and what they do not.
 
 use super::*;
+use crate::reading::SourceName;
 
 fn policy() -> SourcePolicy {
     SourcePolicy {
@@ -8,7 +9,7 @@ fn policy() -> SourcePolicy {
         busy_above: 0.05,
         unit: "core".to_owned(),
         scale: 1e-6,
-        average: Duration::from_secs(60),
+        average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
     }
 }

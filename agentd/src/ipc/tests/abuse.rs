@@ -40,6 +40,12 @@ async fn a_head_or_a_body_that_is_too_large_is_refused_by_name() {
         let _ = stream.write_all(format!("400\r\n{}\r\n", " ".repeat(1024)).as_bytes()).await;
     }
     assert_eq!(answer(&mut stream).await.0, 413);
+
+    // Announced and never sent: refused before it comes.
+    let mut stream = rig.connect(USER).await;
+    let head = "POST /v1/hold HTTP/1.1\r\nhost: a\r\ncontent-length: 268435456\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(answer(&mut stream).await.0, 413);
 }
 
 #[tokio::test]

@@ -574,6 +574,23 @@ fn a_policy_that_changes_during_the_action_is_obeyed() {
 }
 
 #[test]
+fn a_policy_that_changes_at_any_moment_before_the_call_is_obeyed() {
+    for second in (1240..1860).step_by(20) {
+        let scene = play(&format!(
+            "policy hook true
+             hook takes 30s
+             {}:{:02} policy act_after 2h
+             60:00 end",
+            second / 60,
+            second % 60
+        ));
+        let acted = scene.trace.iter().any(|(_, line)| line == "hibernate");
+        let called_off = scene.trace.iter().any(|(_, line)| line.starts_with("called off"));
+        assert!(!acted && called_off, "changed at {second} s: {:?}", scene.trace);
+    }
+}
+
+#[test]
 fn a_longer_period_that_is_configured_while_a_call_waits_calls_it_off() {
     check(
         "policy warn_before 1m

@@ -154,11 +154,9 @@ fn a_key_that_was_pressed_while_it_was_blind_is_seen_afterwards() {
 
 #[test]
 fn a_source_that_can_only_be_read_now_and_then_is_no_excuse_to_act() {
-    let mut script = String::new();
-    for minute in 0..240 {
-        script += &format!("{minute}:01 blind gpu\n{minute}:51 see gpu\n");
-    }
+    let script: Vec<String> =
+        (0..174).map(|n| format!("{n}:01 blind gpu\n{n}:51 see gpu")).collect();
     // Fifty seconds of every minute are unknown, so ten of sixty count.
-    let scene = play(&(script + "175:00 end"));
+    let scene = play(&(script.join("\n") + "\n175:00 end"));
     assert!(scene.trace.iter().all(|(_, line)| line != "hibernate"), "{:?}", scene.trace);
 }

@@ -19,9 +19,9 @@ fn the_idle_clock_survives_the_agent() {
 
 #[test]
 fn an_agent_that_is_killed_every_few_minutes_still_acts() {
-    let kills: String =
-        (1..60).map(|n| format!("{}:{:02} killed for 2s\n", n * 2, n % 60)).collect();
-    let scene = play(&("policy warn_before 1m\n".to_owned() + &kills + "60:00 end"));
+    let kills: Vec<String> =
+        (1..30).map(|n| format!("{}:{:02} killed for 2s", n * 2, n % 60)).collect();
+    let scene = play(&format!("policy warn_before 1m\n{}\n60:00 end", kills.join("\n")));
     let (at, _) = scene.trace.iter().find(|(_, line)| line == "hibernate").unwrap();
     // Two readings make the CPU known again: at most half a minute is lost by each start.
     assert!(*at < 45 * 60_000, "{:?}", scene.trace);
@@ -218,6 +218,26 @@ fn killed_after_the_call_it_asks_ec2_and_does_not_call_again() {
          30:27 describe
          30:27 accepted",
     );
+}
+
+#[test]
+fn killed_at_any_moment_it_runs_one_hook_and_calls_once() {
+    // From before the first warning until after the call; the hook, settling and a throttled call are in between.
+    for second in (28 * 60 + 50..32 * 60).step_by(3) {
+        let scene = play(&format!(
+            "policy hook true
+             policy warn_before 1m
+             ec2 throttles 1
+             {}:{:02} killed for 3s
+             36:00 end",
+            second / 60,
+            second % 60
+        ));
+        let count = |what: &str| scene.trace.iter().filter(|(_, line)| line == what).count();
+        assert_eq!(count("hook"), 1, "killed at {second} s: {:?}", scene.trace);
+        assert!((1..=2).contains(&count("hibernate")), "killed at {second} s: {:?}", scene.trace);
+        assert_eq!(count("accepted"), 1, "killed at {second} s: {:?}", scene.trace);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolic
 use crate::reading::{Observation, Reading, Signal, SourceName, Value};
 use crate::reason::Event;
 use crate::stamp::Stamp;
+use crate::window::to_f64;
 
 /// How often the sources are read, and the unit of what is late.
 pub(super) const TICK_MS: u64 = 10_000;
@@ -30,7 +31,7 @@ pub(super) fn policy() -> Policy {
         busy_above,
         unit: unit.to_owned(),
         scale,
-        average: Duration::from_secs(60),
+        average: Duration::from_mins(1),
         interval: Duration::from_millis(TICK_MS),
     };
     Policy {
@@ -254,7 +255,7 @@ impl Scene {
 
     fn read_all(&mut self) {
         let spent = self.now_ms.saturating_sub(self.counted_to);
-        self.cpu_us += self.load * spent as f64 * 1000.0;
+        self.cpu_us += self.load * to_f64(spent) * 1000.0;
         self.counted_to = self.now_ms;
         for name in ["cpu", "gpu", "input", "packages"] {
             if self.silent.contains(name) {
@@ -278,7 +279,7 @@ impl Scene {
         match name {
             "cpu" => {
                 let work = Value::Counter { total: self.cpu_us as u64 };
-                let housekeeping = (self.ignored_load * self.now_ms as f64 * 1000.0) as u64;
+                let housekeeping = (self.ignored_load * to_f64(self.now_ms) * 1000.0) as u64;
                 Reading::Signals(vec![
                     Signal::new("user.slice", work).owned_by("alice"),
                     Signal::new("system.slice", Value::Counter { total: housekeeping }).ignored(),
@@ -472,7 +473,7 @@ impl Scene {
         let parse = |text: &String| serde_json::from_str::<Memory>(text).unwrap();
         let recovery = Recovery {
             memory: self.memory.as_ref().map(parse),
-            same_boot: self.same_boot,
+            same_boot: self.same_boot && self.memory.is_some(),
             clock: self.clock.as_ref().map(|t| serde_json::from_str::<IdleClock>(t).unwrap()),
         };
         self.same_boot = true;
@@ -504,7 +505,7 @@ impl Scene {
         self.disturbed_at = self.now_ms;
         // What was spent so far was spent under the old load.
         let spent = self.now_ms.saturating_sub(self.counted_to);
-        self.cpu_us += self.load * spent as f64 * 1000.0;
+        self.cpu_us += self.load * to_f64(spent) * 1000.0;
         self.counted_to = self.now_ms;
         match *words {
             ["cpu", cores] => self.load = cores.parse().unwrap(),

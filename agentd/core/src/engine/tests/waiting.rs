@@ -357,16 +357,46 @@ fn what_ec2_forbids_is_refused_and_said() {
 }
 
 #[test]
+fn looking_a_thousand_times_changes_nothing() {
+    for minute in [3, 10, 22, 29] {
+        let mut looked_at = play(&format!("policy hook true\n{minute}:30 end"));
+        let mut other = play(&format!("policy hook true\n{minute}:30 end"));
+        let engine = looked_at.engine.as_ref().unwrap();
+        let view = engine.view(looked_at.stamp());
+        for _ in 0..1000 {
+            assert_eq!(engine.view(looked_at.stamp()), view);
+        }
+        looked_at.run_to(40 * 60_000);
+        other.run_to(40 * 60_000);
+        assert_eq!(looked_at.trace, other.trace);
+    }
+}
+
+#[test]
+fn the_view_tells_what_will_be_done_and_when() {
+    let scene = play("12:00 hold alice 1h\n12:10 end");
+    let view = scene.engine.as_ref().unwrap().view(scene.stamp());
+    assert_eq!(view.stage, crate::verdict::Stage::Quiet);
+    assert_eq!(view.power, Some(crate::action::Power::Hibernate));
+    let minute = |at: crate::stamp::Stamp| at.boot_ms / 60_000;
+    assert_eq!(view.act_at.map(minute), Some(72), "the end of the hold");
+    assert_eq!(view.warn_at.into_iter().map(minute).collect::<Vec<_>>(), [62, 67, 71]);
+    let codes: Vec<&str> = view.obstacles.iter().map(|o| o.code.as_str()).collect();
+    assert_eq!(codes, ["hold"]);
+    assert!(view.because.starts_with("no use for 11m: cpu 0/0.05 core"), "{}", view.because);
+    assert_eq!(view.sources.len(), 4, "every source is listed, the absent one too");
+}
+
+#[test]
 fn without_any_source_nothing_is_known_and_nothing_is_done() {
     for left in ["gpu", ""] {
-        let mut script = String::new();
-        for source in ["cpu", "gpu", "input", "packages"] {
-            if source != left {
-                script += &format!("policy disable {source}\n");
-            }
-        }
+        let script: Vec<String> = ["cpu", "gpu", "input", "packages"]
+            .into_iter()
+            .filter(|source| *source != left)
+            .map(|source| format!("policy disable {source}"))
+            .collect();
         // The machine has no GPU, so that source sees nothing either.
-        let scene = play(&(script + "120:00 end"));
+        let scene = play(&(script.join("\n") + "\n120:00 end"));
         assert!(scene.trace.is_empty(), "{:?}", scene.trace);
         let view = scene.engine.as_ref().map(|e| e.view(scene.stamp())).unwrap();
         assert!(view.because.contains("nothing is known"), "{}", view.because);

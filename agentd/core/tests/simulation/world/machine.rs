@@ -75,12 +75,12 @@ pub struct Machine {
     boot_at: u64,
     asleep: u64,
     wall_shift: i64,
-    /// Nanoseconds of CPU of the workload, and until when they are counted.
+    /// CPU time of the workload, microseconds.
     cpu_us: u64,
     job_until: u64,
     job_load_percent: u64,
+    /// Until when CPU time and bytes are counted.
     counted_to: u64,
-    /// When the job was last seen to run, and what it used since.
     net_bytes: u64,
     transfer_until: u64,
     gpu_until: u64,

@@ -2,7 +2,12 @@
 //! hibernations, boots, crashes between any two effects, full disks, lost answers, refusals and operators; and the
 //! truth, which every decision is held against.
 
-#![allow(dead_code, unreachable_pub, reason = "a test and an example each use their part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::print_stdout,
+    reason = "a test and an example each use their part"
+)]
 
 pub mod agent;
 pub mod dice;

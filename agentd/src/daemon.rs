@@ -9,7 +9,7 @@ use agent_core::action::Power;
 use agent_core::input::Input;
 use agent_core::policy::{Policy, SourcePolicy};
 use agent_core::reading::SourceName;
-use agent_core::verdict::{Judgement, SourceView, View};
+use agent_core::verdict::{Judgement, SourceView, View, WAITING_FOR_SECOND_READING};
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook_tokio::Signals;
@@ -290,6 +290,9 @@ fn source_report(view: &SourceView) -> SourceReport {
         Judgement::Disabled => Sight::Disabled,
         Judgement::Absent => Sight::Absent,
         Judgement::Blind if view.read_at.is_none() => Sight::Pending,
+        Judgement::Blind if view.detail.as_deref() == Some(WAITING_FOR_SECOND_READING) => {
+            Sight::Pending
+        }
         Judgement::Blind => Sight::Blind,
         Judgement::Busy | Judgement::Idle | Judgement::Blocks | Judgement::Ignored => Sight::Sees,
     };

@@ -253,6 +253,8 @@ impl<S: Store, H: Hands> Shell<S, H> {
         let destructive = decision.actions.iter().any(|a| a.kind.is_destructive());
         let mut result = Ok(());
         if decision.dirty {
+            // The clock first: a crash between the two must not find a closed intent beside the idleness that led to it.
+            self.save_clock();
             result = self.store.save_memory(now, self.engine.memory());
         }
         if destructive || !decision.events.is_empty() || !decision.actions.is_empty() {

@@ -344,7 +344,7 @@ impl Engine {
             looked |= judgement != Judgement::Absent;
             seen.blind |= judgement == Judgement::Blind;
             seen.fault |= judgement == Judgement::Blind && track.is_fault();
-            seen.block |= judgement == Judgement::Blocks;
+            seen.block |= track.is_blocking();
             seen.busy |= judgement == Judgement::Busy;
         }
         seen.blind |= !looked;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::policy::SourcePolicy;
 use crate::reading::{Reading, Role, Signal, Value};
 use crate::stamp::{Stamp, millis};
-use crate::verdict::Judgement;
+use crate::verdict::{Judgement, WAITING_FOR_SECOND_READING};
 use crate::window::{RateWindow, to_f64};
 use subject::{Last, Subject};
 
@@ -33,6 +33,10 @@ pub(crate) struct Effect {
 
 /// A source.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each said in its own sentence"
+)]
 pub(crate) struct Track {
     policy: SourcePolicy,
     judgement: Judgement,
@@ -42,6 +46,8 @@ pub(crate) struct Track {
     compared_at: Option<Stamp>,
     /// The source has counters, so its value is a rate.
     counts: bool,
+    /// It blocked when it was last read: what cannot be read any more has not ended.
+    blocking: bool,
     /// Terminals are known; one that appears now is new.
     marks_known: bool,
     last_activity: Option<Stamp>,
@@ -80,6 +86,7 @@ impl Track {
             read_at: None,
             compared_at: None,
             counts: false,
+            blocking: false,
             marks_known: false,
             last_activity: None,
             blind_since: Some(now),
@@ -129,6 +136,11 @@ impl Track {
     /// The judgement that stands.
     pub(crate) fn judgement(&self) -> Judgement {
         self.judgement
+    }
+
+    /// Whether it blocks, or blocked when it was last read.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.blocking
     }
 
     /// Whether its blindness is a fault, not just the wait for a second reading.
@@ -191,6 +203,7 @@ impl Track {
                 self.window.clear();
                 self.compared_at = Some(now);
                 self.marks_known = true;
+                self.blocking = false;
                 self.value = None;
                 let effect = self.see(now);
                 self.judge(now, Judgement::Absent, Some(why));
@@ -220,7 +233,7 @@ impl Track {
         } else if sum.counted && compared.is_none() {
             // A counter says nothing until it was read twice. This is no fault, so it is not told.
             self.told_blind = false;
-            self.go_blind(now, "waiting for a second reading");
+            self.go_blind(now, WAITING_FOR_SECOND_READING);
             self.read_at = Some(now);
             Effect::default()
         } else {
@@ -254,6 +267,7 @@ impl Track {
             in_use |= rate.in_use;
         }
         self.read_at = Some(now);
+        self.blocking = sum.blocks;
         let judgement = if sum.blocks {
             Judgement::Blocks
         } else if in_use {

@@ -8,6 +8,9 @@ use crate::policy::Mode;
 use crate::reading::{Role, SourceName};
 use crate::stamp::Stamp;
 
+/// The detail of a source that is blind only because a counter says nothing until it was read twice.
+pub const WAITING_FOR_SECOND_READING: &str = "waiting for a second reading";
+
 /// The stage of the idle machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -80,7 +80,7 @@ impl Crier {
     /// The text that calls a warning off.
     pub(super) fn call_off(&self, now: Stamp, because: &str) -> String {
         let because = escaped(because, BECAUSE_LIMIT);
-        self.message(now, &[&format!("Called off: this machine stays up. {because}")])
+        self.message(now, &[&format!("Called off, this machine stays up: {because}")])
     }
 
     /// Lines as a terminal in raw mode needs them, with a bell, set apart from what stands on the screen.
@@ -269,7 +269,7 @@ mod tests {
         let outcome = crier.tell(&crier.call_off(now(), "ada typed")).await;
         assert_eq!(outcome, Outcome::Done { detail: "reached 2 of 2 terminals".to_owned() });
         for pty in &mut terminals {
-            assert!(read(pty).contains("Called off: this machine stays up. ada typed"));
+            assert!(read(pty).contains("Called off, this machine stays up: ada typed"));
         }
     }
 

@@ -47,7 +47,8 @@ impl Store for Disk {
         Ok(())
     }
 
-    fn save_clock(&mut self, _clock: &IdleClock) -> Result<(), String> {
+    fn save_clock(&mut self, clock: &IdleClock) -> Result<(), String> {
+        self.log.borrow_mut().push(format!("clock {}", clock.intent.is_some()));
         Ok(())
     }
 
@@ -221,6 +222,7 @@ async fn what_is_destructive_is_on_disk_before_it_starts() {
     let at = |what: &str| {
         log.iter().position(|l| l == what).unwrap_or_else(|| panic!("no '{what}' in {log:#?}"))
     };
+    assert!(at("clock true") < at("saved Some((NotStarted, NotSent))"), "the clock is saved first");
     assert!(at("saved Some((Started, NotSent))") < at("start hook"));
     assert!(at("saved Some((Ended, Sent))") < at("start hibernate"));
     assert!(at("ledger Draining") < at("start hook"));

@@ -3,7 +3,6 @@
 use super::{Ability, Engine, Event, Mode, Origin, Out, Phase, Power, Stamp};
 use crate::hold::Made;
 use crate::input::{Actor, Command, Denial, Reply};
-use crate::verdict::Judgement;
 
 impl Engine {
     /// Carries a command out, or says why not.
@@ -92,7 +91,7 @@ impl Engine {
                 hold.owner, hold.id, hold.reason, hold.id
             )));
         }
-        let block = self.tracks.iter().find(|(_, t)| t.judgement() == Judgement::Blocks);
+        let block = self.tracks.iter().find(|(_, t)| t.is_blocking());
         if let Some((name, track)) = block {
             let what = track.leading();
             let what = what.map_or_else(String::new, |(subject, owner)| match owner {

@@ -5,11 +5,15 @@ mod arbitrary;
 mod blindness;
 mod clocks;
 mod holding;
+mod interrupted;
 mod operator;
+mod preflight;
 mod recovery;
 mod scene;
 mod tags;
 mod waiting;
+mod waking;
+mod wording;
 
 use scene::{Scene, time};
 

@@ -102,6 +102,27 @@ fn holds_and_blocks_stand_above_an_administrator() {
 }
 
 #[test]
+fn a_block_that_cannot_be_read_any_more_has_not_ended() {
+    check(
+        "00:00 cpu 4
+         10:00 block dpkg 1h
+         11:00 blind packages
+         12:00 root asks stop
+         13:00 unblock dpkg
+         13:01 see packages
+         14:00 root asks stop
+         14:30 end",
+        "11:10 packages blind: input/output error
+         12:00 denied: policy: 'packages' blocks it; wait until it has ended
+         13:10 packages back after 120s
+         14:00 acting: stop
+         14:00 reread
+         14:00 stop
+         14:01 accepted",
+    );
+}
+
+#[test]
 fn a_hold_that_comes_in_time_calls_an_operators_action_off() {
     check(
         "policy hook true

@@ -229,7 +229,7 @@ impl Scene {
             let wake = if self.engine.is_some() { self.wake_ms.max(self.now_ms + 1) } else { tick };
             let next = tick.min(reply).min(wake).min(start).max(self.now_ms);
             if next > end_ms {
-                self.now_ms = end_ms;
+                self.now_ms = self.now_ms.max(end_ms);
                 return;
             }
             self.now_ms = next;

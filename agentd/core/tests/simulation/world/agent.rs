@@ -187,7 +187,9 @@ impl World {
                 self.answer(next);
             } else if round <= next {
                 self.one_round();
-                round = self.machine.now + self.interval;
+                // Rounds are not in step with the spans of the policy.
+                let early = self.machine.dice.between(0, self.interval / 5);
+                round = self.machine.now + self.interval - early;
             } else {
                 self.step(Input::Tick);
             }
@@ -357,7 +359,7 @@ impl World {
         if self.machine.disk_is_full() {
             return false;
         }
-        if self.plant != Some(Plant::NeverSaved)
+        if (self.plant != Some(Plant::SavedOnce) || self.disk.memory.is_none())
             && let Some(engine) = &self.engine
         {
             self.disk.memory = Some(engine.memory().clone());
@@ -418,7 +420,7 @@ impl World {
 
     fn carry_out(&mut self, request: ActionRequest, saved: bool) {
         let ActionRequest { key, kind } = request;
-        if kind.is_destructive() && !saved && self.plant != Some(Plant::NeverSaved) {
+        if kind.is_destructive() && !saved && self.plant != Some(Plant::SavedOnce) {
             let error = "state could not be saved".to_owned();
             self.step(finished(key, Outcome::Failed { error, retry: Retry::Never }));
             return;

@@ -7,8 +7,8 @@ pub enum Plant {
     BlindIsNothing,
     /// The recheck answers from a cache.
     StaleRecheck,
-    /// The durable state is never saved, and actions run all the same.
-    NeverSaved,
+    /// Only the first durable state is ever saved, and actions run all the same.
+    SavedOnce,
     /// The durable state is saved after the actions have begun.
     SavedTooLate,
     /// A restarted agent forgets that the hook was started.
@@ -29,7 +29,7 @@ pub enum Plant {
 pub const ALL: [Plant; 10] = [
     Plant::BlindIsNothing,
     Plant::StaleRecheck,
-    Plant::NeverSaved,
+    Plant::SavedOnce,
     Plant::SavedTooLate,
     Plant::HookForgotten,
     Plant::HoldsIgnored,

@@ -7,7 +7,7 @@
     reason = "it measures and prints a figure"
 )]
 
-#[path = "../tests/simulation/world/mod.rs"]
+#[path = "../simulation/world/mod.rs"]
 mod world;
 
 use std::time::{Duration, Instant};

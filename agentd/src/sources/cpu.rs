@@ -4,8 +4,8 @@
 //! nearly five threads.
 //!
 //! Where systemd keeps its slices in a control group hierarchy (the unified one or cpuacct of version 1), work is told
-//! from housekeeping by group ([`ownership`](super::ownership)), and processes are looked at only in the groups of
-//! housekeeping services, in which people's processes may hide ([`people`]). Elsewhere (no systemd, a container, a
+//! from housekeeping by group (`ownership`), and processes are looked at only in the groups of
+//! housekeeping services, in which people's processes may hide (`people`). Elsewhere (no systemd, a container, a
 //! hybrid hierarchy without slices) every process counts that is not a kernel thread, not pid 1 and not the agent.
 
 mod groups;

@@ -2,7 +2,7 @@
 //!
 //! The counters of network cards cannot tell a download from the agents, scanners and keep-alives that reach every
 //! instance. The kernel's socket diagnosis counts payload by connection, and a connection has an owner
-//! ([`owners`]). TCP keep-alive is no payload at all; what applications send to keep a connection open (a hundred bytes
+//! (`owners`). TCP keep-alive is no payload at all; what applications send to keep a connection open (a hundred bytes
 //! every few seconds) stays far below the limit.
 //!
 //! UDP is not seen, nor are connections in network namespaces other than the agent's (containers with a network of

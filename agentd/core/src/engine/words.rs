@@ -58,8 +58,10 @@ impl Engine {
             let Some(policy) = self.policy.sources.get(name) else { continue };
             let part = match (track.value(), track.last_activity()) {
                 (Some(value), _) => {
-                    let limit = quantity(policy.busy_above, &policy.unit);
-                    format!("{name} {}/{limit}", number(value))
+                    // Both in the unit of the limit, so that they can be compared at a glance.
+                    let (factor, unit) = scale(policy.busy_above, &policy.unit);
+                    let limit = number(policy.busy_above / factor);
+                    format!("{name} {}/{limit} {unit}", number(value / factor))
                 }
                 (None, Some(at)) => format!("{name} {} ago", span(now.since(at))),
                 (None, None) => continue,
@@ -134,14 +136,16 @@ fn leading(what: Option<(&str, Option<&str>)>) -> String {
 
 /// A value with its unit: "0.97 core", "2.1 kB/s", "3 %".
 pub(super) fn quantity(value: f64, unit: &str) -> String {
-    if unit == "B/s" {
-        for (limit, name) in [(1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s")] {
-            if value >= limit {
-                return format!("{} {name}", number(value / limit));
-            }
-        }
-    }
-    if unit.is_empty() { number(value) } else { format!("{} {unit}", number(value)) }
+    let (factor, unit) = scale(value, unit);
+    let number = number(value / factor);
+    if unit.is_empty() { number } else { format!("{number} {unit}") }
+}
+
+/// The unit in which a value is said, and how much of the source's unit it is.
+fn scale(value: f64, unit: &str) -> (f64, &str) {
+    let larger = [(1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s")];
+    let fits = |(factor, _): &(f64, &str)| unit == "B/s" && value >= *factor;
+    larger.into_iter().find(fits).unwrap_or((1.0, unit))
 }
 
 /// A number with as many places as help: 0.05, 2.1, 312.
@@ -197,6 +201,14 @@ mod tests {
         assert_eq!(quantity(0.0, "%"), "0 %");
         assert_eq!(quantity(3.0, "%"), "3 %");
         assert_eq!(quantity(262_144.0, "B/s"), "262 kB/s");
+    }
+
+    #[test]
+    fn a_value_beside_its_limit_is_said_in_the_limits_unit() {
+        let (factor, unit) = scale(262_144.0, "B/s");
+        assert_eq!((number(5_573.0 / factor), unit), ("5.57".to_owned(), "kB/s"));
+        assert_eq!(scale(0.05, "core"), (1.0, "core"));
+        assert_eq!(scale(999.0, "B/s"), (1.0, "B/s"));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! so a trace can be decided again under another policy ([`crate::replay`]). `trace-format.md` of the package
 //! describes the lines.
 
+mod delta;
+
 use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
@@ -14,6 +16,8 @@ use crate::input::Input;
 use crate::memory::{IdleClock, Memory, Recovery};
 use crate::policy::Policy;
 use crate::stamp::Stamp;
+
+pub use delta::{Decoder, Delta, Encoder};
 
 /// The name and version of the format; the first key of every trace's first line.
 pub const FORMAT: &str = "agentd/trace/v1";
@@ -103,39 +107,92 @@ impl Record {
     }
 }
 
-/// A record as it is written: `{"at":{…},"inputs":[…]}` or `{"at":{…},"boot":{…}}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, try_from = "Written")]
+pub enum Line {
+    /// The header. It may stand in the middle, where traces were put together.
+    Header(Header),
+    /// A record as it is.
+    Record(Record),
+    /// A record told by what changed since the one before.
+    Delta(Delta),
+}
+
+/// A line as it is written: which keys it has tells what it is. The order is that of [`Line`]'s parts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    at: Stamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    about: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<Stamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot: Option<Box<Boot>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inputs: Option<Vec<Input>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<delta::Step>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Vec<delta::Seen>>,
 }
 
 impl From<Record> for Written {
     fn from(record: Record) -> Self {
         let Record { at, content } = record;
-        match content {
-            Content::Boot(boot) => Self { at, boot: Some(boot), inputs: None },
-            Content::Inputs(inputs) => Self { at, boot: None, inputs: Some(inputs) },
+        let (boot, inputs) = match content {
+            Content::Boot(boot) => (Some(boot), None),
+            Content::Inputs(inputs) => (None, Some(inputs)),
+        };
+        Self { at: Some(at), boot, inputs, ..Self::default() }
+    }
+}
+
+impl TryFrom<Written> for Line {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { trace, by, about, labels, at, boot, inputs, after, seen } = written;
+        match (trace, at, boot, inputs, after, seen) {
+            (Some(trace), None, None, None, None, None) if trace == FORMAT => {
+                Ok(Self::Header(Header { trace, by, about, labels: labels.unwrap_or_default() }))
+            }
+            (Some(trace), None, None, None, None, None) => {
+                Err(format!("`trace` is \"{trace}\", this program reads \"{FORMAT}\""))
+            }
+            (None, Some(at), Some(boot), None, None, None) => {
+                Ok(Self::Record(Record { at, content: Content::Boot(boot) }))
+            }
+            (None, Some(at), None, Some(inputs), None, None) => {
+                Ok(Self::Record(Record { at, content: Content::Inputs(inputs) }))
+            }
+            (None, None, None, None, Some(after), Some(seen)) => {
+                Ok(Self::Delta(Delta { after, seen }))
+            }
+            (None, None, None, None, None, None) => Err("it has none of the keys of a line: \
+                 `trace`, or `at` with `inputs` or `boot`, or `after` with `seen`"
+                .to_owned()),
+            _ => Err("its keys do not go together: a line has `trace`, or `at` with either \
+                      `inputs` or `boot`, or `after` with `seen`"
+                .to_owned()),
         }
     }
 }
 
 impl TryFrom<Written> for Record {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, Self::Error> {
-        let Written { at, boot, inputs } = written;
-        let content = match (boot, inputs) {
-            (Some(boot), None) => Content::Boot(boot),
-            (None, Some(inputs)) => Content::Inputs(inputs),
-            (None, None) => return Err("a record has neither `inputs` nor `boot`"),
-            (Some(_), Some(_)) => return Err("a record has both `inputs` and `boot`"),
-        };
-        Ok(Self { at, content })
+    fn try_from(written: Written) -> Result<Self, String> {
+        match Line::try_from(written)? {
+            Line::Record(record) => Ok(record),
+            Line::Header(_) | Line::Delta(_) => Err("it is no whole record".to_owned()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::input::Actor;
 use crate::policy::{HoldPolicy, IdlePolicy, SourcePolicy, TagPolicy};
 use crate::reading::{Signal, Value};
+use crate::reason::Event;
 
 const TICK_MS: u64 = 10_000;
 const WALL: i64 = 1_800_000_000_000;

@@ -36,8 +36,8 @@ fn lines_keep_their_form() {
 fn a_record_is_either_a_boot_or_inputs_and_nothing_else() {
     let at = r#""at":{"boot_ms":1,"asleep_ms":2,"wall_ms":3}"#;
     for (rest, because) in [
-        ("", "neither"),
-        (r#","boot":{"id":"b"},"inputs":[]"#, "both"),
+        ("", "do not go together"),
+        (r#","boot":{"id":"b"},"inputs":[]"#, "do not go together"),
         (r#","input":[]"#, "unknown field `input`"),
         (r#","inputs":[{"observd":{}}]"#, "unknown variant `observd`"),
         (r#","inputs":[{"observed":{"source":"cpu"}}]"#, "missing field `reading`"),

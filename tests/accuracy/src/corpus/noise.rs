@@ -186,6 +186,9 @@ fn leftovers() -> Vec<Scenario> {
                 s.ide_cpu = 1.0;
             },
         ),
+        scene("C36", "a noisy neighbour takes 0.5 core of a machine that nobody uses", 600)
+            .cpus(2)
+            .always(|s| s.steal = 0.5),
         scene("C26", "idle GPU machine, a desktop draws its clock: graphics only, 3 %", 600)
             .always(|s| {
                 s.gfx = true;

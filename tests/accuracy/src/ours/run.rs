@@ -274,6 +274,7 @@ impl<'a> Runner<'a> {
 
     /// Time passes for the machine.
     fn pass_to(&mut self, to_ms: i64) {
+        let to_ms = to_ms.max(self.at_ms);
         let span = to_ms - self.passed_ms;
         if span > 0 {
             self.machine.pass(&self.signals, seconds(span));

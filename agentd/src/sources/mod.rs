@@ -170,7 +170,7 @@ macro_rules! sources {
     };
 }
 
-sources! { cpu, input, gpu, network, disk, inhibitors, packages, cloudinit }
+sources! { cpu, input, gpu, network, clients, disk, inhibitors, packages, cloudinit }
 
 #[cfg(test)]
 mod tests;

@@ -46,6 +46,7 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 struct SimulateArgs {
     /// Lay this configuration over the one of this machine.
     #[arg(long, value_name = "FILE")]

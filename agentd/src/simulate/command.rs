@@ -21,8 +21,10 @@ use crate::ledger::recorder::read::{Damage, Records, TraceError, recorded};
 const EXIT_NOT_PERMITTED: u8 = 4;
 /// The largest trace on standard input.
 const MOST_STDIN: u64 = 1 << 30;
-/// Progress is told this often.
+/// Progress is told this often on a terminal …
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// … and this often in a file.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What `agentd simulate` is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -260,7 +262,7 @@ impl Progress {
             return;
         }
         let now = Clock.now();
-        if now.since(self.told) < TELL_EVERY {
+        if now.since(self.told) < if self.terminal { TELL_EVERY } else { LOG_EVERY } {
             return;
         }
         self.told = now;

@@ -42,16 +42,14 @@ pub(super) fn export(
     if stdout {
         return Ok(String::new());
     }
-    let mut text = format!("{count} records are in {}", request.to.display());
-    text.push_str(if request.anonymise {
-        "; names are replaced. Look through it before you hand it on.\n"
+    let what = if request.anonymise {
+        "; names are replaced. Look through it before you hand it on."
     } else {
-        ", with the names of users and programs; --anonymise replaces them.\n"
-    });
-    for note in source.notes() {
-        text.push_str(&format!("Note: {note}\n"));
-    }
-    Ok(text)
+        ", with the names of users and programs; --anonymise replaces them."
+    };
+    let done = format!("{count} records are in {}{what}\n", request.to.display());
+    let notes = source.notes().into_iter().map(|note| format!("Note: {note}\n"));
+    Ok(core::iter::once(done).chain(notes).collect())
 }
 
 fn write_line(to: &mut impl Write, line: &impl serde::Serialize) -> io::Result<()> {

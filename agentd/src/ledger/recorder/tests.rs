@@ -316,7 +316,7 @@ fn only_the_files_of_the_wanted_time_are_read() {
     run(&mut recorder(state.path(), stamp(0)), 0, 1200);
     let now = stamp(12_000_000).wall_ms;
     let all = recorded(&folder(state.path()), None, now).unwrap();
-    let last = recorded(&folder(state.path()), Some(Duration::from_secs(60)), now).unwrap();
+    let last = recorded(&folder(state.path()), Some(Duration::from_mins(1)), now).unwrap();
     assert_eq!(last, all[all.len() - 1..]);
     let hours = recorded(&folder(state.path()), Some(Duration::from_mins(50)), now).unwrap();
     assert!(hours.len() > 1 && hours.len() < all.len(), "{} of {}", hours.len(), all.len());

@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn garbage_is_left_out() {
         let tree = Tree::new();
-        for (id, text) in [("1", ""), ("2", "UID=x\nTYPE=tty\n"), ("3", "UID=1\n"), ("4", "\u{0}=")] {
+        for (id, text) in [("1", ""), ("2", "UID=x\nTYPE=tty\n"), ("3", "UID=1\n"), ("4", "\u{0}=")]
+        {
             tree.file(&format!("{FOLDER}/{id}"), text);
         }
         assert_eq!(read(&tree.root()).unwrap(), []);

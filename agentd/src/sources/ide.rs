@@ -94,9 +94,31 @@ const LANGUAGE_SERVERS: [&str; 15] = [
 /// Names of processes whose command lines are worth a look: those of the servers and of the interpreters that they are
 /// written for.
 const CANDIDATES: [&[u8]; 25] = [
-    b"node", b"MainThread", b"code", b"openvscode", b"cursor", b"windsurf", b"java", b"python",
-    b"jupyter", b"rserver", b"rsession", b"R", b"julia", b"zed", b"remote-dev", b"idea", b"pycharm",
-    b"goland", b"clion", b"rubymine", b"webstorm", b"sh", b"bash", b"rg", b"rust-analyzer",
+    b"node",
+    b"MainThread",
+    b"code",
+    b"openvscode",
+    b"cursor",
+    b"windsurf",
+    b"java",
+    b"python",
+    b"jupyter",
+    b"rserver",
+    b"rsession",
+    b"R",
+    b"julia",
+    b"zed",
+    b"remote-dev",
+    b"idea",
+    b"pycharm",
+    b"goland",
+    b"clion",
+    b"rubymine",
+    b"webstorm",
+    b"sh",
+    b"bash",
+    b"rg",
+    b"rust-analyzer",
 ];
 
 /// A process is settled when it is this old, in milliseconds: a younger one may still become another program.
@@ -138,7 +160,9 @@ pub(super) fn judge(arguments: &[&[u8]]) -> Option<Tool> {
         return if bids(inner) { None } else { helper(product) };
     }
     let product = product(script)?;
-    let interpreter = is_node(name) || ["sh", "bash", "dash"].contains(&name);
+    // The shell of a terminal is told to read a file of the server's before its user's; a script comes first.
+    let scripted = ["sh", "bash", "dash"].contains(&name) && rest.first() == Some(&script);
+    let interpreter = is_node(name) || scripted;
     let language = ["lsp", "language", "jedi"].iter().any(|word| script.contains(word));
     if (interpreter || (python && language)) && !bids(script) { helper(product) } else { None }
 }
@@ -167,6 +191,7 @@ fn product(path: &str) -> Option<&'static str> {
 /// extension is looked at, as names of users and folders mean nothing.
 fn bids(path: &str) -> bool {
     let tail = path.rsplit_once("/extensions/").map_or_else(|| base(path), |(_, tail)| tail);
+    let tail = tail.to_ascii_lowercase();
     BIDDING.iter().any(|word| tail.contains(word))
 }
 
@@ -325,9 +350,18 @@ mod tests {
     #[test]
     fn kernels_are_somebodys_work() {
         for (line, product) in [
-            ("/usr/bin/python3 -m ipykernel_launcher -f /home/a/.local/share/jupyter/runtime/kernel-0f.json", "Jupyter"),
-            ("/usr/bin/python3 -m ipykernel_launcher --f=/home/a/.local/share/jupyter/runtime/kernel-v3.json", "Jupyter"),
-            ("/usr/lib/R/bin/exec/R --slave -e IRkernel::main() --args /x/kernel-1.json", "Jupyter"),
+            (
+                "/usr/bin/python3 -m ipykernel_launcher -f /home/a/.local/share/jupyter/runtime/kernel-0f.json",
+                "Jupyter",
+            ),
+            (
+                "/usr/bin/python3 -m ipykernel_launcher --f=/home/a/.local/share/jupyter/runtime/kernel-v3.json",
+                "Jupyter",
+            ),
+            (
+                "/usr/lib/R/bin/exec/R --slave -e IRkernel::main() --args /x/kernel-1.json",
+                "Jupyter",
+            ),
             ("/opt/julia/bin/julia -i /x/IJulia/src/kernel.jl /x/kernel-2.json", "Jupyter"),
             ("/usr/lib/rstudio-server/bin/rsession -u alice", "RStudio"),
         ] {
@@ -350,6 +384,7 @@ mod tests {
             "/usr/bin/python3 /usr/bin/jupyter nbconvert --execute a.ipynb",
             "/usr/bin/python3 /usr/bin/jupyter-nbconvert --execute a.ipynb",
             "rg pattern /",
+            "/bin/bash --init-file /home/a/.vscode-server/bin/17b/out/shellIntegration-bash.sh",
             "R",
             "",
         ] {
@@ -410,7 +445,8 @@ mod tests {
             comm[..name.len()].copy_from_slice(name.as_bytes());
             Asked { comm, ..asked(1, 1, false) }.may_serve()
         };
-        for name in ["node", "node-MainThread", "code-17b", "python3.11", "jupyter-lab", "rsession"] {
+        for name in ["node", "node-MainThread", "code-17b", "python3.11", "jupyter-lab", "rsession"]
+        {
             assert!(may(name), "{name}");
         }
         for name in ["make", "cc1plus", "kubelet", "sleep"] {

@@ -89,12 +89,14 @@ const SSH_VALUES: &str = "BbcDEeFIiJLlmOoPpQRSWw";
 
 /// Judges a program by its name (`/proc/PID/comm`) and its arguments, which may be missing.
 pub(super) fn judge(comm: &str, arguments: &[&[u8]]) -> Command {
-    let multiplexer = match comm {
-        "tmux: client" => Some(Multiplexer::Tmux),
-        _ => None,
-    };
-    if let Some(multiplexer) = multiplexer {
-        return Command { kind: Kind::Client(multiplexer), name: "tmux".to_owned() };
+    match comm {
+        "tmux: client" => {
+            let kind = Kind::Client(Multiplexer::Tmux);
+            return Command { kind, name: "tmux".to_owned() };
+        }
+        // It writes what it likes where its arguments were. A child of a connection's is a file transfer.
+        "sshd" | "sshd-session" => return Command { kind: Kind::Relay, name: comm.to_owned() },
+        _ => {}
     }
     if ide::judge(arguments).is_some_and(|tool| tool.part == ide::Part::Helper) {
         return Command { kind: Kind::Server, name: comm.to_owned() };
@@ -358,6 +360,7 @@ mod tests {
         assert_eq!(judge("bash", &[]).kind, Kind::Prompt);
         assert_eq!(judge("cc1plus", &[]).kind, Kind::Job);
         assert_eq!(judge("tmux: client", &[b"tmux"]).kind, Kind::Client(Multiplexer::Tmux));
+        assert_eq!(judge("sshd", &[b"sshd: alice@internal-sftp"]).kind, Kind::Relay);
     }
 
     #[test]

@@ -368,6 +368,17 @@ fn scenes() -> Vec<(&'static str, fn(&Machine), Vec<(String, Stretch, String)>)>
             vec![wait(session, Connected, "alice, without a terminal")],
         ),
         (
+            "a file transfer inside sshd",
+            |m| {
+                m.ssh(810, 1000, "alice@notty");
+                m.tree.children(811, &[820]);
+                let run = |p: &mut Process| (p.ppid, p.uid) = (811, 1000);
+                let title = "sshd: alice@internal-sftp";
+                m.tree.process(&Process::new(820, "sshd").called(title).with(run));
+            },
+            vec![wait(session, Connected, "alice, without a terminal")],
+        ),
+        (
             "nobody has logged in yet",
             |m| m.ssh(810, 1000, "alice [preauth]"),
             vec![],
@@ -590,7 +601,7 @@ fn all_processes_are_looked_at_only_when_something_calls_for_it() {
     let later = machine.now.after(Duration::from_secs(1));
     assert!(signals(machine.sessions.read(later)));
     bomb(&machine);
-    let soon = later.after(Duration::from_millis(60));
+    let soon = later.after(Duration::from_millis(150));
     assert!(signals(machine.sessions.read(soon)));
     machine.tree.file("/dev/pts/9", "");
     assert!(!signals(machine.sessions.read(soon.after(step))), "a new terminal calls");
@@ -664,6 +675,7 @@ fn this_machine_can_be_read() {
     let mut sessions = Sessions::new(&context);
     for moment in [1_000_000, 2_000_000] {
         let reading = sessions.read(Stamp::new(moment, 0, 0));
+        println!("{reading:#?}");
         assert!(matches!(reading, Reading::Signals(_)), "{reading:?}");
     }
 }

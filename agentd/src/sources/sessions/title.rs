@@ -23,7 +23,9 @@ pub(super) fn parse(title: &[u8]) -> Option<Login> {
     }
     // A name of a directory service may itself hold an @.
     let (user, terminals) = match rest.rsplit_once('@') {
-        Some((user, place)) if place == "notty" => (user, false),
+        // A file transfer inside sshd is a process of its own, a child of the connection's.
+        Some((_, "internal-sftp")) => return None,
+        Some((user, "notty")) => (user, false),
         Some((user, place)) if place.starts_with("pts/") || place.starts_with("tty") => (user, true),
         _ => (rest, false),
     };
@@ -53,6 +55,7 @@ mod tests {
                 ("alice@corp.example@pts/3", Some(("alice@corp.example", true))),
                 ("alice@corp.example", Some(("alice@corp.example", false))),
                 ("alice@notty\0\0\0", Some(("alice", false))),
+                ("alice@internal-sftp", None),
                 ("alice [priv]", None),
                 ("alice [preauth]", None),
                 ("unknown [net]", None),

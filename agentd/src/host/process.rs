@@ -186,7 +186,8 @@ impl Processes {
                 parts.next().filter(|path| found && *path != "/")
             })
         };
-        let found = group("name=systemd").or_else(|| group(""));
+        // The unified hierarchy, or that of systemd's own where version 1 is in use.
+        let found = group("").or_else(|| group("name=systemd"));
         Ok(found.map(|path| path.trim_start_matches('/').to_owned()))
     }
 

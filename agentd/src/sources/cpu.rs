@@ -8,11 +8,11 @@
 //! housekeeping services, in which people's processes may hide (`people`). Elsewhere (no systemd, a container, a
 //! hybrid hierarchy without slices) every process counts that is not a kernel thread, not pid 1 and not the agent.
 //!
-//! What servers of development environments use for their own sake (`helpers`) is shown and does not count.
+//! What servers of development environments use for their own sake (`servers`) is shown and does not count.
 
 mod groups;
-mod helpers;
 mod people;
+mod servers;
 mod tally;
 
 use std::time::Duration;
@@ -30,8 +30,8 @@ use crate::host::process::{self, Processes};
 use crate::host::users::Users;
 use crate::host::{HostError, HostRoot};
 use groups::Groups;
-use helpers::Helpers;
 use people::People;
+use servers::Helpers;
 use tally::{Part, Tally};
 
 /// What is known of it.

@@ -220,8 +220,7 @@ impl From<&ProcessStat<'_>> for Asked {
         for (to, from) in comm.iter_mut().zip(stat.comm) {
             *to = *from;
         }
-        let (pid, ppid, start) = (stat.pid, stat.ppid, stat.start);
-        Self { pid, ppid, start, terminal: stat.tty != 0, comm }
+        Self { pid: stat.pid, ppid: stat.ppid, start: stat.start, terminal: stat.tty != 0, comm }
     }
 }
 
@@ -392,8 +391,8 @@ mod tests {
         }
     }
 
-    fn asked(pid: u32, ppid: u32, terminal: bool) -> Asked {
-        Asked { pid, ppid, start: 1, terminal, comm: *b"node\0\0\0\0\0\0\0\0\0\0\0\0" }
+    fn asked(pid: u32, parent: u32, terminal: bool) -> Asked {
+        Asked { pid, ppid: parent, start: 1, terminal, comm: *b"node\0\0\0\0\0\0\0\0\0\0\0\0" }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use agent_core::reading::{Role, Signal, Value};
 
-use super::helpers::Helpers;
+use super::servers::Helpers;
 use crate::host::HostError;
 use crate::host::cgroup::Hierarchy;
 use crate::host::users::Users;

@@ -98,8 +98,8 @@ pub(super) fn judge(comm: &str, arguments: &[&[u8]]) -> Command {
         "sshd" | "sshd-session" => return Command { kind: Kind::Relay, name: comm.to_owned() },
         _ => {}
     }
-    if ide::judge(arguments).is_some_and(|tool| tool.part == ide::Part::Helper) {
-        return Command { kind: Kind::Server, name: comm.to_owned() };
+    if let Some(tool) = ide::judge(arguments).filter(|tool| tool.part == ide::Part::Helper) {
+        return Command { kind: Kind::Server, name: format!("{} server", tool.product) };
     }
     let words: Vec<_> = arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();

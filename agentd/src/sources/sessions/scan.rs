@@ -212,8 +212,14 @@ impl Scanner {
         let (records, candidates) = (&mut self.records, &mut self.candidates);
         let count = self.processes.walk(&mut |stat: &ProcessStat<'_>| {
             let role = role(stat.comm);
-            let (pid, ppid, session) = (stat.pid, stat.ppid, stat.session);
-            records.push(Record { pid, ppid, session, tty: stat.tty, start: stat.start, role });
+            records.push(Record {
+                pid: stat.pid,
+                ppid: stat.ppid,
+                session: stat.session,
+                tty: stat.tty,
+                start: stat.start,
+                role,
+            });
             if role == Role::Other {
                 let asked = Asked::from(stat);
                 if asked.may_serve() {

@@ -168,7 +168,7 @@ fn what_is_in_the_foreground_tells_for_how_long_to_wait() {
         ("vim a.c", Connected, "vim[830]"),
         ("ssh other", Connected, "ssh[830]"),
         ("sudo -i", Connected, "at the prompt"),
-        ("/usr/bin/python3 /usr/bin/jupyter-lab", Connected, "python3[830]"),
+        ("/usr/bin/python3 /usr/bin/jupyter-lab", Connected, "Jupyter server[830]"),
         ("bash train.sh", Job, "train.sh[830]"),
         ("sudo make", Job, "make[830]"),
         ("sleep 390", Job, "sleep[830]"),

@@ -244,8 +244,8 @@ impl Helpers {
                 None
             };
             if tool.is_some_and(|tool| tool.part == Part::Helper) {
-                let start = || Split { raw_us, work_us: raw_us, ..Split::default() };
-                let split = group.split.get_or_insert_with(start);
+                let fresh = || Split { raw_us, work_us: raw_us, ..Split::default() };
+                let split = group.split.get_or_insert_with(fresh);
                 let known = split.helpers.get(pid).is_some_and(|it| it.start == helper.start);
                 if !known {
                     split.helpers.insert(*pid, helper);

@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod lock;
 pub mod logind;
 pub mod namespace;
+pub mod logins;
 pub mod process;
 pub mod root;
 pub mod tcp;

@@ -9,7 +9,11 @@ pub mod cgroup;
 pub mod lock;
 pub mod logind;
 pub mod process;
+pub mod program;
+pub mod psi;
 pub mod root;
+pub mod stat;
+pub mod systemd;
 pub mod tcp;
 pub mod terminal;
 #[cfg(test)]

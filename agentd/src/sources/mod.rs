@@ -16,9 +16,11 @@ use agent_core::stamp::Stamp;
 pub use crate::host::HostRoot;
 pub use crate::host::logind::BusMode;
 
+mod due;
 mod ownership;
 mod pace;
 mod sampler;
+mod workgroups;
 
 pub use sampler::{Sampler, SourceSettings, Which};
 
@@ -128,6 +130,9 @@ pub type Pending<'a> = Pin<Box<dyn Future<Output = Reading> + 'a>>;
 pub trait AsyncSource {
     /// Looks once.
     fn read(&mut self, now: Stamp) -> Pending<'_>;
+
+    /// The same as [`Source::refresh`].
+    fn refresh(&mut self) {}
 }
 
 /// What a source is opened with.
@@ -145,6 +150,11 @@ impl Context {
     /// A text option; empty if it is not set.
     pub fn text(&self, key: &str) -> &str {
         self.options.get(key).and_then(toml::Value::as_str).unwrap_or_default()
+    }
+
+    /// A duration option; `otherwise` if it is not set.
+    pub fn duration(&self, key: &str, otherwise: Duration) -> Duration {
+        crate::config::duration::parse(self.text(key)).unwrap_or(otherwise)
     }
 
     /// A list option; empty if it is not set.
@@ -170,7 +180,9 @@ macro_rules! sources {
     };
 }
 
-sources! { cpu, input, gpu, network, disk, inhibitors, packages, cloudinit }
+sources! {
+    cpu, input, gpu, network, disk, inhibitors, packages, cloudinit, pressure, steal, timers, cron, exec, batch, jupyter
+}
 
 #[cfg(test)]
 mod tests;

@@ -125,6 +125,20 @@ impl Processes {
         Ok(count)
     }
 
+    /// The words of a process's command line, joined by spaces; none if it ended, empty if it has none. At most the
+    /// beginning is read: programs may have written megabytes there (`proc_pid_cmdline(5)`).
+    pub fn command_line(&mut self, proc: &OwnedFd, pid: u32) -> Result<Option<String>, HostError> {
+        let name = format!("{pid}/cmdline");
+        let length = match read_at(proc, name.as_bytes(), &mut self.buffer) {
+            Ok(length) => length,
+            Err(Errno::ENOENT | Errno::ESRCH) => return Ok(None),
+            Err(errno) => return Err(HostError::io("read", format!("/proc/{name}"), errno)),
+        };
+        let line = self.buffer.get(..length).unwrap_or_default();
+        let text = String::from_utf8_lossy(line).replace('\0', " ");
+        Ok(Some(text.trim_end().to_owned()))
+    }
+
     /// The real user id of a process from `/proc/PID/status`; none if it ended.
     pub fn uid(&mut self, pid: u32) -> Result<Option<u32>, HostError> {
         Ok(self.identity(pid)?.map(|identity| identity.uid))

@@ -1,6 +1,6 @@
 //! The parts of the running daemon that outlive a reload, and what they start.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::actuators::{self, ActuatorSettings, Actuators};
 use crate::aws::Cloud;
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, RecorderSettings};
 use crate::doctor::{self, Examination, Sight, SourceReport};
 use crate::events::{self, ShellEvent};
 use crate::hands::DaemonHands;
@@ -49,6 +49,7 @@ pub(crate) struct Daemon {
     cloud: Arc<Cloud>,
     actuators: Rc<RefCell<Rc<Actuators>>>,
     shown: Rc<RefCell<Shown>>,
+    recorder: Rc<Cell<RecorderSettings>>,
     asks: mpsc::Sender<Ask>,
     asked: RefCell<Option<mpsc::Receiver<Ask>>>,
 }
@@ -61,6 +62,7 @@ impl Daemon {
         let imds = Health { ok: false, detail: "not asked yet".to_owned(), last_good: None };
         let shown = Shown { instance: None, imds, config: config_info(&loaded) };
         let (asks, asked) = mpsc::channel(4);
+        let recorder = Rc::new(Cell::new(loaded.settings.recorder));
         Self {
             options,
             loaded: RefCell::new(loaded),
@@ -69,9 +71,15 @@ impl Daemon {
             cloud,
             actuators: Rc::new(RefCell::new(Rc::new(actuators))),
             shown: Rc::new(RefCell::new(shown)),
+            recorder,
             asks,
             asked: RefCell::new(Some(asked)),
         }
+    }
+
+    /// How is to be recorded; a reload changes it.
+    pub(crate) fn recorder(&self) -> Rc<Cell<RecorderSettings>> {
+        Rc::clone(&self.recorder)
     }
 
     /// The picture before the first step, with the story of the runs before.
@@ -214,6 +222,7 @@ impl Daemon {
                     &self.cloud,
                 )));
                 self.shown.borrow_mut().config = config_info(&fresh);
+                self.recorder.set(fresh.settings.recorder);
                 let policy = fresh.settings.policy.clone();
                 self.loaded.replace(fresh);
                 let _ = self.asks.send(Ask::Configure(self.wanted())).await;

@@ -118,7 +118,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let boot_id = clock::boot_id(&host, started);
     let _lock = prepare_state(&options.state_dir)?;
     let runtime_dir = runtime_dir(&options.state_dir);
-    let (files, recovery) = Files::open(&options.state_dir, &runtime_dir, &boot_id, started)?;
+    let (mut files, recovery) = Files::open(&options.state_dir, &runtime_dir, &boot_id, started)?;
     let listener = Listener::open(&socket_path())?;
     let cloud = connect_cloud()?;
     let agent = AgentInfo {
@@ -128,8 +128,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         started,
     };
     tell_start(&agent, &loaded);
-    let engine = Engine::new(loaded.settings.policy.clone(), recovery, started);
+    let policy = loaded.settings.policy.clone();
     let daemon = Daemon::new(options, loaded, host, cloud);
+    files.start_recorder(daemon.recorder(), started, &policy, &recovery);
+    let engine = Engine::new(policy, recovery, started);
     let (inbox_tx, inbox) = mpsc::channel(INBOX);
     let (publisher, subscriber) = daemon.open_picture(engine.view(started), &agent);
     daemon.serve(listener, subscriber, inbox_tx.downgrade());

@@ -75,6 +75,12 @@ pub trait Store {
     fn report(&mut self, now: Stamp, kind: &str, report: &Report<'_>) -> Result<String, String>;
     /// Appends a decision to the ledger, synced when `durable`.
     fn append(&mut self, now: Stamp, decision: &Decision, durable: bool) -> Result<(), String>;
+    /// Records what is put into the engine. It takes no time and never fails: nothing depends on it.
+    fn record(&mut self, _now: Stamp, _input: &Input) {}
+    /// Nothing is pressing: what was put off may be done.
+    fn rest(&mut self, _now: Stamp) {}
+    /// The loop has ended.
+    fn close(&mut self, _now: Stamp) {}
 }
 
 /// How an action ended, with everything that was known then.
@@ -155,6 +161,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
             }
         }
         self.save_clock();
+        self.store.close((self.clock)());
     }
 
     /// The hands, for tests.
@@ -207,6 +214,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
         let view = self.engine.view((self.clock)());
         self.hands.alive(&view);
         self.hands.show(view);
+        self.store.rest((self.clock)());
         wake_at
     }
 
@@ -217,6 +225,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
     /// One step: decide, make durable, act, tell.
     fn step(&mut self, input: Input, reply: Option<oneshot::Sender<Reply>>) -> Stamp {
         let now = (self.clock)();
+        self.store.record(now, &input);
         let mut decision = self.engine.step(now, input);
         let saved = self.make_durable(now, &decision);
         let (start, refused) = split(&mut decision, &saved);

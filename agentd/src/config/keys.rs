@@ -48,6 +48,10 @@ pub const SECTIONS: &[SectionSpec] = &[
         about: "What is done before AWS takes a spot instance away. This version checks these keys and does not act on \
                 them yet.",
     },
+    SectionSpec {
+        name: "recorder",
+        about: "What is kept of the readings, for 'agentctl simulate' and bug reports.",
+    },
     SectionSpec { name: "tags", about: "The tags that tell others what agentd sees." },
 ];
 
@@ -219,6 +223,25 @@ pub const KEYS: &[KeySpec] = &[
         "[]",
         "Programs (absolute paths, owned by root) or systemd units that are run in order when an interruption is \
          announced.",
+    ),
+    key(
+        "recorder.enabled",
+        Kind::Switch,
+        "true",
+        "Whether the readings are recorded, for root alone, so that 'agentctl simulate' can tell what another \
+         configuration would have done.",
+    ),
+    key(
+        "recorder.max_age",
+        span(hours(1), hours(366 * 24)),
+        "\"14d\"",
+        "Readings older than this are removed.",
+    ),
+    key(
+        "recorder.max_size",
+        Kind::Size { least: 1 << 20, most: 1 << 30 },
+        "\"16MiB\"",
+        "The recording takes no more space than this; the oldest readings are removed.",
     ),
     key(
         "tags.enabled",

@@ -27,8 +27,21 @@ pub struct Settings {
     pub hook: Option<HookSettings>,
     /// What is done at an interruption.
     pub interruption: InterruptionSettings,
+    /// What is recorded.
+    pub recorder: RecorderSettings,
     /// How often sources are read that do not say otherwise.
     pub sampling: Duration,
+}
+
+/// `[recorder]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecorderSettings {
+    /// Whether readings are recorded.
+    pub enabled: bool,
+    /// For how long they are kept.
+    pub max_age: Duration,
+    /// How many bytes they may take.
+    pub max_size: u64,
 }
 
 /// `[tags]`, what the engine does not need.
@@ -168,6 +181,11 @@ pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settin
         interruption: InterruptionSettings {
             enabled: effective.switch("interruption.enabled")?,
             hooks: commands(effective.texts("interruption.hooks")?),
+        },
+        recorder: RecorderSettings {
+            enabled: effective.switch("recorder.enabled")?,
+            max_age: effective.span("recorder.max_age")?,
+            max_size: effective.size("recorder.max_size")?,
         },
         sampling,
     })

@@ -2,16 +2,18 @@
 
 mod shown;
 mod subject;
+mod sum;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::policy::SourcePolicy;
-use crate::reading::{Reading, Role, Signal, Value};
+use crate::policy::{Combine, SourcePolicy};
+use crate::reading::{Reading, Role, Signal, Stretch, Value};
 use crate::stamp::{Stamp, millis};
 use crate::verdict::{Judgement, WAITING_FOR_SECOND_READING};
-use crate::window::{RateWindow, to_f64};
+use crate::window::{Rate, RateWindow, to_f64};
 use subject::{Last, Subject};
+use sum::{Sum, later};
 
 /// More signals than this from one source cannot be right; the reading is refused as a whole.
 const MAX_SIGNALS: usize = 4096;
@@ -48,6 +50,8 @@ pub(crate) struct Track {
     counts: bool,
     /// It blocked when it was last read: what cannot be read any more has not ended.
     blocking: bool,
+    /// What stretched the required idle time when it was last read.
+    stretch: Option<Stretch>,
     /// Terminals are known; one that appears now is new.
     marks_known: bool,
     last_activity: Option<Stamp>,
@@ -63,19 +67,6 @@ pub(crate) struct Track {
     remembered: BTreeMap<String, u64>,
 }
 
-/// What the signals of one reading add up to.
-#[derive(Debug, Default)]
-struct Sum {
-    counted: bool,
-    growth: u64,
-    /// Why the reading cannot be right.
-    garbage: Option<String>,
-    level: Option<f64>,
-    touched: bool,
-    blocks: bool,
-    expired: Vec<String>,
-}
-
 impl Track {
     /// A source that was not read yet.
     pub(crate) fn new(now: Stamp, policy: SourcePolicy) -> Self {
@@ -87,6 +78,7 @@ impl Track {
             compared_at: None,
             counts: false,
             blocking: false,
+            stretch: None,
             marks_known: false,
             last_activity: None,
             blind_since: Some(now),
@@ -141,6 +133,11 @@ impl Track {
     /// Whether it blocks, or blocked when it was last read.
     pub(crate) fn is_blocking(&self) -> bool {
         self.blocking
+    }
+
+    /// What stretches the required idle time, or did when it was last read.
+    pub(crate) fn stretch(&self) -> Option<Stretch> {
+        self.stretch
     }
 
     /// Whether its blindness is a fault, not just the wait for a second reading.
@@ -204,6 +201,7 @@ impl Track {
                 self.compared_at = Some(now);
                 self.marks_known = true;
                 self.blocking = false;
+                self.stretch = None;
                 self.value = None;
                 let effect = self.see(now);
                 self.judge(now, Judgement::Absent, Some(why));
@@ -254,24 +252,30 @@ impl Track {
     fn weigh(&mut self, now: Stamp, sum: &Sum, growth: Option<(Duration, f64)>) -> Option<Stamp> {
         let limit = self.policy.busy_above;
         let busy_level = sum.level.is_some_and(|level| level >= limit);
-        let mut used_at = (sum.touched || busy_level).then_some(now);
-        let mut in_use = used_at.is_some();
+        let mut used_at = later((sum.touched || busy_level).then_some(now), sum.event_at);
+        let mut in_use = sum.touched || busy_level;
         self.value = sum.level;
         self.counts |= sum.counted;
         if let Some((span, amount)) = growth
             && self.counts
         {
-            let rate = self.window.push(now, span, amount, self.policy.average, limit);
+            let rate = match self.policy.combine {
+                Combine::Sum => self.window.push(now, span, amount, self.policy.average, limit),
+                Combine::Each => sum.each.unwrap_or(Rate::NONE),
+            };
             self.value = Some(self.value.map_or(rate.value, |level| level.max(rate.value)));
             used_at = later(used_at, rate.used_at);
             in_use |= rate.in_use;
         }
         self.read_at = Some(now);
         self.blocking = sum.blocks;
+        self.stretch = sum.stretch;
         let judgement = if sum.blocks {
             Judgement::Blocks
         } else if in_use {
             Judgement::Busy
+        } else if sum.stretch.is_some() {
+            Judgement::Stretches
         } else {
             Judgement::Idle
         };
@@ -287,36 +291,36 @@ impl Track {
             self.take_signal(now, signal, &mut sum);
         }
         let generation = self.generation;
-        self.subjects.retain(|_, s| s.generation == generation);
+        self.subjects.retain(|_, s| {
+            let there = s.generation == generation;
+            if !there && s.role == Role::Workload {
+                sum.event_at = later(sum.event_at, s.last.long_job_over(now, None));
+            }
+            there
+        });
         sum
     }
 
     fn take_signal(&mut self, now: Stamp, signal: Signal, sum: &mut Sum) {
         let name = signal.subject;
-        let before = self.subjects.get(&name).map(|s| (s.last, s.last_activity));
-        let last = before.map(|(last, _)| last);
+        let known = self.subjects.get_mut(&name);
+        let before = known.map(|s| (s.last, s.last_activity, core::mem::take(&mut s.window)));
+        let last = before.as_ref().map(|(last, _, _)| *last);
+        let last_activity = before.as_ref().and_then(|(_, at, _)| *at);
         let mut subject = Subject {
             owner: signal.owner,
             role: signal.role,
             last: Last::Shown,
             shown: None,
             judgement: Judgement::Idle,
-            last_activity: before.and_then(|(_, at)| at),
+            last_activity,
             generation: self.generation,
+            window: before.map(|(_, _, window)| window).unwrap_or_default(),
         };
         let counts = subject.role == Role::Workload;
         match signal.value {
             Value::Counter { total } => {
-                let old = match last {
-                    Some(Last::Counter(old)) => Some(old),
-                    // A subject that was not there at the last reading has grown all it is since then.
-                    _ => self.compared_at.map(|_| 0),
-                };
-                let growth = subject.counted(now, old, total, self.compared_at, &self.policy);
-                if counts {
-                    sum.counted = true;
-                    sum.grow(&name, growth);
-                }
+                self.take_counter(now, &name, &mut subject, last, total, sum);
             }
             Value::Level { value } => {
                 subject.levelled(now, value, counts && value >= self.policy.busy_above);
@@ -340,6 +344,13 @@ impl Track {
                     sum.expired.push(name.clone());
                 }
             }
+            Value::Stretches { by } => {
+                let at = subject.present(now, last, by, self.compared_at.is_some());
+                if counts {
+                    sum.stretch = sum.stretch.max(Some(by));
+                    sum.event_at = later(sum.event_at, at);
+                }
+            }
             Value::Shown { value } => {
                 subject.shown = Some(value);
                 subject.judgement = Judgement::Ignored;
@@ -349,6 +360,34 @@ impl Track {
             subject.judgement = Judgement::Ignored;
         }
         self.subjects.insert(name, subject);
+    }
+
+    /// A counter: its growth is summed, and weighed by itself where the limit is for each.
+    fn take_counter(
+        &self,
+        now: Stamp,
+        name: &str,
+        subject: &mut Subject,
+        last: Option<Last>,
+        total: u64,
+        sum: &mut Sum,
+    ) {
+        let old = match last {
+            Some(Last::Counter(old)) => Some(old),
+            // A subject that was not there at the last reading has grown all it is since then.
+            _ => self.compared_at.map(|_| 0),
+        };
+        let growth = subject.counted(now, old, total, self.compared_at, &self.policy);
+        if subject.role != Role::Workload {
+            return;
+        }
+        sum.counted = true;
+        sum.grow(name, growth);
+        if self.policy.combine == Combine::Each
+            && let (Some(growth), Some(at)) = (growth, self.compared_at)
+        {
+            sum.weigh_each(subject.rated(now, growth, at, &self.policy));
+        }
     }
 
     fn go_blind(&mut self, now: Stamp, why: &str) {
@@ -377,30 +416,6 @@ impl Track {
         if judgement == Judgement::Absent {
             self.read_at = Some(now);
         }
-    }
-}
-
-impl Sum {
-    fn grow(&mut self, subject: &str, growth: Option<u64>) {
-        match growth {
-            Some(growth) => self.growth = self.growth.saturating_add(growth),
-            None => self.garbage = Some(format!("counter of '{subject}' went backwards")),
-        }
-    }
-
-    fn rise(&mut self, subject: &str, level: f64) {
-        if !level.is_finite() || level < 0.0 {
-            self.garbage = Some(format!("level of '{subject}' is {level}, which cannot be"));
-        }
-        self.level = Some(self.level.map_or(level, |highest| highest.max(level)));
-    }
-}
-
-/// The later of two moments that may be missing.
-fn later(a: Option<Stamp>, b: Option<Stamp>) -> Option<Stamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.max(b)),
-        (a, b) => a.or(b),
     }
 }
 

@@ -11,10 +11,10 @@ use crate::action::{
 };
 use crate::decision::Decision;
 use crate::engine::Engine;
-use crate::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply};
+use crate::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply, Wishes};
 use crate::memory::{IdleClock, Memory, Recovery};
-use crate::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
-use crate::reading::{Observation, Reading, Signal, SourceName, Value};
+use crate::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use crate::reading::{Observation, Reading, Signal, SourceName, Stretch, Value};
 use crate::reason::Event;
 use crate::stamp::Stamp;
 use crate::window::to_f64;
@@ -33,6 +33,7 @@ pub(super) fn policy() -> Policy {
         scale,
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TICK_MS),
+        combine: Combine::Sum,
     };
     Policy {
         mode: Mode::Enforce,
@@ -42,6 +43,9 @@ pub(super) fn policy() -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
             act_after: Duration::from_mins(30),
+            connected_after: Duration::from_hours(1),
+            job_after: Duration::from_hours(4),
+            least_run: Duration::ZERO,
             action: Some(Power::Hibernate),
             fallback_stop: false,
             warn_before: [10, 5, 1].map(Duration::from_mins).to_vec(),
@@ -126,6 +130,7 @@ struct Life {
 
 /// The machine.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the machine")]
 pub(super) struct Scene {
     pub(super) engine: Option<Engine>,
     pub(super) policy: Policy,
@@ -142,6 +147,7 @@ pub(super) struct Scene {
     ptys: BTreeMap<String, u64>,
     gpu: Option<f64>,
     blocks: BTreeMap<String, u64>,
+    sessions: BTreeMap<String, Stretch>,
     blind: BTreeSet<String>,
     silent: BTreeSet<String>,
     // EC2 and the shell.
@@ -166,6 +172,8 @@ pub(super) struct Scene {
     warned_at: Option<u64>,
     pub(super) predictions: Vec<(u64, Option<u64>)>,
     disturbed_at: u64,
+    /// The machine was booted again, so that moments no longer tell what came first.
+    booted: bool,
 }
 
 impl Scene {
@@ -185,6 +193,7 @@ impl Scene {
             ptys: BTreeMap::from([("pts/0".to_owned(), 1)]),
             gpu: None,
             blocks: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             blind: BTreeSet::new(),
             silent: BTreeSet::new(),
             abilities: able(),
@@ -207,6 +216,7 @@ impl Scene {
             warned_at: None,
             predictions: Vec::new(),
             disturbed_at: 0,
+            booted: false,
         };
         for line in settings {
             scene.happen(&line.split_whitespace().collect::<Vec<_>>());
@@ -257,8 +267,9 @@ impl Scene {
         let spent = self.now_ms.saturating_sub(self.counted_to);
         self.cpu_us += self.load * to_f64(spent) * 1000.0;
         self.counted_to = self.now_ms;
-        for name in ["cpu", "gpu", "input", "packages"] {
-            if self.silent.contains(name) {
+        for name in ["cpu", "gpu", "input", "packages", "sessions"] {
+            let followed = self.policy.sources.contains_key(&SourceName::new(name));
+            if self.silent.contains(name) || !followed {
                 continue;
             }
             let reading = self.reading(name);
@@ -295,6 +306,15 @@ impl Scene {
                     .map(|(pty, mark)| {
                         let value = Value::Mark { mark: *mark, age_ms: None };
                         Signal::new(pty.as_str(), value).owned_by("alice")
+                    })
+                    .collect(),
+            ),
+            "sessions" => Reading::Signals(
+                self.sessions
+                    .iter()
+                    .map(|(terminal, by)| {
+                        let value = Value::Stretches { by: *by };
+                        Signal::new(terminal.as_str(), value).owned_by("alice")
                     })
                     .collect(),
             ),
@@ -517,6 +537,15 @@ impl Scene {
             ["gpu", percent] => self.gpu = Some(percent.parse().unwrap()),
             ["block", what, cap] => drop(self.blocks.insert(what.to_owned(), time(cap))),
             ["unblock", what] => drop(self.blocks.remove(what)),
+            ["with", "sessions"] => {
+                let like = self.policy.sources.get(&SourceName::new("input")).unwrap().clone();
+                self.policy.sources.insert(SourceName::new("sessions"), like);
+            }
+            ["connected", terminal] => {
+                self.sessions.insert(terminal.to_owned(), Stretch::Connected);
+            }
+            ["job", terminal] => drop(self.sessions.insert(terminal.to_owned(), Stretch::Job)),
+            ["leaves", terminal] => drop(self.sessions.remove(terminal)),
             ["blind", source] => drop(self.blind.insert(source.to_owned())),
             ["see", source] => {
                 self.blind.remove(source);
@@ -561,9 +590,11 @@ impl Scene {
                 self.counted_to = self.now_ms;
             }
             ["resumed"] => self.step(Input::Resumed),
+            ["wish", ref wishes @ ..] => self.wish(wishes),
             ["boots", span] => {
                 let away = i64::try_from(time(span)).unwrap();
                 self.kill();
+                self.booted = true;
                 self.wall_shift += i64::try_from(self.now_ms).unwrap() + away;
                 (self.now_ms, self.asleep_ms, self.counted_to) = (5000, 0, 5000);
                 (self.cpu_us, self.clock, self.same_boot) = (0.0, None, false);
@@ -588,6 +619,22 @@ impl Scene {
             }
             _ => panic!("a scene knows nothing of {words:?}"),
         }
+    }
+
+    /// The tags of the instance ask for this now.
+    fn wish(&mut self, wishes: &[&str]) {
+        let mut all = Wishes::default();
+        for wish in wishes {
+            match wish.split_once('=') {
+                Some(("after", span)) => all.act_after_ms = Some(time(span)),
+                Some(("hold", span)) => {
+                    let until = i64::try_from(time(span)).unwrap();
+                    all.hold_until_wall_ms = Some(self.stamp().wall_ms + until);
+                }
+                _ => all.observe = *wish == "observe",
+            }
+        }
+        self.step(Input::Wished(all));
     }
 
     fn command(&mut self, who: &str, command: Command) {
@@ -668,6 +715,9 @@ impl Scene {
                 }
             }
             "act_after" => policy.idle.act_after = span(),
+            "connected_after" => policy.idle.connected_after = span(),
+            "job_after" => policy.idle.job_after = span(),
+            "least_run" => policy.idle.least_run = span(),
             "quiet_after" => policy.idle.quiet_after = span(),
             "boot_grace" => policy.idle.boot_grace = span(),
             "fallback" => policy.idle.fallback_stop = value == "stop",
@@ -696,7 +746,8 @@ impl Scene {
 
     /// Every prediction that was made since the last disturbance, for an action that began at `begun_ms`.
     pub(super) fn check_predictions(&self) {
-        let Some((begun_ms, _)) = self.trace.iter().find(|(_, line)| line == "reread") else {
+        let begun = self.trace.iter().find(|(_, line)| line == "reread");
+        let Some((begun_ms, _)) = begun.filter(|_| !self.booted) else {
             return;
         };
         // A mean and a second reading need a minute and two ticks until the future is known.
@@ -771,6 +822,8 @@ fn told(event: &Event) -> Option<String> {
         Event::HoldMade { hold, owner, .. } => format!("hold {hold} of {owner}"),
         Event::HoldEnded { hold, how, .. } => format!("hold {hold} {how}"),
         Event::BlockExpired { subject, .. } => format!("block of {subject} expired"),
+        Event::Looping { act_after_ms } => format!("looping, waits {}s", act_after_ms / 1000),
+        Event::Wished { .. } => "wished".to_owned(),
         Event::Unexpected { what } => format!("unexpected: {what}"),
         Event::Warned { .. }
         | Event::HookStarted { .. }

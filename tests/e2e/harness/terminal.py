@@ -64,9 +64,10 @@ class Terminal:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
+        master = self._master
         while True:
             try:
-                piece = os.read(self._master, 4096)
+                piece = os.read(master, 4096)
             except OSError:
                 return
             if not piece:
@@ -150,5 +151,8 @@ class Terminal:
                 self._process.kill()
                 self._process.wait()
         time.sleep(0.05)
-        with suppress(OSError):
-            os.close(self._master)
+        # Once only: another thread may have been given the same number meanwhile.
+        master, self._master = self._master, -1
+        if master >= 0:
+            with suppress(OSError):
+                os.close(master)

@@ -58,8 +58,7 @@ def arguments() -> Options:
 def record(scene: Scene, suite: str, number: int, lower: Path, folder: Path, options: Options, report: Report) -> list[str]:
     """Records one scene on one Debian; gives what the agent did wrong while it was recorded."""
     label = Label(scene.name, suite, scene.about, scene.windows, scene.undecidable)
-    control = options.binaries / "agentctl"
-    with studio(label, number, lower, folder, options.binaries / "agentd", control, report) as stage:
+    with studio(label, scene.enforce, number, lower, folder, options.binaries, report) as stage:
         try:
             scene.play(stage)
             finish(stage)

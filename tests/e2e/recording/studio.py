@@ -16,9 +16,12 @@ from pathlib import Path
 
 from harness import host, tree
 from harness.agent import Agent
+from harness.ec2 import Ec2, Moto
 from harness.evidence import Failure, Report, wait_for
+from harness.imds import Imds, Instance
 from harness.machine import Answer, Machine
-from harness.network import MACHINE_ADDRESS, WORLD_ADDRESS, Network
+from harness.network import MACHINE_ADDRESS, METADATA_ADDRESS, WORLD_ADDRESS, Network
+from harness.seed import EC2_PORT
 from harness.terminal import Terminal, make_key, ssh
 from harness.world import HERE, PREFIX
 
@@ -61,12 +64,12 @@ PEOPLE = {"alice": 1000, "bob": 1001, "ssm-user": 1002}
 #: Seconds of idleness after which the agent would act: thirty minutes in a fortieth of the time. It is six times the eight
 #: seconds in which the access time of a PTY moves.
 ACT_AFTER = 48
+#: The stages from which no key brings the machine back.
+ACTS = ("would-act", "acting", "verifying")
 #: How often the sources are read, seconds.
 INTERVAL = 2
 
 CONFIGURATION = f"""\
-mode = "observe"
-
 [idle]
 quiet_after = "16s"
 act_after = "{ACT_AFTER}s"
@@ -79,7 +82,11 @@ interval = "{INTERVAL}s"
 """
 
 #: Counters of disks that stand still: those in /proc/diskstats are the host's, and what the host does is no use of this machine.
-DROP_IN = "[Service]\nBindReadOnlyPaths=/etc/still-diskstats:/proc/diskstats\n"
+DROP_IN = f"""\
+[Service]
+BindReadOnlyPaths=/etc/still-diskstats:/proc/diskstats
+Environment=AWS_ENDPOINT_URL_EC2=http://{WORLD_ADDRESS}:{EC2_PORT}
+"""
 
 
 def base(cache: Path, report: Report, suite: str) -> Path:
@@ -89,7 +96,6 @@ def base(cache: Path, report: Report, suite: str) -> Path:
 
 def prepare(root: Path) -> None:
     """Accounts, programs, no network management of its own."""
-    (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     (root / "etc/resolv.conf").write_text("")
     (root / "etc/fstab").write_text("")
     units = root / "etc/systemd/system"
@@ -110,7 +116,7 @@ def _chroot(root: Path, *words: str) -> None:
     subprocess.run(["chroot", str(root), *words], check=True, stdin=subprocess.DEVNULL)
 
 
-def install(root: Path, key: Path, configuration: str = CONFIGURATION) -> None:
+def install(root: Path, key: Path, enforce: bool) -> None:
     """Puts the agent's files and the people's keys into a machine's layer, as the package and cloud-init do."""
     public = key.with_suffix(".pub").read_text()
     for name, uid in PEOPLE.items():
@@ -121,6 +127,8 @@ def install(root: Path, key: Path, configuration: str = CONFIGURATION) -> None:
             os.chown(path, uid, uid)
             path.chmod(0o700 if path == folder else 0o600)
     (root / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
+    # A container's console is a pseudo-terminal, which an instance on EC2 does not have.
+    (root / "etc/systemd/system/console-getty.service").symlink_to("/dev/null")
     for source, target in (
         ("systemd/agentd.service", "usr/lib/systemd/system/agentd.service"),
         ("systemd/agentd.socket", "usr/lib/systemd/system/agentd.socket"),
@@ -133,8 +141,10 @@ def install(root: Path, key: Path, configuration: str = CONFIGURATION) -> None:
     for program in ("usr/sbin/agentd", "usr/bin/agentctl"):
         (root / program).touch(mode=0o755)
     for path, text in (
-        ("etc/agentd/agentd.toml", configuration),
+        ("etc/agentd/agentd.toml", f'mode = "{"enforce" if enforce else "observe"}"\n\n{CONFIGURATION}'),
         ("etc/systemd/system/agentd.service.d/record.conf", DROP_IN),
+        ("etc/hostname", "machine\n"),
+        ("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 machine\n::1 localhost\n"),
         ("etc/still-diskstats", Path("/proc/diskstats").read_text()),
     ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -175,8 +185,18 @@ class Client:
 class Studio:
     """What a scene plays with."""
 
-    def __init__(self, label: Label, machine: Machine, network: Network, key: Path, folder: Path, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        label: Label,
+        machine: Machine,
+        network: Network,
+        key: Path,
+        folder: Path,
+        ec2: Ec2 | None,
+        stack: ExitStack,
+    ) -> None:
         self.label = label
+        self.ec2 = ec2
         self.machine = machine
         self.network = network
         self.key = key
@@ -217,14 +237,14 @@ class Studio:
 
     def would_act(self) -> list[float]:
         """The moments in which the agent was seen ready to act."""
-        return [at for at, stage, _ in self._stages if stage == "would-act"]
+        return [at for at, stage, _ in self._stages if stage in ACTS]
 
     def acting_since(self) -> float | None:
         """Since when the agent is ready to act, if it is."""
         stages = self.stages()
         since = None
         for at, stage, _ in reversed(stages):
-            if stage != "would-act":
+            if stage not in ACTS:
                 break
             since = at
         return since
@@ -329,17 +349,17 @@ class Studio:
         """A connection that stays open to the end of the recording."""
         self._stack.callback(connection.close)
 
-    def has_process(self, pattern: str) -> bool:
-        """Whether a process with such a command line runs in the machine. It is looked at from outside, so that the looking is
-        no load in it."""
+    def process(self, pattern: str) -> int:
+        """A process of the machine with such a command line, by its number on the host; 0 if there is none. It is looked at
+        from outside, so that the looking is no load in the machine."""
         for group in self.machine.cgroup.rglob("cgroup.procs"):
             with suppress(OSError):
                 for pid in group.read_text().split():
                     with suppress(OSError):
                         line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                         if re.search(pattern, line):
-                            return True
-        return False
+                            return int(pid)
+        return 0
 
     def root(self, *words: str, within: float = 60) -> Answer:
         """Runs a command of the administration: a named service of the system, whose work is housekeeping."""
@@ -358,9 +378,23 @@ def _evidence(status: dict[str, object]) -> str:
     return f"idle {seconds:.1f}; {'; '.join(busy)}"
 
 
+def simulated_aws(stack: ExitStack, network: Network, folder: Path, report: Report) -> Ec2:
+    """A metadata service and EC2 at the world's end."""
+    python = tree.python_packages(host.cache(), HERE / "requirements.txt", report)
+    moto = Moto(python, folder / "moto.log", Instance.region)
+    stack.callback(moto.close)
+    instance = Instance(moto.launch())
+    imds = Imds(instance, network.listen(METADATA_ADDRESS, 80))
+    stack.callback(imds.close)
+    ec2 = Ec2(moto, instance.instance_id, instance.access_key, network.listen(WORLD_ADDRESS, EC2_PORT))
+    stack.callback(ec2.close)
+    return ec2
+
+
 @contextmanager
-def studio(label: Label, number: int, lower: Path, folder: Path, binary: Path, control: Path, report: Report) -> Iterator[Studio]:
-    """Makes and boots the machine of one recording, and takes everything down again."""
+def studio(label: Label, enforce: bool, number: int, lower: Path, folder: Path, binaries: Path, report: Report) -> Iterator[Studio]:
+    """Makes and boots the machine of one recording, and takes everything down again. With `enforce` the agent may act, on an
+    EC2 that is simulated; else there is none, and it observes."""
     tag = f"{PREFIX}{os.getpid()}-{number}"
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -371,15 +405,16 @@ def studio(label: Label, number: int, lower: Path, folder: Path, binary: Path, c
         stack.callback(layer.remove)
         layer.create()
         key = make_key(folder)
-        install(layer.root, key)
-        binds = (f"{binary}:/usr/sbin/agentd", f"{control}:/usr/bin/agentctl")
+        ec2 = simulated_aws(stack, network, folder, report) if enforce else None
+        install(layer.root, key, enforce)
+        binds = (f"{binaries}/agentd:/usr/sbin/agentd", f"{binaries}/agentctl:/usr/bin/agentctl")
         machine = Machine(tag, layer, network, None, folder / "console.log", binds)
         stack.callback(machine.end)
         machine.boot()
         wait_for("the bus is up", machine.inside("/run/dbus/system_bus_socket").exists, within=90)
         wait_for("the system is up", lambda: _is_up(machine), within=180, every=1)
         inner = stack.enter_context(ExitStack())
-        yield Studio(label, machine, network, key, folder, inner)
+        yield Studio(label, machine, network, key, folder, ec2, inner)
 
 
 def _is_up(machine: Machine) -> bool:

@@ -24,6 +24,8 @@ class Scene:
     windows: int | None = 1
     #: Why nobody can tell, if so.
     undecidable: str = ""
+    #: The agent may act, on a simulated EC2; else it observes.
+    enforce: bool = False
 
 
 ALL = [
@@ -31,6 +33,7 @@ ALL = [
     Scene("ssh-abandoned", "A person types over ssh and leaves the terminal open at its prompt.", logins.abandoned, 2),
     Scene("ssh-display", "A person leaves a terminal on which top redraws itself.", logins.display, 2),
     Scene("ssh-returns", "A person comes back within the last quarter of the window, twice.", logins.returns, 2),
+    Scene("ssh-warned", "A person reads the warning on the terminal and presses a key.", logins.warned, 2, enforce=True),
     Scene("ssh-foreground-job", "A quiet program runs in the foreground of a terminal and then ends.", logins.foreground_job, 2),
     Scene("ssh-root-shell", "An administrator works in a shell of root by sudo, then leaves.", logins.root_shell),
     Scene("ssh-N", "A connection without a session is kept open by keep-alives alone.", logins.silent_tunnel, 2),

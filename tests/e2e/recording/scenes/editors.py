@@ -101,7 +101,7 @@ def jupyter_stuck(studio: Studio) -> None:
 def _notebook(studio: Studio) -> Notebook:
     """A server of alice's, and her browser, which reaches it through a tunnel."""
     server = (
-        "JUPYTER_TOKEN=scene nohup jupyter server --no-browser --ServerApp.open_browser=False "
+        "JUPYTER_TOKEN=scene nohup jupyter-server --no-browser --ServerApp.open_browser=False "
         f"--port={JUPYTER_PORT} >/tmp/jupyter.log 2>&1 </dev/null &"
     )
     studio.ssh(server).wait(30)

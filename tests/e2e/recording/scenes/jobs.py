@@ -43,15 +43,15 @@ def _leave_behind(studio: Studio, line: str, name: str) -> None:
     studio.begin()
     with studio.human("alice", "starts a job with nohup"):
         terminal = studio.login()
-        terminal.command(f"nohup {line} >/dev/null 2>&1 </dev/null &")
+        terminal.command(f"(nohup {line} >/dev/null 2>&1 </dev/null &)")
         terminal.logout()
     with studio.job("alice", "the job works"):
         _until_gone(studio, name)
 
 
 def _until_gone(studio: Studio, name: str = "duty.py") -> None:
-    wait_for("the job runs", lambda: studio.has_process(name), within=90)
-    wait_for("the job ends", lambda: not studio.has_process(name), within=ACT_AFTER * 3, every=2)
+    wait_for("the job runs", lambda: studio.process(f"^python3 .*{name}"), within=90)
+    wait_for("the job ends", lambda: not studio.process(f"^python3 .*{name}"), within=ACT_AFTER * 3, every=2)
 
 
 def user_service(studio: Studio) -> None:
@@ -84,29 +84,28 @@ def container(studio: Studio) -> None:
 def container_network(studio: Studio) -> None:
     """See the list of scenes."""
     studio.source_of_bytes(9000)
-    studio.machine.write("/run/network.sh", _NETWORK)
-    subprocess.run(["ip", "-n", studio.network.world, "route", "add", "10.9.0.0/24", "via", MACHINE_ADDRESS], check=True)
-    forward = ["ip", "netns", "exec", studio.network.machine, "sysctl", "-qw", "net.ipv4.ip_forward=1"]
-    subprocess.run(forward, check=True)
-    studio.root("sh", "/run/network.sh")
+    _ip("-n", studio.network.world, "route", "add", "10.9.0.0/24", "via", MACHINE_ADDRESS)
+    _run_container(studio, f"unshare --net sh -c 'sleep 8; {FETCH}; exec sleep infinity'")
+    pid = wait_for("the container runs", lambda: studio.process("^sh -c sleep 8"), within=20)
+    _connect_container(studio.network.machine, pid)
     studio.begin()
     with studio.job("root", "the container receives data"):
-        _run_container(studio, f"ip netns exec container sh -c '{FETCH}; exec sleep infinity'")
         _until_gone(studio, "fetch.py")
 
 
-#: A network as container engines make it: a pair of virtual cards, one end in the container's namespace.
-_NETWORK = """\
-set -e
-ip netns add container
-ip link add host0 type veth peer name eth0 netns container
-ip address add 10.9.0.1/24 dev host0
-ip link set host0 up
-ip -n container link set lo up
-ip -n container address add 10.9.0.2/24 dev eth0
-ip -n container link set eth0 up
-ip -n container route add default via 10.9.0.1
-"""
+def _connect_container(machine: str, pid: int) -> None:
+    """A network as container engines make it: a pair of virtual cards, one end in the container's namespace."""
+    subprocess.run(["ip", "netns", "exec", machine, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+    _ip("-n", machine, "link", "add", "host0", "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+    _ip("-n", machine, "address", "add", "10.9.0.1/24", "dev", "host0")
+    _ip("-n", machine, "link", "set", "host0", "up")
+    inside = ["nsenter", f"--net=/proc/{pid}/ns/net", "--", "ip"]
+    for line in ("link set lo up", "address add 10.9.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.9.0.1"):
+        subprocess.run([*inside, *line.split()], check=True)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
 
 
 def _run_container(studio: Studio, line: str) -> None:
@@ -123,6 +122,6 @@ def user_crontab(studio: Studio) -> None:
         studio.root("crontab", "-u", "alice", "/run/crontab")
         wait = 60 - datetime.now().second
         studio.notes.append(f"the crontab's job is due in {wait} s")
-        wait_for("the job runs", lambda: studio.has_process("python3 .*duty.py"), within=90)
+        wait_for("the job runs", lambda: studio.process("python3 .*duty.py"), within=90)
         studio.root("crontab", "-u", "alice", "-r")
-        wait_for("the job ends", lambda: not studio.has_process("python3 .*duty.py"), within=ACT_AFTER * 3, every=2)
+        wait_for("the job ends", lambda: not studio.process("python3 .*duty.py"), within=ACT_AFTER * 3, every=2)

@@ -14,6 +14,8 @@ from ..studio import ACT_AFTER, Studio
 
 #: A pause as people make it in thought, seconds: long for the window, with the eight seconds of a PTY's clock to spare.
 THOUGHT = ACT_AFTER * 0.6
+#: What the agent writes on terminals.
+WARNING, CALLED_OFF = "This machine will hibernate in", "Called off, this machine stays up"
 
 
 def interactive(studio: Studio) -> None:
@@ -55,6 +57,19 @@ def returns(studio: Studio) -> None:
         studio.type(terminal, 5)
 
 
+def warned(studio: Studio) -> None:
+    """See the list of scenes."""
+    studio.begin()
+    with studio.human("alice", "types, reads the warning and presses a key"):
+        terminal = studio.login()
+        studio.type(terminal, 10)
+        wait_for("the warning is on the terminal", lambda: WARNING in terminal.text, within=ACT_AFTER * 2 + 20)
+        terminal.keys("#")
+        wait_for("the warning is called off", lambda: CALLED_OFF in terminal.text, within=20)
+        studio.notes.append(terminal.text)
+        expect(studio.ec2 is not None and not studio.ec2.real("StopInstances"), "the instance was stopped")
+
+
 def foreground_job(studio: Studio) -> None:
     """See the list of scenes."""
     studio.begin()
@@ -71,8 +86,9 @@ def root_shell(studio: Studio) -> None:
         terminal.keys("sudo -i\n")
         wait_for("the prompt of root", lambda: terminal.text.rstrip().endswith("#"), within=20)
         studio.type(terminal, ACT_AFTER + 15)
-    terminal.keys("\nexit\n")
-    terminal.logout()
+        terminal.keys("exit\n")
+        wait_for("the prompt of alice", lambda: terminal.text.rstrip().endswith("$"), within=20)
+        terminal.logout()
 
 
 def silent_tunnel(studio: Studio) -> None:

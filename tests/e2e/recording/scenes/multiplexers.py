@@ -16,7 +16,7 @@ def tmux_attached(studio: Studio) -> None:
     with studio.human("alice", "types in tmux"):
         terminal = studio.login()
         terminal.keys("TERM=xterm tmux new\n")
-        wait_for("tmux runs", lambda: studio.has_process("^tmux"), within=20)
+        wait_for("tmux runs", lambda: studio.process("^tmux"), within=20)
         studio.type(terminal, ACT_AFTER + 12)
     terminal.close()
 
@@ -54,5 +54,5 @@ def screen_job(studio: Studio) -> None:
 
 
 def _until_gone(studio: Studio) -> None:
-    wait_for("the job runs", lambda: studio.has_process("duty.py"), within=20)
-    wait_for("the job ends", lambda: not studio.has_process("duty.py"), within=ACT_AFTER * 3, every=2)
+    wait_for("the job runs", lambda: studio.process("^python3 .*duty.py"), within=20)
+    wait_for("the job ends", lambda: not studio.process("^python3 .*duty.py"), within=ACT_AFTER * 3, every=2)

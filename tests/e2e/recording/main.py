@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import time
 import traceback
@@ -22,6 +23,8 @@ from .studio import ACT_AFTER, REPOSITORY, SUITES, Studio, base, studio
 
 PASSED, FAILED, SKIPPED = 0, 1, 77
 TRACES = REPOSITORY / "tests/traces"
+#: What the people's end needs besides what the end-to-end tests need, and the Debian package that has it.
+PROGRAMS = {"curl": "curl", "mosh-client": "mosh", "scp": "openssh-client"}
 #: After the moment at which the agent must have acted, seconds: the quantum of a PTY's clock, an average and some readings.
 SLACK = 20
 
@@ -48,14 +51,18 @@ def arguments() -> Options:
     parser.add_argument("scene", nargs="*", help=f"record these only: {names}")
     parser.add_argument("--machine", action="append", choices=sorted(SUITES), help="on this Debian only")
     parser.add_argument("--jobs", type=int, default=6, metavar="N", help="so many machines at once (default 6)")
-    parser.add_argument("--out", type=Path, default=TRACES, metavar="DIR", help="where the traces go (default tests/traces)")
+    parser.add_argument(
+        "--out", type=Path, default=TRACES, metavar="DIR", help="where the traces go (default tests/traces)"
+    )
     where = "the folder of agentd and agentctl (default target/debug)"
     parser.add_argument("--binaries", type=Path, default=REPOSITORY / "target/debug", metavar="DIR", help=where)
     found = parser.parse_args()
     return Options(found.scene, found.machine or sorted(SUITES), found.jobs, found.out, found.binaries)
 
 
-def record(scene: Scene, suite: str, number: int, lower: Path, folder: Path, options: Options, report: Report) -> list[str]:
+def record(
+    scene: Scene, suite: str, number: int, lower: Path, folder: Path, options: Options, report: Report
+) -> list[str]:
     """Records one scene on one Debian; gives what the agent did wrong while it was recorded."""
     label = Label(scene.name, suite, scene.about, scene.windows, scene.undecidable)
     with studio(label, scene.enforce, number, lower, folder, options.binaries, report) as stage:
@@ -117,6 +124,9 @@ def keep(stage: Studio) -> None:
 def perform(options: Options, report: Report) -> int:
     """Records everything that is asked for."""
     host.check()
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    if missing:
+        raise Skip(f"programs are missing: apt-get install {' '.join(missing)}")
     chosen = scenes.choose(options.only)
     for name in ("agentd", "agentctl"):
         if not (options.binaries / name).is_file():

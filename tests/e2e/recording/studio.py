@@ -1,4 +1,4 @@
-"""The machine of one recording: a booted Debian with people's accounts, an agent that observes, and clients at the world's end."""
+"""The machine of one recording: a booted Debian with people's accounts, the agent, and clients at the world's end."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def _chroot(root: Path, *words: str) -> None:
 def install(root: Path, key: Path, enforce: bool) -> None:
     """Puts the agent's files and the people's keys into a machine's layer, as the package and cloud-init do."""
     public = key.with_suffix(".pub").read_text()
-    for name, uid in PEOPLE.items():
-        folder = root / "home" / name / ".ssh"
+    for user, uid in PEOPLE.items():
+        folder = root / "home" / user / ".ssh"
         folder.mkdir()
         (folder / "authorized_keys").write_text(public)
         for path in (folder, folder / "authorized_keys"):
@@ -140,15 +140,15 @@ def install(root: Path, key: Path, enforce: bool) -> None:
         shutil.copy(REPOSITORY / source, root / target)
     for program in ("usr/sbin/agentd", "usr/bin/agentctl"):
         (root / program).touch(mode=0o755)
-    for path, text in (
+    for name, text in (
         ("etc/agentd/agentd.toml", f'mode = "{"enforce" if enforce else "observe"}"\n\n{CONFIGURATION}'),
         ("etc/systemd/system/agentd.service.d/record.conf", DROP_IN),
         ("etc/hostname", "machine\n"),
         ("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 machine\n::1 localhost\n"),
         ("etc/still-diskstats", Path("/proc/diskstats").read_text()),
     ):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
     programs.plant(root)
 
 
@@ -392,7 +392,9 @@ def simulated_aws(stack: ExitStack, network: Network, folder: Path, report: Repo
 
 
 @contextmanager
-def studio(label: Label, enforce: bool, number: int, lower: Path, folder: Path, binaries: Path, report: Report) -> Iterator[Studio]:
+def studio(
+    label: Label, enforce: bool, number: int, lower: Path, folder: Path, binaries: Path, report: Report
+) -> Iterator[Studio]:
     """Makes and boots the machine of one recording, and takes everything down again. With `enforce` the agent may act, on an
     EC2 that is simulated; else there is none, and it observes."""
     tag = f"{PREFIX}{os.getpid()}-{number}"

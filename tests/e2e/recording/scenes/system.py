@@ -47,7 +47,9 @@ def apt_upgrade(studio: Studio) -> None:
     index = "Package: slow\nVersion: 2.0\nArchitecture: all\nMaintainer: nobody\nFilename: ./slow_2.0_all.deb\n"
     size = (repository / "slow_2.0_all.deb").stat().st_size
     digest = subprocess.run(["sha256sum", repository / "slow_2.0_all.deb"], capture_output=True, text=True, check=True)
-    (repository / "Packages").write_text(f"{index}Size: {size}\nSHA256: {digest.stdout.split()[0]}\nDescription: slow\n")
+    (repository / "Packages").write_text(
+        f"{index}Size: {size}\nSHA256: {digest.stdout.split()[0]}\nDescription: slow\n"
+    )
     studio.root("apt-get", "-o", "APT::Sandbox::User=root", "update")
     studio.begin()
     studio.rest(ACT_AFTER * 0.5)

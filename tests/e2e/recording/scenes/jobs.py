@@ -50,8 +50,8 @@ def _leave_behind(studio: Studio, line: str, name: str) -> None:
 
 
 def _until_gone(studio: Studio, name: str = "duty.py") -> None:
-    wait_for("the job runs", lambda: studio.process(f"^python3 .*{name}"), within=90)
-    wait_for("the job ends", lambda: not studio.process(f"^python3 .*{name}"), within=ACT_AFTER * 3, every=2)
+    wait_for("the job runs", lambda: studio.process(rf"^\S*python3 .*{name}"), within=90)
+    wait_for("the job ends", lambda: not studio.process(rf"^\S*python3 .*{name}"), within=ACT_AFTER * 3, every=2)
 
 
 def user_service(studio: Studio) -> None:
@@ -127,6 +127,6 @@ def user_crontab(studio: Studio) -> None:
         studio.root("crontab", "-u", "alice", "/run/crontab")
         wait = 60 - datetime.now().second
         studio.notes.append(f"the crontab's job is due in {wait} s")
-        wait_for("the job runs", lambda: studio.process("python3 .*duty.py"), within=90)
+        wait_for("the job runs", lambda: studio.process(r"^\S*python3 .*duty.py"), within=90)
         studio.root("crontab", "-u", "alice", "-r")
-        wait_for("the job ends", lambda: not studio.process("python3 .*duty.py"), within=ACT_AFTER * 3, every=2)
+        wait_for("the job ends", lambda: not studio.process(r"^\S*python3 .*duty.py"), within=ACT_AFTER * 3, every=2)

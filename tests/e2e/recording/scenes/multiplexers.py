@@ -54,5 +54,5 @@ def screen_job(studio: Studio) -> None:
 
 
 def _until_gone(studio: Studio) -> None:
-    wait_for("the job runs", lambda: studio.process("^python3 .*duty.py"), within=20)
-    wait_for("the job ends", lambda: not studio.process("^python3 .*duty.py"), within=ACT_AFTER * 3, every=2)
+    wait_for("the job runs", lambda: studio.process(r"^\S*python3 .*duty.py"), within=20)
+    wait_for("the job ends", lambda: not studio.process(r"^\S*python3 .*duty.py"), within=ACT_AFTER * 3, every=2)

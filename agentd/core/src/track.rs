@@ -294,7 +294,7 @@ impl Track {
         self.subjects.retain(|_, s| {
             let there = s.generation == generation;
             if !there && s.role == Role::Workload {
-                sum.event_at = later(sum.event_at, s.last.long_job_over(now, None));
+                sum.event_at = later(sum.event_at, s.last.left(now));
             }
             there
         });

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agent_accuracy::ours::policy::policy;
+use agent_accuracy::ours::policy;
 use agent_accuracy::scenario::Profile;
 use agent_core::policy::Policy;
 use agent_core::replay::{Replay, enforced};

@@ -24,3 +24,4 @@ pub mod shell;
 pub mod sources;
 pub mod store;
 pub mod timer;
+pub mod virtual_time;

@@ -33,6 +33,7 @@ fn known_source(spec: &sources::SourceSpec) -> config::SourceKnown {
         about: spec.about,
         unit: spec.unit,
         scale: spec.scale,
+        combine: spec.combine,
         busy_above: spec.busy_above,
         average: spec.average,
         options: options.collect(),

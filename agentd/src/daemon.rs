@@ -294,7 +294,11 @@ fn source_report(view: &SourceView) -> SourceReport {
             Sight::Pending
         }
         Judgement::Blind => Sight::Blind,
-        Judgement::Busy | Judgement::Idle | Judgement::Blocks | Judgement::Ignored => Sight::Sees,
+        Judgement::Busy
+        | Judgement::Idle
+        | Judgement::Blocks
+        | Judgement::Stretches
+        | Judgement::Ignored => Sight::Sees,
     };
     SourceReport { name: view.source.to_string(), sight, detail: view.detail.clone() }
 }

@@ -34,7 +34,7 @@ pub(crate) fn now(source: &Source) -> String {
         Verdict::Blind => "UNKNOWN".to_owned(),
         Verdict::Absent => "not there".to_owned(),
         Verdict::Disabled => "off".to_owned(),
-        Verdict::Blocks => "present".to_owned(),
+        Verdict::Blocks | Verdict::Stretches => "present".to_owned(),
         Verdict::Busy | Verdict::Idle | Verdict::Ignored | Verdict::Other => {
             match (source.value, source.last_activity_seconds) {
                 (Some(value), _) => amount(value, &source.unit),
@@ -51,6 +51,7 @@ pub(crate) fn busy_if(source: &Source) -> String {
         (Verdict::Disabled | Verdict::Absent, _) => "-".to_owned(),
         (_, Some(limit)) => format!(">= {}", amount(limit, &source.unit)),
         (Verdict::Blocks, None) => "present".to_owned(),
+        (Verdict::Stretches, None) => "waits longer".to_owned(),
         (_, None) => "any use".to_owned(),
     }
 }
@@ -61,6 +62,7 @@ pub(crate) const fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Busy => "BUSY",
         Verdict::Idle => "idle",
         Verdict::Blocks => "BLOCKS",
+        Verdict::Stretches => "LONGER",
         Verdict::Blind => "UNKNOWN",
         Verdict::Absent => "absent",
         Verdict::Ignored => "ignored",

@@ -79,7 +79,13 @@ pub(crate) fn quiet() -> Status {
         stage: Stage::Quiet,
         stage_since: at(-780),
         because: "nothing has used it for 18 min".into(),
-        idle: Idle { since: Some(at(-1_080)), idle_seconds: 1_080.0, act_after_seconds: 1_800.0 },
+        idle: Idle {
+            since: Some(at(-1_080)),
+            idle_seconds: 1_080.0,
+            act_after_seconds: 1_800.0,
+            stretch: None,
+            last_use: None,
+        },
         outlook: Outlook {
             prospect: Prospect::WillAct,
             power: Some(Power::Hibernate),
@@ -100,6 +106,7 @@ pub(crate) fn quiet() -> Status {
             },
         ],
         blind: vec![],
+        users: Vec::new(),
         holds: vec![],
         obstacles: vec![],
         abilities: Abilities { hibernate: can(), stop: can() },

@@ -2,36 +2,42 @@
 //!
 //! The engine is a struct that one task owns. Its parts: `clock` (gaps, resumes, the idle clock), `commands`, `idle` (the
 //! way to an action), `acting` (hook and call), `outcome` (what became of an action), `recovery` (what an earlier run
-//! left), `preflight`, `tagging`, `stage`, `picture` (the view), `words`.
+//! left), `preflight`, `tagging`, `stage`, `picture` (the view), `words`; `stretch`, `cycles` and `wishes` (what makes it wait
+//! longer).
 
 mod acting;
 mod clock;
 mod commands;
+mod cycles;
 mod idle;
 mod outcome;
 mod picture;
 mod preflight;
 mod recovery;
 mod stage;
+mod stretch;
 mod tagging;
+mod users;
+mod wishes;
 mod words;
 
 use std::collections::BTreeMap;
 
 use crate::action::{ActionKind, ActionRequest, Key, Power, Refusal};
 use crate::decision::Decision;
-use crate::input::{Abilities, Ability, Input, Reply};
+use crate::input::{Abilities, Ability, Input, Reply, Wishes};
 use crate::memory::{CallState, HookState, IdleClock, Memory, Origin, Recovery};
 use crate::policy::{Mode, Policy};
-use crate::reading::{Observation, SourceName};
+use crate::reading::{Observation, SourceName, Stretch};
 use crate::reason::Event;
 use crate::stamp::{Stamp, millis};
 use crate::track::Track;
-use crate::verdict::{Judgement, LastAction, Stage};
+use crate::verdict::{Judgement, LastAction, Stage, UseView};
 
 pub(crate) use idle::Phase;
 use preflight::Preflight;
 use tagging::Tagging;
+use wishes::TagHold;
 
 /// So many keys are reserved by one saving of the durable part.
 const KEYS_AT_ONCE: u64 = 1000;
@@ -48,6 +54,8 @@ pub struct Engine {
     tracks: BTreeMap<SourceName, Track>,
     seen: Seen,
     abilities: Abilities,
+    wishes: Wishes,
+    tag_hold: Option<TagHold>,
     /// The stamp of the last step.
     last: Stamp,
     /// The clock runs behind a stamp that it gave before, which was told.
@@ -56,8 +64,10 @@ pub struct Engine {
     quiet_ms: u64,
     /// The machine was used, or unknown for long, since the running countdown or intent began.
     used: bool,
-    /// The source whose use was seen last.
+    /// The source whose use was seen last since the idle clock was last set to zero for another reason.
     last_use: Option<SourceName>,
+    /// The use that was seen last at all.
+    last_seen: Option<UseView>,
     /// The latest moment of use that is known.
     last_use_at: Option<Stamp>,
     /// Since when at least one source is blind.
@@ -97,6 +107,8 @@ struct Seen {
     block: bool,
     /// A source is in use.
     busy: bool,
+    /// What stretches the required idle time most.
+    stretch: Option<Stretch>,
 }
 
 /// What a step collects.
@@ -122,11 +134,14 @@ impl Engine {
             tracks,
             seen: Seen { blind: true, ..Seen::default() },
             abilities: Abilities::default(),
+            wishes: Wishes::default(),
+            tag_hold: None,
             last: now,
             ran_back: false,
             quiet_ms: 0,
             used: false,
             last_use: None,
+            last_seen: None,
             last_use_at: None,
             blind_from: Some(now),
             resumed_at: None,
@@ -219,6 +234,7 @@ impl Engine {
             Input::Observed(observation) => self.observe(now, observation, out),
             Input::PolicyChanged(policy) => self.change_policy(now, *policy, out),
             Input::Abilities(abilities) => self.learn(now, abilities),
+            Input::Wished(wishes) => self.wished(now, wishes, out),
             Input::Finished { key, outcome } => self.finished(now, key, outcome, out),
             Input::Described { key, state } => self.described(now, key, state, out),
             Input::Resumed => self.resumed(now, out),
@@ -244,6 +260,9 @@ impl Engine {
         }
         for subject in effect.expired {
             out.events.push(Event::BlockExpired { source: source.to_string(), subject });
+        }
+        if effect.touched {
+            self.person_seen(now, out);
         }
         // The hook works for us: its own CPU and I/O are not somebody's use. What people touch is.
         let hook_runs = matches!(self.phase, Phase::Draining { .. });
@@ -284,7 +303,7 @@ impl Engine {
             return false;
         }
         let known = self.abilities.instance_id.is_some() && *self.found(power) == Ability::Can;
-        known || self.policy.mode == Mode::Observe
+        known || self.mode() == Mode::Observe
     }
 
     /// What preflight says of a power action.
@@ -346,6 +365,7 @@ impl Engine {
             seen.fault |= judgement == Judgement::Blind && track.is_fault();
             seen.block |= track.is_blocking();
             seen.busy |= judgement == Judgement::Busy;
+            seen.stretch = seen.stretch.max(track.stretch());
         }
         seen.blind |= !looked;
         self.seen = seen;

@@ -115,6 +115,17 @@ pub struct Abilities {
     pub stop: Ability,
 }
 
+/// What the tags of the instance ask for. They can only make the agent more careful.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wishes {
+    /// Idle for at least this long before an action, milliseconds. Shorter than the policy's has no effect.
+    pub act_after_ms: Option<u64>,
+    /// Decide and report only.
+    pub observe: bool,
+    /// Keep the machine up until then, wall milliseconds since 1970; at most `hold.admin_max` from when it is seen.
+    pub hold_until_wall_ms: Option<i64>,
+}
+
 /// One input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -128,6 +139,8 @@ pub enum Input {
     PolicyChanged(Box<Policy>),
     /// Preflight found something out.
     Abilities(Abilities),
+    /// The tags of the instance were read.
+    Wished(Wishes),
     /// An action ended.
     Finished {
         /// Which.

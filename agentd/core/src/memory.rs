@@ -92,6 +92,21 @@ pub struct Memory {
     pub refusals: Vec<Standing>,
     /// Keys below this one may have been given already.
     pub next_key: u64,
+    /// How the machine came back after stops of the agent's own, the oldest first.
+    #[serde(default)]
+    pub cycles: Vec<Cycle>,
+    /// When it came back on this boot, if it did after a stop of the agent's own.
+    #[serde(default)]
+    pub came_back: Option<Stamp>,
+}
+
+/// A stop of the agent's own, and what came after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cycle {
+    /// When the machine was back, wall milliseconds since 1970.
+    pub back_wall_ms: i64,
+    /// A person touched it soon after that.
+    pub person: bool,
 }
 
 /// The idle clock: kept in `/run`, so that it dies with the boot. It is saved after every round of readings, and before

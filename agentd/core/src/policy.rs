@@ -34,6 +34,20 @@ pub struct SourcePolicy {
     pub average: Duration,
     /// How often it is read. A reading older than three of these is stale, and stale is blind.
     pub interval: Duration,
+    /// Whether the limit is for all counters of the source together or for each.
+    #[serde(default)]
+    pub combine: Combine,
+}
+
+/// What the rates of a source's counters are compared with its limit as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Combine {
+    /// Their sum: ten small jobs are a load.
+    #[default]
+    Sum,
+    /// Each by itself: ten connections that are merely kept open are no use.
+    Each,
 }
 
 /// The idle policy, `[idle]`.
@@ -45,6 +59,13 @@ pub struct IdlePolicy {
     pub quiet_after: Duration,
     /// Idle for this long is acted on.
     pub act_after: Duration,
+    /// The same while somebody is connected and silent ([`crate::reading::Stretch::Connected`]).
+    pub connected_after: Duration,
+    /// The same while a job runs in the foreground of a terminal ([`crate::reading::Stretch::Job`]).
+    pub job_after: Duration,
+    /// No action this soon after a start or resume that followed a stop of the agent's own: no loop of stopping and
+    /// starting is faster than this.
+    pub least_run: Duration,
     /// What is done. None: nothing, idleness is only reported.
     pub action: Option<Power>,
     /// Whether a plain stop takes the place of a hibernation that is impossible.

@@ -75,11 +75,37 @@ pub enum Value {
         /// After this many milliseconds of uninterrupted presence it stops counting and is reported instead.
         cap_ms: u64,
     },
+    /// Present now, and while present the machine must be idle for longer before an action is taken. Presence is not
+    /// use: a session that was left open would keep the machine up for ever.
+    Stretches {
+        /// What is present.
+        by: Stretch,
+    },
     /// Shown, never judged.
     Shown {
         /// The value in the source's unit.
         value: f64,
     },
+}
+
+/// What makes the agent wait longer. The order is that of the waiting: a job is waited for longer than a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stretch {
+    /// Somebody is connected and silent: a shell at its prompt, a tunnel, an editor's server with a client.
+    Connected,
+    /// A job runs in the foreground of somebody's terminal.
+    Job,
+}
+
+impl Stretch {
+    /// The word for people and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Job => "job",
+        }
+    }
 }
 
 /// One value of one subject.

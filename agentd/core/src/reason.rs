@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::Power;
+use crate::input::Wishes;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +168,16 @@ pub enum Event {
         source: String,
         /// The subject.
         subject: String,
+    },
+    /// The machine is stopped and started again by people in a loop; the agent waits longer from now on.
+    Looping {
+        /// How long the machine must be idle now, milliseconds.
+        act_after_ms: u64,
+    },
+    /// The tags of the instance ask for something else than before.
+    Wished {
+        /// What they ask for.
+        wishes: Wishes,
     },
     /// The policy was reloaded.
     PolicyChanged,

@@ -6,11 +6,11 @@ mod subject;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::policy::SourcePolicy;
-use crate::reading::{Reading, Role, Signal, Value};
+use crate::policy::{Combine, SourcePolicy};
+use crate::reading::{Reading, Role, Signal, Stretch, Value};
 use crate::stamp::{Stamp, millis};
 use crate::verdict::{Judgement, WAITING_FOR_SECOND_READING};
-use crate::window::{RateWindow, to_f64};
+use crate::window::{Rate, RateWindow, to_f64};
 use subject::{Last, Subject};
 
 /// More signals than this from one source cannot be right; the reading is refused as a whole.
@@ -48,6 +48,8 @@ pub(crate) struct Track {
     counts: bool,
     /// It blocked when it was last read: what cannot be read any more has not ended.
     blocking: bool,
+    /// What stretched the required idle time when it was last read.
+    stretch: Option<Stretch>,
     /// Terminals are known; one that appears now is new.
     marks_known: bool,
     last_activity: Option<Stamp>,
@@ -74,6 +76,11 @@ struct Sum {
     touched: bool,
     blocks: bool,
     expired: Vec<String>,
+    stretch: Option<Stretch>,
+    /// A connection came, or a long job ended.
+    event_at: Option<Stamp>,
+    /// The highest rate, where the limit is for each subject.
+    each: Option<Rate>,
 }
 
 impl Track {
@@ -87,6 +94,7 @@ impl Track {
             compared_at: None,
             counts: false,
             blocking: false,
+            stretch: None,
             marks_known: false,
             last_activity: None,
             blind_since: Some(now),
@@ -141,6 +149,11 @@ impl Track {
     /// Whether it blocks, or blocked when it was last read.
     pub(crate) fn is_blocking(&self) -> bool {
         self.blocking
+    }
+
+    /// What stretches the required idle time, or did when it was last read.
+    pub(crate) fn stretch(&self) -> Option<Stretch> {
+        self.stretch
     }
 
     /// Whether its blindness is a fault, not just the wait for a second reading.
@@ -204,6 +217,7 @@ impl Track {
                 self.compared_at = Some(now);
                 self.marks_known = true;
                 self.blocking = false;
+                self.stretch = None;
                 self.value = None;
                 let effect = self.see(now);
                 self.judge(now, Judgement::Absent, Some(why));
@@ -254,24 +268,30 @@ impl Track {
     fn weigh(&mut self, now: Stamp, sum: &Sum, growth: Option<(Duration, f64)>) -> Option<Stamp> {
         let limit = self.policy.busy_above;
         let busy_level = sum.level.is_some_and(|level| level >= limit);
-        let mut used_at = (sum.touched || busy_level).then_some(now);
-        let mut in_use = used_at.is_some();
+        let mut used_at = later((sum.touched || busy_level).then_some(now), sum.event_at);
+        let mut in_use = sum.touched || busy_level;
         self.value = sum.level;
         self.counts |= sum.counted;
         if let Some((span, amount)) = growth
             && self.counts
         {
-            let rate = self.window.push(now, span, amount, self.policy.average, limit);
+            let rate = match self.policy.combine {
+                Combine::Sum => self.window.push(now, span, amount, self.policy.average, limit),
+                Combine::Each => sum.each.unwrap_or(Rate::NONE),
+            };
             self.value = Some(self.value.map_or(rate.value, |level| level.max(rate.value)));
             used_at = later(used_at, rate.used_at);
             in_use |= rate.in_use;
         }
         self.read_at = Some(now);
         self.blocking = sum.blocks;
+        self.stretch = sum.stretch;
         let judgement = if sum.blocks {
             Judgement::Blocks
         } else if in_use {
             Judgement::Busy
+        } else if sum.stretch.is_some() {
+            Judgement::Stretches
         } else {
             Judgement::Idle
         };
@@ -287,22 +307,31 @@ impl Track {
             self.take_signal(now, signal, &mut sum);
         }
         let generation = self.generation;
-        self.subjects.retain(|_, s| s.generation == generation);
+        self.subjects.retain(|_, s| {
+            let there = s.generation == generation;
+            if !there && s.role == Role::Workload {
+                sum.event_at = later(sum.event_at, s.last.long_job_over(now, None));
+            }
+            there
+        });
         sum
     }
 
     fn take_signal(&mut self, now: Stamp, signal: Signal, sum: &mut Sum) {
         let name = signal.subject;
-        let before = self.subjects.get(&name).map(|s| (s.last, s.last_activity));
-        let last = before.map(|(last, _)| last);
+        let known = self.subjects.get_mut(&name);
+        let before = known.map(|s| (s.last, s.last_activity, core::mem::take(&mut s.window)));
+        let last = before.as_ref().map(|(last, _, _)| *last);
+        let last_activity = before.as_ref().and_then(|(_, at, _)| *at);
         let mut subject = Subject {
             owner: signal.owner,
             role: signal.role,
             last: Last::Shown,
             shown: None,
             judgement: Judgement::Idle,
-            last_activity: before.and_then(|(_, at)| at),
+            last_activity,
             generation: self.generation,
+            window: before.map(|(_, _, window)| window).unwrap_or_default(),
         };
         let counts = subject.role == Role::Workload;
         match signal.value {
@@ -316,6 +345,11 @@ impl Track {
                 if counts {
                     sum.counted = true;
                     sum.grow(&name, growth);
+                    if self.policy.combine == Combine::Each
+                        && let (Some(growth), Some(at)) = (growth, self.compared_at)
+                    {
+                        sum.weigh_each(subject.rated(now, growth, at, &self.policy));
+                    }
                 }
             }
             Value::Level { value } => {
@@ -338,6 +372,13 @@ impl Track {
                 sum.blocks |= counts && !expired;
                 if expired && !was_expired {
                     sum.expired.push(name.clone());
+                }
+            }
+            Value::Stretches { by } => {
+                let at = subject.present(now, last, by, self.compared_at.is_some());
+                if counts {
+                    sum.stretch = sum.stretch.max(Some(by));
+                    sum.event_at = later(sum.event_at, at);
                 }
             }
             Value::Shown { value } => {
@@ -386,6 +427,13 @@ impl Sum {
             Some(growth) => self.growth = self.growth.saturating_add(growth),
             None => self.garbage = Some(format!("counter of '{subject}' went backwards")),
         }
+    }
+
+    fn weigh_each(&mut self, rate: Rate) {
+        self.each = Some(match self.each {
+            Some(highest) => highest.or(rate),
+            None => rate,
+        });
     }
 
     fn rise(&mut self, subject: &str, level: f64) {

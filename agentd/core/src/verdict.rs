@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Power;
 use crate::input::Abilities;
 use crate::policy::Mode;
-use crate::reading::{Role, SourceName};
+use crate::reading::{Role, SourceName, Stretch};
 use crate::stamp::Stamp;
 
 /// The detail of a source that is blind only because a counter says nothing until it was read twice.
@@ -68,6 +68,8 @@ pub enum Judgement {
     Idle,
     /// Keeps the machine up without being use.
     Blocks,
+    /// Present, and makes the agent wait longer without being use.
+    Stretches,
     /// Not known.
     Blind,
     /// The machine has no such thing.
@@ -118,6 +120,47 @@ pub struct SourceView {
     pub detail: Option<String>,
     /// Its signals, the largest first.
     pub signals: Vec<SignalView>,
+}
+
+/// What makes the required idle time longer now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StretchView {
+    /// A connection or a job.
+    pub by: Stretch,
+    /// The source that tells of it.
+    pub source: SourceName,
+    /// The subject: the terminal, the connection.
+    pub subject: String,
+    /// Whose.
+    pub owner: Option<String>,
+}
+
+/// The use that was seen last, whatever came after it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UseView {
+    /// The source.
+    pub source: SourceName,
+    /// The subject with the largest share in it.
+    pub subject: Option<String>,
+    /// Whose.
+    pub owner: Option<String>,
+    /// The value, where it has one.
+    pub value: Option<f64>,
+    /// Its unit.
+    pub unit: String,
+    /// When.
+    pub at: Stamp,
+}
+
+/// One person, or one owner of work, as the sources tell of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserView {
+    /// The name.
+    pub user: String,
+    /// When they last used the machine; none if they only are there.
+    pub last_activity: Option<Stamp>,
+    /// What of theirs keeps the machine up, or makes the agent wait longer, now: `cpu: session-3.scope`.
+    pub keeps_up: Vec<String>,
 }
 
 /// A hold as shown.
@@ -183,8 +226,10 @@ pub struct View {
     pub idle_since: Option<Stamp>,
     /// Milliseconds of known idleness, without the time that a source was blind.
     pub idle_ms: u64,
-    /// Milliseconds of idleness that lead to the action.
+    /// Milliseconds of idleness that lead to the action, with everything that stretches them.
     pub act_after_ms: u64,
+    /// What stretches them most, if something does.
+    pub stretch: Option<StretchView>,
     /// What will be done; none when nothing will.
     pub power: Option<Power>,
     /// When, if nothing changes; none while something keeps it up for an unknown time.
@@ -193,6 +238,10 @@ pub struct View {
     pub warn_at: Vec<Stamp>,
     /// Every source.
     pub sources: Vec<SourceView>,
+    /// Who uses the machine, or is there: by name.
+    pub users: Vec<UserView>,
+    /// The use that was seen last.
+    pub last_use: Option<UseView>,
     /// Every hold.
     pub holds: Vec<HoldView>,
     /// Everything that stands in the way.

@@ -40,6 +40,20 @@ pub(crate) struct Rate {
     pub used_at: Option<Stamp>,
 }
 
+impl Rate {
+    /// Nothing was counted.
+    pub(crate) const NONE: Self = Self { value: 0.0, in_use: false, used_at: None };
+
+    /// The higher rate, and every use of both.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            value: self.value.max(other.value),
+            in_use: self.in_use || other.in_use,
+            used_at: self.used_at.max(other.used_at),
+        }
+    }
+}
+
 impl RateWindow {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {

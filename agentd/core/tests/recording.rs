@@ -13,7 +13,7 @@ use agent_core::decision::Decision;
 use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply};
 use agent_core::memory::{IdleClock, Memory, Recovery};
-use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
 use agent_core::reason::Event;
 use agent_core::stamp::Stamp;
@@ -26,6 +26,7 @@ fn policy() -> Policy {
         scale: 1e-6,
         average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
+        combine: Combine::Sum,
     };
     Policy {
         mode: Mode::Enforce,
@@ -35,6 +36,9 @@ fn policy() -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(1),
             act_after: Duration::from_mins(3),
+            connected_after: Duration::from_mins(60),
+            job_after: Duration::from_mins(240),
+            least_run: Duration::ZERO,
             action: Some(Power::Hibernate),
             fallback_stop: true,
             warn_before: vec![Duration::from_mins(1)],

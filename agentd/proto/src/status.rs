@@ -93,6 +93,8 @@ words! {
         Idle = "idle",
         /// Keeps the machine up without being use.
         Blocks = "blocks",
+        /// Present, and makes the agent wait longer.
+        Stretches = "stretches",
         /// Not known, which is never idle.
         Blind = "blind",
         /// The machine has no such thing.
@@ -180,6 +182,9 @@ pub struct Status {
     /// The names of the sources that cannot be read.
     #[serde(default)]
     pub blind: Vec<String>,
+    /// Who uses the machine or is there, who used it last first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
     /// Every hold.
     #[serde(default)]
     pub holds: Vec<Hold>,
@@ -255,7 +260,7 @@ pub struct Config {
 }
 
 /// Idleness.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Idle {
     /// Since when nothing has been used; none while something is.
     pub since: Option<Timestamp>,
@@ -263,6 +268,61 @@ pub struct Idle {
     pub idle_seconds: f64,
     /// After how long the agent acts.
     pub act_after_seconds: f64,
+    /// What makes that longer than the policy's own time, if something that is present does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stretch: Option<Stretch>,
+    /// The use that was seen last, whatever came after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_use: Option<LastUse>,
+}
+
+/// What makes the agent wait longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// `connected`: somebody is there and silent; `job`: a job runs in the foreground of a terminal.
+    pub by: String,
+    /// The source that tells of it.
+    pub source: String,
+    /// The terminal or the connection.
+    pub subject: String,
+    /// Whose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// A use that was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastUse {
+    /// The source.
+    pub source: String,
+    /// What was used, the largest share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Whose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// How much, in `unit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// The unit.
+    #[serde(default)]
+    pub unit: String,
+    /// When.
+    pub at: Timestamp,
+    /// How long ago.
+    pub age_seconds: f64,
+}
+
+/// One person, or one owner of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// The name.
+    pub user: String,
+    /// How long ago they last used the machine; none if they only are there.
+    pub last_activity_seconds: Option<f64>,
+    /// What of theirs keeps the machine up, or makes the agent wait longer, now.
+    #[serde(default)]
+    pub keeps_up: Vec<String>,
 }
 
 /// What will happen.

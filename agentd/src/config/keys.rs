@@ -131,6 +131,27 @@ pub const KEYS: &[KeySpec] = &[
     )
     .unsafe_below(minutes(5), "somebody who reads or thinks for a moment loses the machine"),
     key(
+        "idle.connected_after",
+        Kind::SpanOrAuto { least: seconds(1), most: LONGEST },
+        "\"auto\"",
+        "The same while somebody is connected and does nothing: a shell at its prompt, a tunnel, an editor. \"auto\" is \
+         twice idle.act_after.",
+    ),
+    key(
+        "idle.job_after",
+        Kind::SpanOrAuto { least: seconds(1), most: LONGEST },
+        "\"auto\"",
+        "The same while a job runs in the foreground of somebody's terminal. \"auto\" is eight times idle.act_after, at \
+         most four hours.",
+    ),
+    key(
+        "idle.least_run",
+        Kind::SpanOrAuto { least: Duration::ZERO, most: hours(24) },
+        "\"auto\"",
+        "No action this soon after the machine came back from a stop of agentd's own. \"auto\" is thirty minutes, and no \
+         more than idle.act_after if that is below five minutes.",
+    ),
+    key(
         "idle.action",
         Kind::Choice(&["hibernate", "stop", "none"]),
         "\"hibernate\"",

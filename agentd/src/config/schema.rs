@@ -3,6 +3,8 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use agent_core::policy::Combine;
+
 use super::keys::{self, Caution, KEYS, SECTIONS};
 use super::nearest;
 use super::value::{Kind, Value, read_literal};
@@ -18,6 +20,8 @@ pub struct SourceKnown {
     pub unit: &'static str,
     /// A counter's base unit in `unit`.
     pub scale: f64,
+    /// Whether its limit is for all counters together or for each.
+    pub combine: Combine,
     /// The default limit. Zero: its signals have no limit (marks and blocks).
     pub busy_above: f64,
     /// Counters are averaged over at most this long.

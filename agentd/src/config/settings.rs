@@ -173,11 +173,32 @@ pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settin
     })
 }
 
-fn idle(effective: &Effective) -> Result<IdlePolicy, Lacking> {
+/// A job in the foreground is waited for so many times as long as nobody …
+const JOB_FACTOR: u32 = 8;
+/// … but by itself no longer than this.
+const JOB_MOST: Duration = Duration::from_hours(4);
+/// The least time to run after a stop of the agent's own …
+const LEAST_RUN: Duration = Duration::from_mins(30);
+/// … unless the idle time is one of a test or a demonstration.
+const SHORT_ACT_AFTER: Duration = Duration::from_mins(5);
+
+/// A span, or what its `"auto"` comes to, which is then said in `effective`.
+fn span_or(effective: &mut Effective, key: &str, auto: Duration) -> Result<Duration, Lacking> {
+    effective.explain_auto(key, duration::format(auto));
+    Ok(effective.span_or_auto(key)?.unwrap_or(auto))
+}
+
+fn idle(effective: &mut Effective) -> Result<IdlePolicy, Lacking> {
+    let act_after = effective.span("idle.act_after")?;
+    let job = (act_after * JOB_FACTOR).min(JOB_MOST).max(act_after);
+    let least_run = if act_after < SHORT_ACT_AFTER { act_after } else { LEAST_RUN };
     Ok(IdlePolicy {
         enabled: effective.switch("idle.enabled")?,
         quiet_after: effective.span("idle.quiet_after")?,
-        act_after: effective.span("idle.act_after")?,
+        act_after,
+        connected_after: span_or(effective, "idle.connected_after", act_after * 2)?,
+        job_after: span_or(effective, "idle.job_after", job)?,
+        least_run: span_or(effective, "idle.least_run", least_run)?,
         action: match effective.text("idle.action")? {
             "hibernate" => Some(Power::Hibernate),
             "stop" => Some(Power::Stop),
@@ -205,6 +226,7 @@ fn source_policy(
         busy_above: if limited { effective.number(&key("busy_above"))? } else { source.busy_above },
         unit: source.unit.to_owned(),
         scale: source.scale,
+        combine: source.combine,
         average: source.average.min(whole_millis(act_after / AVERAGE_PART)),
         interval: effective.span_or_auto(&key("interval"))?.unwrap_or(sampling),
     })

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::fs;
 
 use agent_core::action::Power;
-use agent_core::policy::Mode;
+use agent_core::policy::{Combine, Mode};
 use proptest::prelude::*;
 
 use super::*;
@@ -16,6 +16,7 @@ pub(in crate::config) fn sources() -> Vec<SourceKnown> {
         about,
         unit,
         scale: 1.0,
+        combine: Combine::Sum,
         busy_above,
         average: Duration::from_mins(1),
         options,

@@ -1,6 +1,7 @@
 //! The lines of what the engine decided.
 
 use agent_core::action::Power;
+use agent_core::input::Wishes;
 use agent_core::reason::Event;
 
 use super::{Field, Line, ids, seconds, spoken, time};
@@ -168,6 +169,17 @@ fn aftermath(event: &Event) -> Option<Line> {
     Some(line)
 }
 
+/// What the tags of the instance ask for, in words.
+fn wished(wishes: &Wishes) -> String {
+    let mut parts = Vec::new();
+    if wishes.observe {
+        parts.push("observing only".to_owned());
+    }
+    parts.extend(wishes.act_after_ms.map(|ms| format!("at least {} of idleness", spoken(ms))));
+    parts.extend(wishes.hold_until_wall_ms.map(|at| format!("keeping it up until {}", time(at))));
+    if parts.is_empty() { "nothing more".to_owned() } else { parts.join(", ") }
+}
+
 /// What has to do with sources, holds and the policy.
 fn circumstances(event: &Event) -> Option<Line> {
     let line = match event {
@@ -205,6 +217,18 @@ fn circumstances(event: &Event) -> Option<Line> {
             Line::warning(ids::BLOCK_EXPIRED, text)
                 .with(Field::Source, source)
                 .with(Field::Subject, subject)
+        }
+        Event::Looping { act_after_ms } => {
+            let text = format!(
+                "People came back right after the last stops, waiting for {} of idleness for a day",
+                spoken(*act_after_ms)
+            );
+            Line::warning(ids::LOOPING, text).with(Field::Seconds, seconds(*act_after_ms))
+        }
+        Event::Wished { wishes } => {
+            let text = wished(wishes);
+            Line::info(ids::WISHED, format!("The tags of this instance ask for {text}"))
+                .with(Field::Detail, text)
         }
         Event::PolicyChanged => Line::info(ids::POLICY_CHANGED, "A changed policy is in force"),
         Event::Unexpected { what } => unexpected(what),

@@ -68,6 +68,10 @@ message_ids! {
     HOLD_ENDED = "hold-ended", "1f1d61cd5bcb4c5d9bbbe7d29ffa9df5";
     /// A block outlived its cap.
     BLOCK_EXPIRED = "block-expired", "8d4d7ec3b5e04d53a3b4d08d9adb8dbf";
+    /// Stopped and started again by people in a loop.
+    LOOPING = "looping", "d36649c7d42b46de9df9189076b2541f";
+    /// The instance's tags ask for something else.
+    WISHED = "wished", "fd88d93fa8314d15a5c058916577eeb5";
     /// A changed policy is in force.
     POLICY_CHANGED = "policy-changed", "816e699ffc2e4671aabc06b514b74019";
     /// Something that cannot happen did.

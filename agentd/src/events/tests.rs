@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::action::Power;
+use agent_core::input::Wishes;
 use agent_core::reason::Event;
 
 use super::*;
@@ -48,6 +49,8 @@ fn decided() -> Vec<Event> {
         },
         Event::HoldEnded { hold: 7, owner: text("alice"), how: text("released") },
         Event::BlockExpired { source: text("packages"), subject: text("dpkg") },
+        Event::Looping { act_after_ms: 3_600_000 },
+        Event::Wished { wishes: Wishes { observe: true, ..Wishes::default() } },
         Event::PolicyChanged,
         Event::Unexpected { what: text("two answers") },
     ]

@@ -5,7 +5,9 @@ use agent_core::action::Power;
 use agent_core::input::Ability;
 use agent_core::policy::Mode;
 use agent_core::stamp::Stamp;
-use agent_core::verdict::{HoldView, Judgement, Obstacle, SignalView, SourceView, Stage};
+use agent_core::verdict::{
+    HoldView, Judgement, Obstacle, SignalView, SourceView, Stage, StretchView, UseView, UserView,
+};
 use agent_proto::status::{self as wire, AbilityWord, Status, Verdict};
 use agent_proto::{Timestamp, limits};
 
@@ -59,7 +61,10 @@ pub fn status(published: &Published, now: Stamp, depth: Depth) -> Status {
             since: view.idle_since.map(|at| moment(now, at)),
             idle_seconds: seconds(view.idle_ms),
             act_after_seconds: seconds(view.act_after_ms),
+            stretch: view.stretch.as_ref().map(stretch),
+            last_use: view.last_use.as_ref().map(|view| last_use(view, now)),
         },
+        users: view.users.iter().map(|view| user(view, now)).collect(),
         outlook: outlook(published, now),
         sources: view.sources.iter().map(|view| source(view, now, depth)).collect(),
         blind: blind(&view.sources),
@@ -123,10 +128,40 @@ fn verdict(judgement: Judgement) -> Verdict {
         Judgement::Busy => Verdict::Busy,
         Judgement::Idle => Verdict::Idle,
         Judgement::Blocks => Verdict::Blocks,
+        Judgement::Stretches => Verdict::Stretches,
         Judgement::Blind => Verdict::Blind,
         Judgement::Absent => Verdict::Absent,
         Judgement::Ignored => Verdict::Ignored,
         Judgement::Disabled => Verdict::Disabled,
+    }
+}
+
+fn stretch(view: &StretchView) -> wire::Stretch {
+    wire::Stretch {
+        by: view.by.as_str().to_owned(),
+        source: view.source.to_string(),
+        subject: view.subject.clone(),
+        owner: view.owner.clone(),
+    }
+}
+
+fn last_use(view: &UseView, now: Stamp) -> wire::LastUse {
+    wire::LastUse {
+        source: view.source.to_string(),
+        subject: view.subject.clone(),
+        owner: view.owner.clone(),
+        value: view.value,
+        unit: view.unit.clone(),
+        at: moment(now, view.at),
+        age_seconds: age(now, view.at),
+    }
+}
+
+fn user(view: &UserView, now: Stamp) -> wire::User {
+    wire::User {
+        user: view.user.clone(),
+        last_activity_seconds: view.last_activity.map(|at| age(now, at)),
+        keeps_up: view.keeps_up.clone(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent_core::action::Power;
 use agent_core::input::{Ability, Actor, Command};
 use agent_core::memory::Recovery;
-use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Reading, Signal, SourceName, Value};
 use agent_core::verdict::Stage;
 
@@ -148,6 +148,7 @@ fn policy(hook: bool) -> Policy {
         scale: 1e-6,
         average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
+        combine: Combine::Sum,
     };
     Policy {
         mode: Mode::Enforce,
@@ -157,6 +158,9 @@ fn policy(hook: bool) -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
             act_after: Duration::from_mins(30),
+            connected_after: Duration::from_mins(60),
+            job_after: Duration::from_mins(240),
+            least_run: Duration::ZERO,
             action: Some(Power::Hibernate),
             fallback_stop: true,
             warn_before: vec![Duration::from_mins(10), Duration::from_mins(1)],

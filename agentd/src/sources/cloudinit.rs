@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -18,6 +19,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     about: "The first set-up of the machine by cloud-init, until it has finished.",
     unit: "",
     scale: 1.0,
+    combine: Combine::Sum,
     busy_above: 0.0,
     average: Duration::from_mins(1),
     lane: Lane::Fast,

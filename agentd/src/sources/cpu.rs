@@ -14,6 +14,7 @@ mod tally;
 
 use std::time::Duration;
 
+use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -34,6 +35,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     about: "CPU time used by people's sessions, containers and other work, without the system's own housekeeping.",
     unit: "core",
     scale: 1e-6,
+    combine: Combine::Sum,
     busy_above: 0.05,
     average: Duration::from_mins(1),
     lane: Lane::Fast,

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -23,6 +24,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     about: "Disk traffic of people's sessions, containers and other work, or of the whole machine where the kernel does not tell whose it is.",
     unit: "B/s",
     scale: 1.0,
+    combine: Combine::Sum,
     busy_above: 262_144.0,
     average: Duration::from_mins(2),
     lane: Lane::Fast,

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 use nvml_wrapper::Nvml;
@@ -27,6 +28,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     about: "Utilisation of the busiest NVIDIA GPU.",
     unit: "%",
     scale: 1.0,
+    combine: Combine::Sum,
     busy_above: 1.0,
     average: Duration::from_mins(1),
     lane: Lane::Slow,

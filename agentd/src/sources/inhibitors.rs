@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -17,6 +18,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     about: "Programs that asked systemd to block shutdown, sleep or idling.",
     unit: "",
     scale: 1.0,
+    combine: Combine::Sum,
     busy_above: 0.0,
     average: Duration::from_mins(1),
     lane: Lane::Async,

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -23,6 +24,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     about: "Keys typed on a terminal: SSH, SSM, tmux and console sessions.",
     unit: "",
     scale: 1.0,
+    combine: Combine::Sum,
     busy_above: 0.0,
     average: Duration::from_mins(1),
     lane: Lane::Fast,

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use agent_core::policy::Combine;
 use agent_core::reading::Reading;
 use agent_core::stamp::Stamp;
 
@@ -33,6 +34,8 @@ pub struct SourceSpec {
     pub unit: &'static str,
     /// What a counter's base unit is in `unit`: 1e-6 makes cores of microseconds a second.
     pub scale: f64,
+    /// Whether the limit is for the rates of all counters together or for each of them.
+    pub combine: Combine,
     /// The default limit in `unit`: from here on it is activity. 0 where nothing is measured.
     pub busy_above: f64,
     /// The default time over which a counter's rate is averaged.

@@ -14,6 +14,7 @@ mod payload;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Role, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -29,6 +30,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     about: "Data that people's sessions and other work send and receive over TCP, keep-alives aside.",
     unit: "B/s",
     scale: 1.0,
+    combine: Combine::Sum,
     busy_above: 2048.0,
     average: Duration::from_mins(1),
     lane: Lane::Fast,

@@ -71,6 +71,7 @@ impl Engine {
 
     /// The machine came back from the hibernation that was asked for.
     pub(super) fn was_hibernated(&mut self, now: Stamp, slept_ms: u64, out: &mut Out) {
+        self.came_back(now);
         out.events.push(Event::Hibernated { slept_ms });
         let detail = match slept_ms {
             0 => "it came back with its memory".to_owned(),
@@ -107,6 +108,7 @@ impl Engine {
         self.used = true;
         self.quiet_told = false;
         self.would_act_told = false;
+        self.last_seen = Some(self.use_view(at, &source));
         self.last_use = Some(source);
     }
 

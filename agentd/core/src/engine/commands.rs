@@ -60,7 +60,7 @@ impl Engine {
                 actor.name
             )));
         }
-        if self.policy.mode == Mode::Observe {
+        if self.mode() == Mode::Observe {
             return Err(Denial::Policy(
                 "the mode is 'observe', which never acts; set mode = \"enforce\" in /etc/agentd/agentd.toml".to_owned(),
             ));

@@ -104,18 +104,12 @@ impl Engine {
         if self.seen.blind || self.seen.block {
             return None;
         }
-        let left = self.act_after_ms().saturating_sub(self.quiet_ms);
+        let left = self.act_after_ms(now).saturating_sub(self.quiet_ms);
         let mut due = self.last.after(Duration::from_millis(left)).max(self.pause_until);
-        for end in self.grace_end(now).into_iter().chain(self.memory.holds.last().map(|h| h.until))
-        {
+        for end in self.grace_end(now).into_iter().chain(self.held_until()) {
             due = due.max(end);
         }
         Some(due)
-    }
-
-    /// Milliseconds of idleness that are required now: doubled for each failure in a row, at most eightfold.
-    pub(super) fn act_after_ms(&self) -> u64 {
-        millis(self.policy.idle.act_after).saturating_mul(1 << self.memory.failures.min(3))
     }
 
     /// When the grace after boot or resume ends, while it lasts.
@@ -123,7 +117,7 @@ impl Engine {
         let idle = &self.policy.idle;
         let boot = now.before(now.boot()).after(idle.boot_grace);
         let resume = self.resumed_at.map(|at| at.after(idle.resume_grace));
-        let end = resume.map_or(boot, |resume| resume.max(boot));
+        let end = boot.max(resume.unwrap_or(boot)).max(self.least_run_end().unwrap_or(boot));
         (end.boot_ms > now.boot_ms).then_some(end)
     }
 
@@ -132,10 +126,10 @@ impl Engine {
         if self.seen.block {
             return Some(Barrier::Blocked);
         }
-        if self.memory.holds.last().is_some_and(|h| h.until.boot_ms > at.boot_ms) {
+        if self.held_until().is_some_and(|until| until.boot_ms > at.boot_ms) {
             return Some(Barrier::Held);
         }
-        if self.policy.mode != Mode::Enforce {
+        if self.mode() != Mode::Enforce {
             return Some(Barrier::Configuration);
         }
         if let Some(intent) = self.memory.intent.as_ref().filter(|i| i.origin == Origin::Operator) {
@@ -155,7 +149,7 @@ impl Engine {
             Some(Barrier::Configuration)
         } else if self.power().is_none() {
             Some(Barrier::Unable)
-        } else if counted_ms < self.act_after_ms() {
+        } else if counted_ms < self.act_after_ms(now) {
             Some(Barrier::TooShort)
         } else {
             None
@@ -166,7 +160,7 @@ impl Engine {
         self.tell_stage(now, out);
         let Some(due) = self.due(now) else { return };
         let is_due = now.boot_ms >= due.boot_ms;
-        if self.policy.mode == Mode::Observe {
+        if self.mode() == Mode::Observe {
             if is_due {
                 self.would_act(now, out);
             }
@@ -228,7 +222,7 @@ impl Engine {
 
     fn observe_on(&mut self, now: Stamp, out: &mut Out) {
         let still = !self.used && self.due(now).is_some_and(|due| due.boot_ms <= now.boot_ms);
-        if !still || self.policy.mode == Mode::Enforce {
+        if !still || self.mode() == Mode::Enforce {
             self.phase = Phase::Watching;
             self.tell_stage(now, out);
         }

@@ -22,7 +22,7 @@ impl Engine {
             .collect();
         View {
             now,
-            mode: self.policy.mode,
+            mode: self.mode(),
             profile: self.policy.profile.clone(),
             stage: self.stage,
             stage_since: self.stage_since,
@@ -30,11 +30,14 @@ impl Engine {
             idle_since: (self.quiet_ms > 0)
                 .then(|| now.before(Duration::from_millis(self.quiet_ms))),
             idle_ms: self.quiet_ms,
-            act_after_ms: self.act_after_ms(),
+            act_after_ms: self.act_after_ms(now),
+            stretch: self.stretch(),
             power: acting.or_else(|| self.power()),
             act_at,
             warn_at: self.warn_at(act_at),
             sources,
+            users: self.users(),
+            last_use: self.last_seen.clone(),
             holds: self.memory.holds.view(),
             obstacles: self.obstacles(now),
             abilities: Abilities {
@@ -58,7 +61,7 @@ impl Engine {
                     return None;
                 }
                 let due = self.due(now)?;
-                let notice = match self.policy.mode {
+                let notice = match self.mode() {
                     Mode::Enforce => self.policy.least_notice(),
                     Mode::Observe => Duration::ZERO,
                 };
@@ -68,7 +71,7 @@ impl Engine {
     }
 
     fn warn_at(&self, act_at: Option<Stamp>) -> Vec<Stamp> {
-        let Some(act_at) = act_at.filter(|_| self.policy.mode == Mode::Enforce) else {
+        let Some(act_at) = act_at.filter(|_| self.mode() == Mode::Enforce) else {
             return Vec::new();
         };
         self.policy.idle.warn_before.iter().map(|before| act_at.before(*before)).collect()
@@ -81,8 +84,12 @@ impl Engine {
             list.push(Obstacle { code: code.to_owned(), detail, until });
         };
         let idle = &self.policy.idle;
-        if self.policy.mode == Mode::Observe {
-            let detail = "the mode is 'observe': decisions are reported, never carried out; set mode = \"enforce\" in /etc/agentd/agentd.toml";
+        if self.mode() == Mode::Observe {
+            let detail = if self.policy.mode == Mode::Observe {
+                "the mode is 'observe': decisions are reported, never carried out; set mode = \"enforce\" in /etc/agentd/agentd.toml"
+            } else {
+                "a tag of the instance asks to observe only: decisions are reported, never carried out"
+            };
             add("observe", detail.to_owned(), None);
         }
         if !idle.enabled {
@@ -93,7 +100,7 @@ impl Engine {
                 "[idle] action = \"none\": idleness is only reported".to_owned(),
                 None,
             );
-        } else if self.policy.mode == Mode::Enforce && self.power().is_none() {
+        } else if self.mode() == Mode::Enforce && self.power().is_none() {
             let code =
                 if self.abilities.instance_id.is_none() { "identity-unknown" } else { "refused" };
             add(code, self.unable_text(), None);
@@ -101,6 +108,10 @@ impl Engine {
         if let Some(end) = self.grace_end(now) {
             let what = if self.resumed_at.is_some() { "resumed" } else { "booted" };
             add("grace", format!("the machine has just {what}"), Some(end));
+        }
+        if let Some(end) = self.loop_end(now) {
+            let detail = "people came back right after the last stops; the machine must be idle for twice as long";
+            add("loop", detail.to_owned(), Some(end));
         }
         for (name, track) in &self.tracks {
             match track.judgement() {
@@ -117,6 +128,9 @@ impl Engine {
         }
         if self.tracks.values().all(|t| t.judgement() == Judgement::Absent) {
             add("blind", super::words::NOTHING_LOOKED_AT.to_owned(), None);
+        }
+        if let Some(until) = self.tag_hold(now) {
+            add("hold", "a tag of the instance asks to keep it up".to_owned(), Some(until));
         }
         for hold in self.memory.holds.view() {
             let reason =

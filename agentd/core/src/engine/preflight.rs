@@ -57,7 +57,7 @@ impl Engine {
 
     /// Asks for a preflight when one is due. Observing needs none, so it calls EC2 not even with DryRun.
     pub(super) fn plan_preflight(&mut self, now: Stamp, stage: Stage, out: &mut Out) {
-        if self.policy.mode == Mode::Observe || self.preflight.outstanding.is_some() {
+        if self.mode() == Mode::Observe || self.preflight.outstanding.is_some() {
             return;
         }
         let before_countdown = stage == Stage::Quiet

@@ -13,6 +13,7 @@ impl Engine {
     pub(super) fn recover(&mut self, now: Stamp, clock: Option<IdleClock>, same_boot: bool) {
         if !same_boot {
             self.memory.idle_from = None;
+            self.memory.came_back = None;
         }
         let closed = self.memory.intent.as_ref().is_some_and(|intent| {
             let newer = |clock: &IdleClock| clock.at.boot_ms >= intent.since.boot_ms;
@@ -75,7 +76,7 @@ impl Engine {
     /// The intent was left open on this boot.
     fn resume_intent(&mut self, now: Stamp, intent: Intent, continued: bool, out: &mut Out) {
         let slept_ms = now.asleep_ms.saturating_sub(intent.since.asleep_ms);
-        let missing = self.act_after_ms().saturating_sub(self.quiet_ms);
+        let missing = self.act_after_ms(now).saturating_sub(self.quiet_ms);
         let stands = match intent.origin {
             Origin::Idle => missing <= millis(self.policy.gap),
             Origin::Operator => true,
@@ -118,11 +119,13 @@ impl Engine {
                 self.close_intent(now, "called-off", because, out);
             }
             (_, Power::Hibernate) => {
+                self.came_back(now);
                 out.events.push(Event::ColdBoot { asked_wall_ms });
                 let detail = "it came back by a cold boot; its memory was lost".to_owned();
                 self.close_intent(now, "cold-boot", detail, out);
             }
             (_, Power::Stop) => {
+                self.came_back(now);
                 out.events.push(Event::StoppedAndStarted { asked_wall_ms });
                 self.close_intent(now, "stopped", "it was started again".to_owned(), out);
             }

@@ -27,7 +27,7 @@ impl Engine {
         sooner(self.memory.holds.next_end());
         sooner(self.grace_end(now));
         sooner(self.tag_wake());
-        sooner((self.policy.mode == Mode::Enforce).then_some(self.preflight.next()));
+        sooner((self.mode() == Mode::Enforce).then_some(self.preflight.next()));
         match &self.phase {
             Phase::Watching | Phase::WouldAct => {
                 let due = self.due(now);
@@ -67,7 +67,7 @@ impl Engine {
         let idle = &self.policy.idle;
         if self.grace_end(now).is_some() {
             Stage::Grace
-        } else if self.quiet_ms >= self.act_after_ms() && self.is_refused() {
+        } else if self.quiet_ms >= self.act_after_ms(now) && self.is_refused() {
             Stage::Refused
         } else if self.quiet_ms >= millis(idle.quiet_after) && self.quiet_ms > 0 {
             Stage::Quiet
@@ -80,7 +80,7 @@ impl Engine {
     }
 
     fn is_refused(&self) -> bool {
-        self.policy.mode == Mode::Enforce
+        self.mode() == Mode::Enforce
             && self.policy.idle.action.is_some_and(|wanted| self.refusal(wanted).is_some())
             && self.power().is_none()
     }

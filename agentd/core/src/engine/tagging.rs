@@ -29,7 +29,7 @@ impl Tagging {
 impl Engine {
     /// Asks for a tag write when state or last action differ from what was written.
     pub(super) fn plan_tags(&mut self, now: Stamp, out: &mut Out) {
-        let may = self.policy.tags.enabled && self.policy.mode == Mode::Enforce;
+        let may = self.policy.tags.enabled && self.mode() == Mode::Enforce;
         if !may || self.tagging.sending.is_some() || self.abilities.instance_id.is_none() {
             return;
         }
@@ -80,7 +80,7 @@ impl Engine {
 
     /// When the next call may be made, while one is wanted.
     pub(super) fn tag_wake(&self) -> Option<Stamp> {
-        let may = self.policy.tags.enabled && self.policy.mode == Mode::Enforce;
+        let may = self.policy.tags.enabled && self.mode() == Mode::Enforce;
         let wanted = may
             && self.tagging.sending.is_none()
             && self.abilities.instance_id.is_some()

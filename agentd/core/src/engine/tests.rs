@@ -6,6 +6,7 @@ mod blindness;
 mod clocks;
 mod holding;
 mod interrupted;
+mod longer;
 mod operator;
 mod preflight;
 mod recovery;

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::idle::Barrier;
 use super::{Ability, Engine, Power, Stamp, millis};
+use crate::reading::Stretch;
 use crate::verdict::Judgement;
 
 /// Without any source that exists nothing is known.
@@ -95,18 +96,32 @@ impl Engine {
             },
             Barrier::Held => match self.memory.holds.last() {
                 Some(h) => format!("'{}' holds the machine up: {}", h.owner, h.reason),
-                None => "a hold keeps the machine up".to_owned(),
+                None => "a tag of the instance keeps the machine up".to_owned(),
             },
             Barrier::Unable => self.unable_text(),
             Barrier::Grace => "the machine has just come up".to_owned(),
             Barrier::Configuration => "the configuration no longer asks for it".to_owned(),
             Barrier::TooShort => {
-                format!("the machine has been idle for {} only", span_ms(self.quiet_ms))
+                let idle = span_ms(self.quiet_ms);
+                let needed = span_ms(self.act_after_ms(now));
+                let why = self.stretch_text().map(|text| format!(" while {text}"));
+                let why = why.unwrap_or_default();
+                format!("the machine has been idle for {idle} only, of {needed}{why}")
             }
             Barrier::TooOld => "it was asked for too long ago".to_owned(),
             Barrier::Blind | Barrier::Blocked => self.because(now),
         };
         cut(text)
+    }
+
+    /// What makes the agent wait longer: "alice is connected on pts/3", "alice, make\[812\] runs on pts/3".
+    pub(super) fn stretch_text(&self) -> Option<String> {
+        let stretch = self.stretch()?;
+        let who = stretch.owner.as_deref().unwrap_or("somebody");
+        Some(match stretch.by {
+            Stretch::Connected => format!("{who} is connected ({})", stretch.subject),
+            Stretch::Job => format!("a job runs ({}, {who})", stretch.subject),
+        })
     }
 
     /// Why nothing can be done on this instance.

@@ -1,8 +1,8 @@
 //! A source as people see it.
 
 use super::Track;
-use super::subject::Subject;
-use crate::reading::{Role, SourceName};
+use super::subject::{Last, Subject};
+use crate::reading::{Role, SourceName, Stretch};
 use crate::verdict::{Judgement, SignalView, SourceView};
 
 impl Track {
@@ -22,6 +22,15 @@ impl Track {
             }
         }
         best.map(|(name, subject)| (name.as_str(), subject.owner.as_deref()))
+    }
+
+    /// The subject that stretches the required idle time in this way, the latest used first.
+    pub(crate) fn stretching(&self, by: Stretch) -> Option<(&str, Option<&str>)> {
+        let counts = self.subjects.iter().filter(|(_, s)| {
+            s.role == Role::Workload && matches!(s.last, Last::Stretches(p) if p.by == by)
+        });
+        let latest = counts.max_by_key(|(_, s)| s.last_activity);
+        latest.map(|(name, s)| (name.as_str(), s.owner.as_deref()))
     }
 
     /// The source as shown.

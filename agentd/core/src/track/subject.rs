@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use crate::policy::SourcePolicy;
-use crate::reading::Role;
+use crate::policy::{Combine, SourcePolicy};
+use crate::reading::{Role, Stretch};
 use crate::stamp::{Stamp, millis};
 use crate::verdict::Judgement;
-use crate::window::to_f64;
+use crate::window::{Rate, RateWindow, to_f64};
 
 /// What is remembered of one subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,22 @@ pub(super) struct Subject {
     pub(super) judgement: Judgement,
     pub(super) last_activity: Option<Stamp>,
     pub(super) generation: u64,
+    /// The subject's own rate, where the limit is for each.
+    pub(super) window: RateWindow,
+}
+
+/// A connection that has been there for so long is somebody's coming. Monitoring looks in for a second.
+const ARRIVED: Duration = Duration::from_mins(1);
+/// The end of a job that took so long is an event that somebody waits for. What ends sooner is a loop.
+const LONG_JOB: Duration = Duration::from_mins(10);
+
+/// Something that stretches the required idle time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Presence {
+    pub(super) by: Stretch,
+    since: Stamp,
+    /// It came while the source was followed, and its coming was not counted as use yet.
+    new: bool,
 }
 
 /// The last raw value of a subject.
@@ -27,6 +43,7 @@ pub(super) enum Last {
     Level,
     Mark(u64),
     Blocks { since: Stamp, expired: bool },
+    Stretches(Presence),
     Shown,
 }
 
@@ -60,11 +77,61 @@ impl Subject {
         if span_ms > 0 {
             let rate = to_f64(growth) * policy.scale * 1000.0 / to_f64(span_ms);
             self.shown = Some(rate);
-            if rate >= policy.busy_above {
+            if policy.combine == Combine::Sum && rate >= policy.busy_above {
                 self.used(now);
             }
         }
         Some(growth)
+    }
+
+    /// The rate of this subject alone, after it grew by so much since the last reading.
+    pub(super) fn rated(
+        &mut self,
+        now: Stamp,
+        growth: u64,
+        compared_at: Stamp,
+        policy: &SourcePolicy,
+    ) -> Rate {
+        let amount = to_f64(growth) * policy.scale;
+        let span = now.since(compared_at);
+        let rate = self.window.push(now, span, amount, policy.average, policy.busy_above);
+        self.shown = Some(rate.value);
+        if let Some(at) = rate.used_at {
+            self.last_activity = Some(self.last_activity.map_or(at, |before| before.max(at)));
+        }
+        if rate.in_use {
+            self.judgement = Judgement::Busy;
+        }
+        rate
+    }
+
+    /// Takes in what stretches the required idle time; the moment of use that it proves. Presence is no use, but the
+    /// coming of a connection that stays is, and so is the end of a long job.
+    pub(super) fn present(
+        &mut self,
+        now: Stamp,
+        before: Option<Last>,
+        by: Stretch,
+        followed: bool,
+    ) -> Option<Stamp> {
+        let ended = before.and_then(|last| last.long_job_over(now, Some(by)));
+        let mut presence = match before {
+            Some(Last::Stretches(known)) if known.by == by => known,
+            // A terminal that goes back to its prompt is the same connection.
+            Some(Last::Stretches(_)) => Presence { by, since: now, new: false },
+            _ => Presence { by, since: now, new: followed },
+        };
+        let mut used_at = ended;
+        if presence.new && now.since(presence.since) >= ARRIVED {
+            presence.new = false;
+            used_at = Some(used_at.map_or(presence.since, |at| at.max(presence.since)));
+        }
+        self.last = Last::Stretches(presence);
+        self.judgement = Judgement::Stretches;
+        if let Some(at) = used_at {
+            self.last_activity = Some(self.last_activity.map_or(at, |before| before.max(at)));
+        }
+        used_at
     }
 
     /// A changed mark is use. So is a mark that appears while the source is followed: somebody opened a terminal.
@@ -94,5 +161,14 @@ impl Subject {
         self.last = Last::Blocks { since, expired };
         self.judgement = if expired { Judgement::Ignored } else { Judgement::Blocks };
         expired
+    }
+}
+
+impl Last {
+    /// The moment at which a long job is seen to be over: its subject went, or shows something else now.
+    pub(super) fn long_job_over(self, now: Stamp, shows: Option<Stretch>) -> Option<Stamp> {
+        let Self::Stretches(presence) = self else { return None };
+        let long = now.since(presence.since) >= LONG_JOB;
+        (presence.by == Stretch::Job && shows != Some(Stretch::Job) && long).then_some(now)
     }
 }

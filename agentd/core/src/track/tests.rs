@@ -1,6 +1,7 @@
 //! One source: what its readings prove, and what they do not.
 
 use super::*;
+use crate::policy::Combine;
 use crate::reading::SourceName;
 
 fn policy() -> SourcePolicy {
@@ -11,6 +12,7 @@ fn policy() -> SourcePolicy {
         scale: 1e-6,
         average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
+        combine: Combine::Sum,
     }
 }
 

@@ -14,7 +14,7 @@ use agent_core::action::Power;
 use agent_core::engine::Engine;
 use agent_core::input::Input;
 use agent_core::memory::Recovery;
-use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
 use agent_core::stamp::Stamp;
 
@@ -33,6 +33,7 @@ fn policy() -> Policy {
             scale: 1e-6,
             average: Duration::from_mins(1),
             interval: Duration::from_millis(INTERVAL_MS),
+            combine: Combine::Sum,
         };
         (SourceName::new(name), policy)
     };
@@ -44,6 +45,9 @@ fn policy() -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
             act_after: Duration::from_mins(30),
+            connected_after: Duration::from_mins(60),
+            job_after: Duration::from_mins(240),
+            least_run: Duration::ZERO,
             action: Some(Power::Hibernate),
             fallback_stop: false,
             warn_before: [10, 5, 1].map(Duration::from_mins).to_vec(),

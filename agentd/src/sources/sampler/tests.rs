@@ -1,5 +1,6 @@
 use super::*;
 use crate::sources::Pending;
+use agent_core::policy::Combine;
 use agent_core::reading::{Signal, Value};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +93,7 @@ const fn spec(name: &'static str, lane: Lane, open: fn(&Context) -> Opened) -> S
         about: "A test.",
         unit: "",
         scale: 1.0,
+        combine: Combine::Sum,
         busy_above: 0.0,
         average: Duration::from_secs(1),
         lane,

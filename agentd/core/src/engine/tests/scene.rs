@@ -11,10 +11,10 @@ use crate::action::{
 };
 use crate::decision::Decision;
 use crate::engine::Engine;
-use crate::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply};
+use crate::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply, Wishes};
 use crate::memory::{IdleClock, Memory, Recovery};
-use crate::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
-use crate::reading::{Observation, Reading, Signal, SourceName, Value};
+use crate::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use crate::reading::{Observation, Reading, Signal, SourceName, Stretch, Value};
 use crate::reason::Event;
 use crate::stamp::Stamp;
 use crate::window::to_f64;
@@ -33,6 +33,7 @@ pub(super) fn policy() -> Policy {
         scale,
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TICK_MS),
+        combine: Combine::Sum,
     };
     Policy {
         mode: Mode::Enforce,
@@ -42,6 +43,9 @@ pub(super) fn policy() -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
             act_after: Duration::from_mins(30),
+            connected_after: Duration::from_mins(60),
+            job_after: Duration::from_mins(240),
+            least_run: Duration::ZERO,
             action: Some(Power::Hibernate),
             fallback_stop: false,
             warn_before: [10, 5, 1].map(Duration::from_mins).to_vec(),
@@ -142,6 +146,7 @@ pub(super) struct Scene {
     ptys: BTreeMap<String, u64>,
     gpu: Option<f64>,
     blocks: BTreeMap<String, u64>,
+    sessions: BTreeMap<String, Stretch>,
     blind: BTreeSet<String>,
     silent: BTreeSet<String>,
     // EC2 and the shell.
@@ -185,6 +190,7 @@ impl Scene {
             ptys: BTreeMap::from([("pts/0".to_owned(), 1)]),
             gpu: None,
             blocks: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             blind: BTreeSet::new(),
             silent: BTreeSet::new(),
             abilities: able(),
@@ -257,8 +263,9 @@ impl Scene {
         let spent = self.now_ms.saturating_sub(self.counted_to);
         self.cpu_us += self.load * to_f64(spent) * 1000.0;
         self.counted_to = self.now_ms;
-        for name in ["cpu", "gpu", "input", "packages"] {
-            if self.silent.contains(name) {
+        for name in ["cpu", "gpu", "input", "packages", "sessions"] {
+            let followed = self.policy.sources.contains_key(&SourceName::new(name));
+            if self.silent.contains(name) || !followed {
                 continue;
             }
             let reading = self.reading(name);
@@ -295,6 +302,15 @@ impl Scene {
                     .map(|(pty, mark)| {
                         let value = Value::Mark { mark: *mark, age_ms: None };
                         Signal::new(pty.as_str(), value).owned_by("alice")
+                    })
+                    .collect(),
+            ),
+            "sessions" => Reading::Signals(
+                self.sessions
+                    .iter()
+                    .map(|(terminal, by)| {
+                        let value = Value::Stretches { by: *by };
+                        Signal::new(terminal.as_str(), value).owned_by("alice")
                     })
                     .collect(),
             ),
@@ -517,6 +533,15 @@ impl Scene {
             ["gpu", percent] => self.gpu = Some(percent.parse().unwrap()),
             ["block", what, cap] => drop(self.blocks.insert(what.to_owned(), time(cap))),
             ["unblock", what] => drop(self.blocks.remove(what)),
+            ["with", "sessions"] => {
+                let like = self.policy.sources.get(&SourceName::new("input")).unwrap().clone();
+                self.policy.sources.insert(SourceName::new("sessions"), like);
+            }
+            ["connected", terminal] => {
+                self.sessions.insert(terminal.to_owned(), Stretch::Connected);
+            }
+            ["job", terminal] => drop(self.sessions.insert(terminal.to_owned(), Stretch::Job)),
+            ["leaves", terminal] => drop(self.sessions.remove(terminal)),
             ["blind", source] => drop(self.blind.insert(source.to_owned())),
             ["see", source] => {
                 self.blind.remove(source);
@@ -561,6 +586,20 @@ impl Scene {
                 self.counted_to = self.now_ms;
             }
             ["resumed"] => self.step(Input::Resumed),
+            ["wish", ref wishes @ ..] => {
+                let mut wished = Wishes::default();
+                for wish in wishes {
+                    match wish.split_once('=') {
+                        Some(("after", span)) => wished.act_after_ms = Some(time(span)),
+                        Some(("hold", span)) => {
+                            let until = i64::try_from(time(span)).unwrap();
+                            wished.hold_until_wall_ms = Some(self.stamp().wall_ms + until);
+                        }
+                        _ => wished.observe = *wish == "observe",
+                    }
+                }
+                self.step(Input::Wished(wished));
+            }
             ["boots", span] => {
                 let away = i64::try_from(time(span)).unwrap();
                 self.kill();
@@ -668,6 +707,9 @@ impl Scene {
                 }
             }
             "act_after" => policy.idle.act_after = span(),
+            "connected_after" => policy.idle.connected_after = span(),
+            "job_after" => policy.idle.job_after = span(),
+            "least_run" => policy.idle.least_run = span(),
             "quiet_after" => policy.idle.quiet_after = span(),
             "boot_grace" => policy.idle.boot_grace = span(),
             "fallback" => policy.idle.fallback_stop = value == "stop",
@@ -771,6 +813,8 @@ fn told(event: &Event) -> Option<String> {
         Event::HoldMade { hold, owner, .. } => format!("hold {hold} of {owner}"),
         Event::HoldEnded { hold, how, .. } => format!("hold {hold} {how}"),
         Event::BlockExpired { subject, .. } => format!("block of {subject} expired"),
+        Event::Looping { act_after_ms } => format!("looping, waits {}s", act_after_ms / 1000),
+        Event::Wished { .. } => "wished".to_owned(),
         Event::Unexpected { what } => format!("unexpected: {what}"),
         Event::Warned { .. }
         | Event::HookStarted { .. }

@@ -8,7 +8,7 @@ use agent_core::action::{
 use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Ability, Actor, Command, Input, Reply};
 use agent_core::memory::{HookState, IdleClock, Memory, Origin, Recovery};
-use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
 use agent_core::stamp::Stamp;
 
@@ -97,6 +97,7 @@ fn policy(interval: u64, machine: &mut Machine) -> Policy {
             scale,
             average: Duration::from_millis(interval),
             interval: Duration::from_millis(interval),
+            combine: Combine::Sum,
         };
         (SourceName::new(name), policy)
     };
@@ -108,6 +109,9 @@ fn policy(interval: u64, machine: &mut Machine) -> Policy {
             enabled: true,
             quiet_after: minutes(5),
             act_after: minutes(dice.pick(&[30, 60, 120])),
+            connected_after: Duration::from_mins(60),
+            job_after: Duration::from_mins(240),
+            least_run: Duration::ZERO,
             action: Some(dice.pick(&[Power::Hibernate, Power::Hibernate, Power::Stop])),
             fallback_stop: dice.chance(500_000),
             warn_before: dice

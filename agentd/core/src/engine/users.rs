@@ -1,0 +1,53 @@
+//! Who keeps the machine up: the same evidence, by person.
+
+use std::collections::BTreeMap;
+
+use super::{Engine, SourceName, Stamp};
+use crate::reading::Role;
+use crate::verdict::{Judgement, UseView, UserView};
+
+/// More people than this are not listed one by one.
+const MOST: usize = 32;
+
+impl Engine {
+    /// Everybody of whom a source tells, who used the machine last first. Owners begin with the name: `alice, make[812]`.
+    pub(super) fn users(&self) -> Vec<UserView> {
+        let mut users: BTreeMap<String, UserView> = BTreeMap::new();
+        for (name, track) in &self.tracks {
+            for signal in track.view(name).signals {
+                let Some(owner) = signal.owner.filter(|_| signal.role == Role::Workload) else {
+                    continue;
+                };
+                let user = owner.split(',').next().unwrap_or_default().trim().to_owned();
+                let entry = users.entry(user.clone()).or_insert_with(|| UserView {
+                    user,
+                    last_activity: None,
+                    keeps_up: Vec::new(),
+                });
+                entry.last_activity = entry.last_activity.max(signal.last_activity);
+                let keeps_up = [Judgement::Busy, Judgement::Blocks, Judgement::Stretches];
+                if keeps_up.contains(&signal.judgement) {
+                    entry.keeps_up.push(format!("{name}: {}", signal.subject));
+                }
+            }
+        }
+        let mut users: Vec<UserView> = users.into_values().collect();
+        users.sort_by(|a, b| b.last_activity.cmp(&a.last_activity).then(a.user.cmp(&b.user)));
+        users.truncate(MOST);
+        users
+    }
+
+    /// What was used at `at`, as the source shows it now.
+    pub(super) fn use_view(&self, at: Stamp, source: &SourceName) -> UseView {
+        let track = self.tracks.get(source);
+        let leading = track.and_then(crate::track::Track::leading);
+        UseView {
+            source: source.clone(),
+            subject: leading.map(|(subject, _)| subject.to_owned()),
+            owner: leading.and_then(|(_, owner)| owner).map(str::to_owned),
+            value: track.and_then(crate::track::Track::value),
+            unit: self.policy.sources.get(source).map(|p| p.unit.clone()).unwrap_or_default(),
+            at,
+        }
+    }
+}

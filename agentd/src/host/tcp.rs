@@ -17,6 +17,7 @@ use netlink_packet_sock_diag::inet::{
     ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla,
 };
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
+use serde::Deserialize;
 
 use super::{HostError, HostRoot};
 
@@ -28,6 +29,8 @@ const BYTES_ACKED: usize = 120;
 const MESSAGE: usize = 32 << 10;
 /// The most messages of one dump: with about a hundred sockets in each, more than a machine has ports.
 const MESSAGES: usize = 20_000;
+/// Where a test tells the connections of a machine in a folder.
+const TOLD: &str = "/run/agentd-fixture/tcp.json";
 /// How the errors name it.
 const SUBJECT: &str = "NETLINK_SOCK_DIAG";
 
@@ -63,6 +66,43 @@ pub fn sockets(each: &mut dyn FnMut(TcpSocket)) -> Result<(), HostError> {
         receive(&socket, &mut buffer, each)?;
     }
     Ok(())
+}
+
+/// One connection as a test tells it.
+#[derive(Debug, Deserialize)]
+struct Told {
+    cookie: u64,
+    local: SocketAddr,
+    remote: SocketAddr,
+    uid: u32,
+    inode: u32,
+    cgroup: Option<u64>,
+    received: u64,
+    sent: u64,
+}
+
+/// The connections of a machine in a folder, which no kernel can be asked for: a test tells them in a JSON file. None if
+/// there is no such file, and always on the machine itself, where the file means nothing.
+pub fn told(root: &HostRoot) -> Result<Option<Vec<TcpSocket>>, HostError> {
+    if root.is_real() {
+        return Ok(None);
+    }
+    let text = match root.read_text(TOLD, 16 << 20) {
+        Err(error) if error.is_missing() => return Ok(None),
+        other => other?,
+    };
+    let list: Vec<Told> = serde_json::from_str(&text)
+        .map_err(|error| HostError::malformed(TOLD, error.to_string()))?;
+    let socket = |told: Told| TcpSocket {
+        cookie: told.cookie,
+        local: told.local,
+        remote: told.remote,
+        uid: told.uid,
+        inode: told.inode,
+        cgroup: told.cgroup,
+        bytes: told.received.saturating_add(told.sent),
+    };
+    Ok(Some(list.into_iter().map(socket).collect()))
 }
 
 /// The inodes of this process's own sockets, from `/proc/self/fd`. Empty where `root` is not the machine.
@@ -192,6 +232,7 @@ fn plain(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::tree::Tree;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
@@ -304,5 +345,25 @@ mod tests {
         info[120] = 7;
         info[128] = 5;
         assert_eq!(payload(&info), Some(12));
+    }
+
+    #[test]
+    fn connections_of_a_machine_in_a_folder_are_told_by_a_file() {
+        let tree = Tree::new();
+        assert_eq!(told(&tree.root()).unwrap(), None, "without the file nothing is known");
+        tree.file(
+            TOLD,
+            r#"[{"cookie": 7, "local": "10.0.0.7:22", "remote": "[2001:db8::1]:5000", "uid": 1000, "inode": 9,
+                "cgroup": null, "received": 40, "sent": 2}]"#,
+        );
+        let list = told(&tree.root()).unwrap().unwrap();
+        assert_eq!((list[0].cookie, list[0].bytes, list[0].cgroup), (7, 42, None));
+        tree.file(TOLD, "[{}]");
+        assert!(told(&tree.root()).is_err(), "garbage is an error");
+    }
+
+    #[test]
+    fn no_file_tells_the_connections_of_the_machine_itself() {
+        assert_eq!(told(&HostRoot::real()).unwrap(), None);
     }
 }

@@ -196,32 +196,32 @@ fn gpus_held() -> Vec<Scenario> {
                 s.user_cpu = 0.03;
                 s.place = Place::Container;
             }),
-        scene(
-            "B09",
-            "MIG: device utilisation unsupported, job on slice, 0.3 core of 96, 5 h",
-            900,
-        )
-        .cpus(96)
-        .during(0.0, 300.0, |s| {
-            s.user_cpu = 0.3;
-            s.gpus = vec![None];
-            s.mig = true;
-            s.gpu_procs = 1;
-        })
-        .during(300.0, 900.0, |s| {
-            s.gpus = vec![None];
-            s.mig = true;
-        })
-        .job(0.0, 300.0),
-        scene("B10", "NVML fails for 2 h while a process computes at 0.04 core, then recovers", 700)
-            .cpus(48)
-            .during(0.0, 700.0, |s| s.gpu(1, 0.0))
-            .during(0.0, 120.0, |s| {
-                s.gpu_err = true;
+        scene("B09", "MIG: device utilisation unsupported, job on slice, 0.3 core of 96, 5 h", 900)
+            .cpus(96)
+            .during(0.0, 300.0, |s| {
+                s.user_cpu = 0.3;
+                s.gpus = vec![None];
+                s.mig = true;
                 s.gpu_procs = 1;
-                s.user_cpu = 0.04;
             })
-            .job(0.0, 120.0),
+            .during(300.0, 900.0, |s| {
+                s.gpus = vec![None];
+                s.mig = true;
+            })
+            .job(0.0, 300.0),
+        scene(
+            "B10",
+            "NVML fails for 2 h while a process computes at 0.04 core, then recovers",
+            700,
+        )
+        .cpus(48)
+        .during(0.0, 700.0, |s| s.gpu(1, 0.0))
+        .during(0.0, 120.0, |s| {
+            s.gpu_err = true;
+            s.gpu_procs = 1;
+            s.user_cpu = 0.04;
+        })
+        .job(0.0, 120.0),
         scene("B34", "MIG slice computes, 0.02 core of 96, 3 h", 700)
             .cpus(96)
             .during(0.0, 700.0, |s| {
@@ -293,15 +293,19 @@ fn waiting() -> Vec<Scenario> {
                 s.iowait = 1.0;
             },
         ),
-        scene("B18", "thrashing: 0.04 core, every task waits for memory 40 % of the time, 90 min", 600)
-            .during(0.0, 90.0, |s| {
-                s.user_cpu = 0.04;
-                s.mem_full = 40.0;
-                s.iowait = 1.5;
-                s.dstate = 3;
-                s.disk = 3e7;
-            })
-            .job(0.0, 90.0),
+        scene(
+            "B18",
+            "thrashing: 0.04 core, every task waits for memory 40 % of the time, 90 min",
+            600,
+        )
+        .during(0.0, 90.0, |s| {
+            s.user_cpu = 0.04;
+            s.mem_full = 40.0;
+            s.iowait = 1.5;
+            s.dstate = 3;
+            s.disk = 3e7;
+        })
+        .job(0.0, 90.0),
         scene("B40", "job of a batch scheduler waits 80 min for a licence, then computes", 700)
             .during(0.0, 150.0, |s| s.batch = true)
             .during(80.0, 150.0, |s| {

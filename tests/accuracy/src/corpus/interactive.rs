@@ -113,21 +113,17 @@ fn terminals_without_a_person() -> Vec<Scenario> {
             })
             .typing(0.0, 15.0, 0.5)
             .human(0.0, 15.0),
-        scene(
-            "A07",
-            "fg job in ssh, 0.4 core of 16, user away 3 h, then prompt left open",
-            700,
-        )
-        .cpus(16)
-        .during(0.0, 5.0, |s| s.ssh())
-        .during(5.0, 185.0, |s| {
-            s.ssh();
-            s.user_cpu = 0.4;
-            s.fg = Foreground::Job;
-        })
-        .during(185.0, 700.0, |s| s.ssh())
-        .typing(0.0, 4.8, 0.4)
-        .job(0.0, 185.0),
+        scene("A07", "fg job in ssh, 0.4 core of 16, user away 3 h, then prompt left open", 700)
+            .cpus(16)
+            .during(0.0, 5.0, |s| s.ssh())
+            .during(5.0, 185.0, |s| {
+                s.ssh();
+                s.user_cpu = 0.4;
+                s.fg = Foreground::Job;
+            })
+            .during(185.0, 700.0, |s| s.ssh())
+            .typing(0.0, 4.8, 0.4)
+            .job(0.0, 185.0),
         scene("A09", "SSM session abandoned; service closes it after 20 min", 600)
             .during(0.0, 10.0, |s| {
                 s.pts = 1;

@@ -128,15 +128,21 @@ fn faults() -> Vec<Scenario> {
                 s.blind = &["cpu"];
             })
             .job(0.0, 90.0),
-        scene("D22", "metadata service down for 60 min, machine idle", 600)
-            .during(0.0, 60.0, |s| s.imds_down = true),
+        scene("D22", "metadata service down for 60 min, machine idle", 600).during(
+            0.0,
+            60.0,
+            |s| s.imds_down = true,
+        ),
         scene("D24", "GPU driver lost for 40 min, nothing computes", 600)
             .always(|s| s.gpu(1, 0.0))
             .during(0.0, 40.0, |s| {
                 s.gpu_err = true;
                 s.cw_gap = true;
             }),
-        scene("D26", "logind does not answer for 45 min, then nobody holds anything", 600)
-            .during(0.0, 45.0, |s| s.blind = &["inhibitors"]),
+        scene("D26", "logind does not answer for 45 min, then nobody holds anything", 600).during(
+            0.0,
+            45.0,
+            |s| s.blind = &["inhibitors"],
+        ),
     ]
 }

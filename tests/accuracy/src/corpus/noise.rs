@@ -54,11 +54,16 @@ fn boot_and_updates() -> Vec<Scenario> {
         scene("C10", "apt stuck with its lock for 8 h: protected for 2 h (a choice)", 700)
             .during(0.0, 480.0, |s| s.dpkg = true)
             .work(0.0, 120.0, Kind::Hold),
-        scene("C18", "logrotate and man-db: 40 s of a core and 30 MB/s of the system", 500)
-            .bursts(20.0, 500.0, 7200, 40, |s| {
+        scene("C18", "logrotate and man-db: 40 s of a core and 30 MB/s of the system", 500).bursts(
+            20.0,
+            500.0,
+            7200,
+            40,
+            |s| {
                 s.sys_cpu = 1.0;
                 s.disk = 3e7;
-            }),
+            },
+        ),
     ]
 }
 
@@ -166,16 +171,12 @@ fn services() -> Vec<Scenario> {
 
 fn leftovers() -> Vec<Scenario> {
     vec![
-        scene(
-            "C11",
-            "ext4lazyinit/md resync by kernel threads 20 MB/s 40 min, nobody there",
-            600,
-        )
-        .during(0.0, 40.0, |s| {
-            s.kthr = 0.06;
-            s.iowait = 0.3;
-            s.disk = 2e7;
-        }),
+        scene("C11", "ext4lazyinit/md resync by kernel threads 20 MB/s 40 min, nobody there", 600)
+            .during(0.0, 40.0, |s| {
+                s.kthr = 0.06;
+                s.iowait = 0.3;
+                s.disk = 2e7;
+            }),
         scene("C13", "detached tmux, three idle shells, 10 h", 600).always(|s| {
             s.tmux = true;
             s.pts = 3;

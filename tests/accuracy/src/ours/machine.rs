@@ -78,7 +78,8 @@ impl Machine {
         let payload = session_payload(signals) * seconds;
         let work = (signals.net_user * seconds, payload);
         // A copy over ssh is traffic of sshd's connection.
-        let (of_work, of_ssh) = if ssh { (0.0, work.0.max(work.1)) } else { (work.0.max(work.1), 0.0) };
+        let (of_work, of_ssh) =
+            if ssh { (0.0, work.0.max(work.1)) } else { (work.0.max(work.1), 0.0) };
         self.work_bytes += of_work;
         self.ssh_bytes += of_ssh;
         self.system_bytes += (signals.net * seconds - of_work - of_ssh).max(0.0);
@@ -177,9 +178,8 @@ impl Machine {
 
 /// What connections of people carry in both directions: what lies above the noise of a machine that nobody uses.
 fn session_payload(signals: &Signals) -> f64 {
-    let connected = signals.ssh_estab > 0
-        || signals.rx_client > 0.0
-        || signals.jup == Jupyter::Active;
+    let connected =
+        signals.ssh_estab > 0 || signals.rx_client > 0.0 || signals.jup == Jupyter::Active;
     if connected { (signals.net - Signals::base().net).max(signals.rx_client) } else { 0.0 }
 }
 
@@ -259,4 +259,3 @@ fn counter(subject: &str, total: f64) -> Signal {
 fn whole(total: f64) -> u64 {
     total as u64
 }
-

@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,16 @@ impl Moment {
     /// The wall time in whole seconds.
     pub fn wall_seconds(self) -> i64 {
         self.wall_ms.div_euclid(1000)
+    }
+}
+
+/// Lets the folders of this program's agents and machines live in memory from now on: files that live for seconds need
+/// no disk, and hours of decisions are made durable within seconds.
+pub fn keep_files_in_memory() {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        // The first call counts.
+        let _set_before = tempfile::env::override_temp_dir(memory);
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Meters {
     groups: BTreeMap<String, Group>,
     connections: BTreeMap<u64, Connection>,
     next_cookie: u64,
+    /// The connections as they were told last: an unchanged list is not written again.
+    told: String,
     /// Seconds of busy, waiting and stolen processor time, and of all time.
     busy: f64,
     waiting: f64,
@@ -77,6 +79,7 @@ impl Meters {
             groups: BTreeMap::new(),
             connections: BTreeMap::new(),
             next_cookie: 1,
+            told: "[]".to_owned(),
             busy: 0.0,
             waiting: 0.0,
             stolen: 0.0,
@@ -156,6 +159,10 @@ impl Meters {
                 continue;
             }
             let folder = self.machine.path(&format!("{CGROUPS}/{path}"));
+            if !folder.is_dir() {
+                // It ended, or a test took it away.
+                continue;
+            }
             let (used, moved) = (whole(group.cpu_us), whole(group.bytes));
             let stat = format!(
                 "usage_usec {used}\nuser_usec {used}\nsystem_usec 0\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"
@@ -170,7 +177,7 @@ impl Meters {
         self.show_whole()
     }
 
-    fn show_connections(&self) -> io::Result<()> {
+    fn show_connections(&mut self) -> io::Result<()> {
         let list = self.connections.iter().map(|(cookie, it)| {
             let folder = self.machine.path(&format!("{CGROUPS}/{}", it.cgroup));
             // The kernel's number of a group is its folder's inode.
@@ -187,7 +194,12 @@ impl Meters {
             }))
         });
         let list: Value = list.collect::<io::Result<Vec<Value>>>()?.into();
-        fs::write(self.machine.path(CONNECTIONS), list.to_string())
+        let list = list.to_string();
+        if list != self.told {
+            fs::write(self.machine.path(CONNECTIONS), &list)?;
+            self.told = list;
+        }
+        Ok(())
     }
 
     fn show_whole(&self) -> io::Result<()> {

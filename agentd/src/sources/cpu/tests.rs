@@ -297,3 +297,15 @@ fn this_machine_can_be_read() {
     let reading = cpu.read(Stamp::new(1_000_000, 0, 0));
     assert!(matches!(&reading, Reading::Signals(signals) if !signals.is_empty()), "{reading:?}");
 }
+
+#[test]
+fn a_hierarchy_that_is_gone_is_blind_and_not_a_machine_at_rest() {
+    let mut machine = Machine::debian(&[]);
+    machine.signals();
+    for slice in ["init.scope", "user.slice", "system.slice"] {
+        machine.tree.remove(&format!("/sys/fs/cgroup/{slice}"));
+    }
+    assert!(machine.why().contains("slices"), "an empty mount point");
+    machine.tree.remove("/sys/fs/cgroup");
+    assert!(machine.why().contains("/sys/fs/cgroup"), "no mount point");
+}

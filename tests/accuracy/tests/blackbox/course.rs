@@ -34,6 +34,22 @@ pub(crate) struct Outcome {
     pub(crate) sources: Vec<String>,
     /// How often the clock was moved.
     pub(crate) moves: u32,
+    /// What the program said of the moment of the stop: when it said so, and the moment, in minutes.
+    said: Vec<(f64, f64)>,
+}
+
+/// An average tells of what was for so long after it is over, in minutes.
+const MEMORY: f64 = 3.0;
+
+impl Outcome {
+    /// By how many minutes each prediction was off that was made when nothing changed any more.
+    pub(crate) fn predictions(&self, scenario: &Scenario) -> Vec<f64> {
+        let Some(stopped) = self.stopped else { return Vec::new() };
+        let until = agent_accuracy::scenario::seconds(stopped);
+        let last = f64::from(scenario.last_change(until)) / 60.0;
+        let sound = self.said.iter().filter(|(at, _)| *at >= last + MEMORY);
+        sound.map(|(_, moment)| moment - stopped).collect()
+    }
 }
 
 /// The program, its machine and its time.
@@ -53,6 +69,7 @@ pub(crate) struct Course<'a> {
     denied: bool,
     down: bool,
     moves: u32,
+    said: Vec<(f64, f64)>,
 }
 
 /// Whether a scenario has GPUs.
@@ -98,6 +115,7 @@ impl<'a> Course<'a> {
             denied: false,
             down: false,
             moves: 0,
+            said: Vec::new(),
         })
     }
 
@@ -153,6 +171,9 @@ impl<'a> Course<'a> {
             }
             if next == wake {
                 self.tell()?;
+            }
+            if before.is_none() && next % MINUTE == 0 {
+                self.listen()?;
             }
         }
         Ok(())
@@ -260,7 +281,7 @@ impl<'a> Course<'a> {
             }
         }
         if self.signals.poll.is_some() {
-            self.lapse.agent.client().get("/v1/status")?;
+            self.lapse.agent.client().ask("GET", "/v1/status", "")?;
             self.lapse.agent.client().ask("GET", "/metrics", "")?;
         }
         Ok(())
@@ -288,6 +309,16 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
+    /// Notes when the program says that it will stop the machine.
+    fn listen(&mut self) -> Result<(), Failure> {
+        let status = self.lapse.agent.status()?;
+        if let Some(seconds) = status["outlook"]["in_seconds"].as_f64() {
+            let now = minutes(self.at_ms);
+            self.said.push((now, now + seconds / 60.0));
+        }
+        Ok(())
+    }
+
     fn sources(&self) -> Result<Vec<String>, Failure> {
         let status = self.lapse.agent.status()?;
         let list = status["sources"].as_array().into_iter().flatten();
@@ -311,7 +342,10 @@ pub(crate) fn run(scenario: &Scenario, config: &str) -> Result<Outcome, Failure>
     if !course.lapse.agent.is_running() {
         return Err(course.failure("the agent ended").into());
     }
-    let minute = |ms: i64| f64::from(i32::try_from(ms).unwrap_or(i32::MAX)) / 60_000.0;
-    let stopped = course.lapse.has_stopped().then(|| minute(course.at_ms));
-    Ok(Outcome { stopped, sources, moves: course.moves })
+    let stopped = course.lapse.has_stopped().then(|| minutes(course.at_ms));
+    Ok(Outcome { stopped, sources, moves: course.moves, said: course.said })
+}
+
+fn minutes(ms: i64) -> f64 {
+    f64::from(i32::try_from(ms).unwrap_or(i32::MAX)) / 60_000.0
 }

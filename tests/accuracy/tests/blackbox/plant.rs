@@ -50,7 +50,11 @@ pub(crate) struct Plant {
 
 impl Plant {
     /// A machine for a scenario. With GPUs their state is told in `gpus`.
-    pub(crate) fn new(machine: &Machine, scenario: &Scenario, gpus: Option<PathBuf>) -> io::Result<Self> {
+    pub(crate) fn new(
+        machine: &Machine,
+        scenario: &Scenario,
+        gpus: Option<PathBuf>,
+    ) -> io::Result<Self> {
         for group in [SESSION, CONTAINER, TRANSIENT, SSHD, AGENTS] {
             machine.open_groups(group)?;
         }

@@ -34,6 +34,7 @@ use crate::sampling::{self, Ask, Wanted};
 use crate::shell::Message;
 use crate::sources::{Sampler, SourceSettings};
 use crate::store;
+use crate::wishes::{self, TagWishes};
 
 /// Decisions of earlier runs that 'agentctl events' still shows.
 const REMEMBERED: usize = 200;
@@ -49,6 +50,7 @@ pub(crate) struct Daemon {
     cloud: Arc<Cloud>,
     actuators: Rc<RefCell<Rc<Actuators>>>,
     shown: Rc<RefCell<Shown>>,
+    wishes: Rc<RefCell<TagWishes>>,
     asks: mpsc::Sender<Ask>,
     asked: RefCell<Option<mpsc::Receiver<Ask>>>,
 }
@@ -69,6 +71,7 @@ impl Daemon {
             cloud,
             actuators: Rc::new(RefCell::new(Rc::new(actuators))),
             shown: Rc::new(RefCell::new(shown)),
+            wishes: Rc::default(),
             asks,
             asked: RefCell::new(Some(asked)),
         }
@@ -152,6 +155,7 @@ impl Daemon {
             shown: Rc::clone(&self.shown),
             agent,
             watchers: Watchers::new(self.host.clone(), to.downgrade()),
+            wishes: Rc::clone(&self.wishes),
             status: String::new(),
         }
     }
@@ -164,6 +168,8 @@ impl Daemon {
         }
         let (cloud, shown) = (Arc::clone(&self.cloud), Rc::clone(&self.shown));
         tokio::task::spawn_local(instance::watch(cloud, shown, to.downgrade(), now));
+        let cloud = Arc::clone(&self.cloud);
+        tokio::task::spawn_local(wishes::watch(cloud, Rc::clone(&self.wishes), to.downgrade()));
         tokio::task::spawn_local(watch_resumes(
             self.bus.clone(),
             self.host.clone(),

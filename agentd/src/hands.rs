@@ -19,6 +19,7 @@ use crate::processes::Watchers;
 use crate::publish::{AgentInfo, Published, Publisher};
 use crate::sampling::Ask;
 use crate::shell::{Hands, Message};
+use crate::wishes::{self, TagWishes};
 
 /// The hands of the daemon.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct DaemonHands {
     pub agent: AgentInfo,
     /// The processes that holds name.
     pub watchers: Watchers,
+    /// What the instance's tags ask for.
+    pub wishes: Rc<RefCell<TagWishes>>,
     /// The last status line that systemd was told.
     pub status: String,
 }
@@ -56,12 +59,18 @@ impl Hands for DaemonHands {
         }
         let actuators = Rc::clone(&self.actuators.borrow());
         let mut work = clock::work();
+        let asked = Rc::clone(&self.wishes);
         tokio::task::spawn_local(async move {
             work.begin().await;
             let message = match actuators.run(&request).await {
                 Finish::Outcome(outcome) => Message::Finished { key, outcome },
                 Finish::Described(state) => Message::Described { key, state },
-                Finish::Abilities(abilities) => Message::Abilities { key: Some(key), abilities },
+                Finish::Abilities(abilities, tags) => {
+                    if let Some(tags) = tags {
+                        wishes::tell(&asked, wishes::From::Ec2, &tags, &to).await;
+                    }
+                    Message::Abilities { key: Some(key), abilities }
+                }
             };
             if let Some(to) = to.upgrade() {
                 let _ = to.send(message).await;

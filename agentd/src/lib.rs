@@ -25,3 +25,4 @@ pub mod sources;
 pub mod store;
 pub mod timer;
 pub mod virtual_time;
+pub mod wishes;

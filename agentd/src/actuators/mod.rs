@@ -11,6 +11,7 @@ pub(crate) mod text;
 mod warn;
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_core::action::{ActionKind, ActionRequest, InstanceState, Outcome, Retry};
@@ -77,8 +78,8 @@ pub enum Finish {
     Outcome(Outcome),
     /// For `Input::Described`.
     Described(InstanceState),
-    /// For `Input::Abilities`.
-    Abilities(Abilities),
+    /// For `Input::Abilities`, and the instance's tags if EC2 told them.
+    Abilities(Abilities, Option<BTreeMap<String, String>>),
 }
 
 /// The actuators.
@@ -137,7 +138,10 @@ impl Actuators {
                     Err(_) => Finish::Outcome(again(late(&describe::SPEC))),
                 }
             }
-            ActionKind::Preflight => Finish::Abilities(self.preflight().await.abilities),
+            ActionKind::Preflight => {
+                let found = self.preflight().await;
+                Finish::Abilities(found.abilities, found.tags)
+            }
             other => Finish::Outcome(never(format!(
                 "carry out {}: there is no actuator for it",
                 other.name()

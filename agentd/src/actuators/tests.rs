@@ -59,7 +59,9 @@ async fn each_request_finishes_in_its_own_form() {
         finish(&fake, ActionKind::Describe).await,
         Finish::Described(InstanceState::Running)
     );
-    let Finish::Abilities(abilities) = finish(&fake, ActionKind::Preflight).await else { panic!() };
+    let Finish::Abilities(abilities, _) = finish(&fake, ActionKind::Preflight).await else {
+        panic!()
+    };
     assert_eq!((abilities.instance_id.as_deref(), abilities.stop), (Some(ID), Ability::Can));
     let power = finish(&fake, ActionKind::Power { power: Power::Stop }).await;
     assert!(matches!(power, Finish::Outcome(Outcome::Done { .. })), "{power:?}");

@@ -48,6 +48,11 @@ pub enum ShellEvent {
         /// What failed.
         error: String,
     },
+    /// A tag of the instance is not understood.
+    TagRejected {
+        /// Which, and what may stand there.
+        problem: String,
+    },
     /// Preflight found out what this instance can do.
     PreflightResult {
         /// The instance id.
@@ -230,6 +235,10 @@ fn instance(event: &ShellEvent) -> Option<Line> {
             format!("Cannot tell which instance this is, not acting: {error}"),
         )
         .with(Field::Error, error),
+        ShellEvent::TagRejected { problem } => {
+            Line::warning(ids::TAG_REJECTED, format!("Keeping what stood before: {problem}"))
+                .with(Field::Detail, problem)
+        }
         ShellEvent::PreflightResult { instance, detail, able } => {
             let text = format!("What instance {instance} can do: {detail}");
             let line = if *able {

@@ -92,6 +92,7 @@ fn around() -> Vec<ShellEvent> {
         ShellEvent::TagsWritten { state: text("quiet"), because: text("idle") },
         ShellEvent::TagsFailed { error: error() },
         ShellEvent::WarningDelivered { detail: text("alice on pts/0") },
+        ShellEvent::TagRejected { problem: text("agentd-policy:mode = \"off\"") },
         ShellEvent::ReportWritten { kind: text("hibernated"), file: text("/x") },
         ShellEvent::CommandGiven {
             owner: text("alice"),

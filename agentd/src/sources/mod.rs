@@ -147,6 +147,16 @@ impl Context {
         self.options.get(key).and_then(toml::Value::as_str).unwrap_or_default()
     }
 
+    /// A number option; none if it is not set.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        match self.options.get(key)? {
+            toml::Value::Float(value) => Some(*value),
+            // A limit beyond 32 bits is as good as none.
+            toml::Value::Integer(value) => u32::try_from(*value).ok().map(f64::from),
+            _ => None,
+        }
+    }
+
     /// A list option; empty if it is not set.
     pub fn list(&self, key: &str) -> Vec<String> {
         let array = self.options.get(key).and_then(toml::Value::as_array);
@@ -170,7 +180,7 @@ macro_rules! sources {
     };
 }
 
-sources! { cpu, input, gpu, network, disk, inhibitors, packages, cloudinit }
+sources! { cpu, input, gpu, network, clients, disk, inhibitors, packages, cloudinit }
 
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,11 @@
 pub mod corpus;
 pub mod ours;
 pub mod peers;
+pub mod results;
 pub mod scenario;
 pub mod score;
 pub mod signals;
 pub mod step;
 pub mod table;
+pub mod teeth;
 pub mod world;

@@ -10,12 +10,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use serde_json::{Value, json};
-
 use super::{CGROUPS, Machine};
 
-/// Where the connections of a machine in a folder are told.
-const CONNECTIONS: &str = "run/agentd-fixture/tcp.json";
+/// Where the connections of a machine in a folder are told, a socket a line: cookie, state, both ends, user, inode, control
+/// group, bytes sent and received, and milliseconds since the other end was heard of.
+const CONNECTIONS: &str = "proc/net/sock_diag";
+/// What listens.
+const LISTENERS: &str = "1 LISTEN 0.0.0.0:22 - 0 5 - 0 0 0\n2 LISTEN 0.0.0.0:8888 - 1000 6 - 0 0 0\n3 LISTEN 0.0.0.0:5432 - 114 7 - 0 0 0\n";
 /// Clock ticks a second in `/proc/stat`.
 const USER_HZ: f64 = 100.0;
 /// Bytes of a sector in `/proc/diskstats`.
@@ -72,14 +73,14 @@ impl Meters {
     /// Meters of a machine with so many processors, all at zero.
     pub fn new(machine: &Machine, processors: u32) -> io::Result<Self> {
         machine.write("sys/block/nvme0n1/device/model", "Amazon Elastic Block Store\n")?;
-        machine.write(CONNECTIONS, "[]")?;
+        machine.write(CONNECTIONS, LISTENERS)?;
         Ok(Self {
             machine: machine.clone(),
             processors,
             groups: BTreeMap::new(),
             connections: BTreeMap::new(),
-            next_cookie: 1,
-            told: "[]".to_owned(),
+            next_cookie: 10,
+            told: LISTENERS.to_owned(),
             busy: 0.0,
             waiting: 0.0,
             stolen: 0.0,
@@ -178,23 +179,18 @@ impl Meters {
     }
 
     fn show_connections(&mut self) -> io::Result<()> {
-        let list = self.connections.iter().map(|(cookie, it)| {
-            let folder = self.machine.path(&format!("{CGROUPS}/{}", it.cgroup));
+        let mut list = LISTENERS.to_owned();
+        for (cookie, it) in &self.connections {
             // The kernel's number of a group is its folder's inode.
-            let group = fs::metadata(folder).map(|folder| folder.ino())?;
-            Ok(json!({
-                "cookie": cookie,
-                "local": it.local,
-                "remote": it.remote,
-                "uid": it.uid,
-                "inode": cookie + 10_000,
-                "cgroup": group,
-                "received": whole(it.received),
-                "sent": whole(it.sent),
-            }))
-        });
-        let list: Value = list.collect::<io::Result<Vec<Value>>>()?.into();
-        let list = list.to_string();
+            let folder = self.machine.path(&format!("{CGROUPS}/{}", it.cgroup));
+            let group = fs::metadata(folder).map_or("-".to_owned(), |at| at.ino().to_string());
+            let Connection { local, remote, uid, .. } = it;
+            let (sent, received) = (whole(it.sent), whole(it.received));
+            let inode = cookie + 10_000;
+            list += &format!(
+                "{cookie} ESTAB {local} {remote} {uid} {inode} {group} {sent} {received} 1000\n"
+            );
+        }
         if list != self.told {
             fs::write(self.machine.path(CONNECTIONS), &list)?;
             self.told = list;
@@ -317,13 +313,16 @@ mod tests {
         });
         meters.connection(cookie).unwrap().received += 70.5;
         meters.show().unwrap();
-        let told = fs::read_to_string(machine.path(CONNECTIONS)).unwrap();
-        let told: Value = serde_json::from_str(&told).unwrap();
         let folder = machine.path("sys/fs/cgroup/system.slice/sshd.service");
-        assert_eq!(told[0]["received"], 70);
-        assert_eq!(told[0]["cgroup"], fs::metadata(folder).unwrap().ino());
+        let group = fs::metadata(folder).unwrap().ino();
+        let line = format!(
+            "{cookie} ESTAB 10.0.0.7:22 203.0.113.9:51544 0 {} {group} 0 70 1000\n",
+            cookie + 10_000
+        );
+        let told = || fs::read_to_string(machine.path(CONNECTIONS)).unwrap();
+        assert!(told().ends_with(&line), "{}", told());
         meters.close(cookie);
         meters.show().unwrap();
-        assert_eq!(fs::read_to_string(machine.path(CONNECTIONS)).unwrap(), "[]");
+        assert_eq!(told(), LISTENERS);
     }
 }

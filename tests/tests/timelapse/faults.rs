@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
     let cpu = format!("sys/fs/cgroup/{CONTAINER}/cpu.stat");
     let io = format!("sys/fs/cgroup/{CONTAINER}/io.stat");
     let shell = "proc/SHELL/stat";
-    let sockets = "run/agentd-fixture/tcp.json";
+    let sockets = "proc/net/sock_diag";
     vec![
         case("cpu", "sys/fs/cgroup", Fault::Gone),
         case("cpu", &cpu, Fault::Unreadable),
@@ -84,7 +84,9 @@ fn cases() -> Vec<Case> {
         ),
         case("network", sockets, Fault::Unreadable),
         case("network", sockets, Fault::Hang),
-        case("network", sockets, Fault::Garbage("[{\"cookie\": -1}]")),
+        case("network", sockets, Fault::Garbage("no socket\n")),
+        case("clients", sockets, Fault::Unreadable),
+        case("clients", sockets, Fault::Garbage("no socket\n")),
         case("input", "dev/pts", Fault::Gone),
         case("input", "dev/pts", Fault::Loop),
         case("input", shell, Fault::Unreadable),

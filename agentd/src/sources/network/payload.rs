@@ -71,16 +71,16 @@ impl Payload {
         match whose {
             Whose::Work(name) => self.add(name, Role::Workload, moved),
             Whose::Sshd => {
-                let session = now.since(before.since) >= GRACE;
-                let beyond = bytes.saturating_sub(before.bytes.max(ALLOWANCE));
-                self.add("SSH connections", Role::Workload, if session { moved } else { beyond });
+                let moved = beyond_allowance(now.since(before.since), before.bytes, bytes);
+                self.add("SSH connections", Role::Workload, moved);
             }
             Whose::Housekeeping => self.add("system.slice", Role::Ignored, moved),
             Whose::Inside | Whose::Own => {}
         }
     }
 
-    fn add(&mut self, subject: &str, role: Role, bytes: u64) {
+    /// Adds to the total of an owner.
+    pub(super) fn add(&mut self, subject: &str, role: Role, bytes: u64) {
         if let Some((_, total)) = self.totals.get_mut(subject) {
             *total = total.saturating_add(bytes);
             return;
@@ -97,6 +97,11 @@ impl Payload {
     pub(super) fn totals(&self) -> impl Iterator<Item = (&str, Role, u64)> {
         self.totals.iter().map(|(subject, (role, total))| (subject.as_str(), *role, *total))
     }
+}
+
+/// How much of what a connection of sshd carried from `before` to `now` counts, when it was first met so long ago.
+pub(in crate::sources) fn beyond_allowance(age: Duration, before: u64, now: u64) -> u64 {
+    now.saturating_sub(if age >= GRACE { before } else { before.max(ALLOWANCE) })
 }
 
 #[cfg(test)]

@@ -65,6 +65,9 @@ fn processors() -> Vec<Scenario> {
                 s.steal = 0.8;
             })
             .job(0.0, 180.0),
+        scene("B44", "a small job, 0.12 core of 8, 3 h", 700)
+            .during(0.0, 180.0, |s| s.user_cpu = 0.12)
+            .job(0.0, 180.0),
         scene("B28", "t3.micro starved: wants 1 core, gets .04, steal .96, 1 h", 600)
             .cpus(2)
             .during(0.0, 60.0, |s| {
@@ -144,6 +147,14 @@ fn gpus() -> Vec<Scenario> {
             })
             .during(300.0, 900.0, |s| s.gpu(1, 0.0))
             .job(0.0, 300.0),
+        scene("B46", "a small model serves requests: GPU 2.5 %, 0.02 core, 2 h", 700)
+            .during(0.0, 700.0, |s| s.gpu(1, 0.0))
+            .during(0.0, 120.0, |s| {
+                s.gpu(1, 2.5);
+                s.gpu_procs = 1;
+                s.user_cpu = 0.02;
+            })
+            .job(0.0, 120.0),
         scene("B06", "DDP waits at a barrier: GPU spins at 100 %, 1 core of 96, 90 min", 700)
             .cpus(96)
             .during(0.0, 90.0, |s| {
@@ -222,6 +233,11 @@ fn gpus_held() -> Vec<Scenario> {
             s.user_cpu = 0.04;
         })
         .job(0.0, 120.0),
+        scene("B48", "MIG slice: a process holds memory and sleeps, 10 h", 600).always(|s| {
+            s.gpus = vec![None];
+            s.mig = true;
+            s.gpu_procs = 1;
+        }),
         scene("B34", "MIG slice computes, 0.02 core of 96, 3 h", 700)
             .cpus(96)
             .during(0.0, 700.0, |s| {
@@ -275,6 +291,13 @@ fn traffic() -> Vec<Scenario> {
                 s.pkts = 30.0;
             })
             .job(0.0, 180.0),
+        scene("B42", "log analysis reads 600 KB/s, 0.02 core, 90 min", 600)
+            .during(0.0, 90.0, |s| {
+                s.user_cpu = 0.02;
+                s.disk = 6e5;
+                s.disk_user = 6e5;
+            })
+            .job(0.0, 90.0),
         scene("B38", "database dump to disk, 2 MB/s, 0.03 core, 90 min", 600)
             .during(0.0, 90.0, |s| {
                 s.user_cpu = 0.03;
@@ -295,12 +318,12 @@ fn waiting() -> Vec<Scenario> {
         ),
         scene(
             "B18",
-            "thrashing: 0.04 core, every task waits for memory 40 % of the time, 90 min",
+            "thrashing: 0.04 core, every task waits for memory 30 % of the time, 90 min",
             600,
         )
         .during(0.0, 90.0, |s| {
             s.user_cpu = 0.04;
-            s.mem_full = 40.0;
+            s.mem_full = 30.0;
             s.iowait = 1.5;
             s.dstate = 3;
             s.disk = 3e7;

@@ -124,6 +124,22 @@ fn terminals_without_a_person() -> Vec<Scenario> {
             .during(185.0, 700.0, |s| s.ssh())
             .typing(0.0, 4.8, 0.4)
             .job(0.0, 185.0),
+        scene("A44", "ssh: a silent job in the foreground waits 150 min for another machine", 700)
+            .during(0.0, 5.0, |s| s.ssh())
+            .during(5.0, 150.0, |s| {
+                s.ssh();
+                s.fg = Foreground::Job;
+            })
+            .typing(0.0, 5.0, 0.5)
+            .job(0.0, 150.0),
+        scene("A46", "ssh: a job in the foreground hangs: protected for 4 h (a choice)", 700)
+            .during(0.0, 5.0, |s| s.ssh())
+            .during(5.0, 700.0, |s| {
+                s.ssh();
+                s.fg = Foreground::Job;
+            })
+            .typing(0.0, 5.0, 0.5)
+            .job(0.0, 240.0),
         scene("A09", "SSM session abandoned; service closes it after 20 min", 600)
             .during(0.0, 10.0, |s| {
                 s.pts = 1;

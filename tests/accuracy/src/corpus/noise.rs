@@ -22,7 +22,6 @@ fn boot_and_updates() -> Vec<Scenario> {
                 s.disk = 2e7;
                 s.net = 60_000.0;
             })
-            .during(1.2, 600.0, |_| {})
             .work(0.0, 10.0, Kind::Arrival),
         scene("C02", "boot; its user logs in after 20 min and works 30 min", 600)
             .after(History::FreshBoot)
@@ -160,6 +159,24 @@ fn services() -> Vec<Scenario> {
             s.place = Place::Container;
             s.net = 700.0;
         }),
+        scene("C38", "an idle container writes its log at 100 KB/s", 600).always(|s| {
+            s.user_cpu = 0.01;
+            s.place = Place::Container;
+            s.disk = 1.06e5;
+            s.disk_user = 1e5;
+        }),
+        scene("C40", "an idle machine with a full memory: 4 % of the time waits for it", 600)
+            .always(|s| {
+                s.mem_full = 4.0;
+                s.disk = 2e5;
+            }),
+        scene("C42", "idle containers, 0.015 core, and a neighbour that takes 0.1", 600)
+            .cpus(2)
+            .always(|s| {
+                s.user_cpu = 0.015;
+                s.place = Place::Container;
+                s.steal = 0.1;
+            }),
         scene("C24", "an idle service with dirty pages: the system writes 400 KB/s", 600).always(
             |s| {
                 s.disk = 4e5;
@@ -209,7 +226,6 @@ fn intent() -> Vec<Scenario> {
             .work(0.0, 1440.0, Kind::Hold),
         scene("C32", "hold of 2 h by a user, nothing else", 500)
             .event(5.0, Event::Hold(7200))
-            .during(0.0, 125.0, |_| {})
             .work(0.0, 125.0, Kind::Hold),
         scene("C34", "a user's timer is due in 60 min and runs 15 min", 500)
             .during(0.0, 60.0, |s| s.timer_at = Some(3600))

@@ -15,10 +15,13 @@ pub const SOURCES: &[&str] = &[
     "clients",
     "cloudinit",
     "cpu",
+    "cron",
     "disk",
+    "exec",
     "gpu",
     "inhibitors",
     "input",
+    "jupyter",
     "network",
     "packages",
     "pressure",
@@ -48,7 +51,9 @@ const HOUR_MS: u64 = 3_600_000;
 /// A user's timer that is due within this keeps the machine up, seconds.
 const TIMER_SOON: i64 = 90 * 60;
 /// Time that the hypervisor took counts only while work wants to run, cores.
-const RUNS: f64 = 0.01;
+const RUNS: f64 = 0.005;
+/// A GPU on which processes only draw counts from here on, percent.
+const DRAWING_ABOVE: f64 = 10.0;
 
 /// Running sums and terminals.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +131,7 @@ impl Machine {
             "steal" => Reading::Signals(vec![counter("hypervisor", self.stolen_us)]),
             "timers" => timers(signals, now_ms),
             "batch" => batch(signals),
+            "cron" => Reading::Signals(Vec::new()),
             "input" => self.input(now_ms),
             "packages" => blocks(signals.dpkg, "/var/lib/dpkg/lock-frontend", 2),
             "cloudinit" => blocks(signals.cloudinit, "cloud-init", 2),
@@ -156,13 +162,19 @@ impl Machine {
     }
 
     fn clients(&self, signals: &Signals) -> Reading {
-        let connections = signals.ssh_estab + signals.estab_app;
-        if connections == 0 {
-            return Reading::Signals(Vec::new());
+        // Clients of services of the system are not people's.
+        let of_people = if has_app_clients(signals) { signals.estab_app } else { 0 };
+        let connections = signals.ssh_estab + of_people;
+        let mut list = Vec::new();
+        for number in 0..connections {
+            let bytes = if number == 0 { self.client_bytes } else { 0.0 };
+            list.push(counter(&format!("203.0.113.9:{}", 51_544 + number), bytes));
         }
-        let first = counter("client 203.0.113.9:51544", self.client_bytes);
-        let silent = (1..connections).map(|n| counter(&format!("client 203.0.113.9:{n}"), 0.0));
-        Reading::Signals([first].into_iter().chain(silent).collect())
+        for number in 0..of_people {
+            let by = Stretch::Connected;
+            list.push(Signal::new(format!("client {number}"), Value::Stretches { by }));
+        }
+        Reading::Signals(list)
     }
 
     fn input(&self, now_ms: i64) -> Reading {
@@ -183,6 +195,11 @@ fn session_payload(signals: &Signals) -> f64 {
     if connected { (signals.net - Signals::base().net).max(signals.rx_client) } else { 0.0 }
 }
 
+/// Whether somebody's browser is connected, rather than a program to a service.
+pub(super) fn has_app_clients(signals: &Signals) -> bool {
+    signals.estab_app > 0 && (signals.rx_client > 0.0 || signals.jup != Jupyter::Off)
+}
+
 /// Who is connected and what runs in the foreground of the terminals.
 fn sessions(signals: &Signals) -> Reading {
     let mut list = Vec::new();
@@ -196,9 +213,6 @@ fn sessions(signals: &Signals) -> Reading {
     }
     if signals.ssh_notty > 0 {
         present("ssh from 203.0.113.9", Stretch::Connected);
-    }
-    if signals.jup != Jupyter::Off && signals.estab_app > 0 {
-        present("notebook client", Stretch::Connected);
     }
     Reading::Signals(list)
 }
@@ -225,17 +239,12 @@ fn gpu(signals: &Signals) -> Reading {
     }
     let mut list = Vec::new();
     for (index, percent) in signals.gpus.iter().enumerate() {
-        let level = match percent {
-            Some(percent) => *percent,
-            None if signals.gpu_procs == 0 => 0.0,
-            None => {
-                return Reading::blind(format!(
-                    "measure GPU {index}: it is partitioned, and {} processes use it",
-                    signals.gpu_procs
-                ));
-            }
-        };
-        list.push(Signal::new(format!("gpu {index}"), Value::Level { value: level }));
+        // Where a GPU does not tell, it is in use while processor time of a process on it moves.
+        let at_work = signals.gpu_procs > 0 && signals.user_cpu > 0.0;
+        let level = percent.unwrap_or(if at_work { 100.0 } else { 0.0 });
+        let signal = Signal::new(format!("gpu {index}"), Value::Level { value: level });
+        let only_drawn = signals.gfx && level < DRAWING_ABOVE;
+        list.push(if only_drawn { signal.ignored() } else { signal });
     }
     Reading::Signals(list)
 }

@@ -11,6 +11,7 @@ use agent_core::memory::{CallState, HookState, IdleClock, Intent, Memory, Origin
 use agent_core::policy::Policy;
 use agent_core::reading::{Observation, SourceName};
 use agent_core::stamp::Stamp;
+use agent_core::trace::{Boot, Record};
 
 use super::machine::Machine;
 use crate::scenario::{Event, History, OFF, STEP, Scenario};
@@ -50,19 +51,36 @@ pub struct Look<'a> {
     pub round: bool,
 }
 
-/// Runs a scenario in a world under a policy.
-pub fn run(scenario: &Scenario, world: &World, policy: &Policy) -> Run {
-    run_with(scenario, world, policy, &mut |_| {})
+/// Somebody who follows a run.
+pub trait Watcher {
+    /// After every step of the engine.
+    fn looked(&mut self, _look: &Look<'_>) {}
+
+    /// Whether it wants the records of a trace.
+    fn records(&self) -> bool {
+        false
+    }
+
+    /// What came in from outside, as a trace has it.
+    fn recorded(&mut self, _record: Record) {}
 }
 
-/// The same, and somebody looks after every step.
+/// Nobody.
+impl Watcher for () {}
+
+/// Runs a scenario in a world under a policy.
+pub fn run(scenario: &Scenario, world: &World, policy: &Policy) -> Run {
+    run_with(scenario, world, policy, &mut ())
+}
+
+/// The same, and somebody follows it.
 pub fn run_with(
     scenario: &Scenario,
     world: &World,
     policy: &Policy,
-    looker: &mut dyn FnMut(&Look<'_>),
+    watcher: &mut dyn Watcher,
 ) -> Run {
-    let mut runner = Runner::new(scenario, world, policy, looker);
+    let mut runner = Runner::new(scenario, world, policy, watcher);
     runner.before();
     runner.follow();
     Run { stopped: runner.asked_ms.map(minutes) }
@@ -72,7 +90,7 @@ struct Runner<'a> {
     scenario: &'a Scenario,
     world: &'a World,
     policy: &'a Policy,
-    looker: &'a mut dyn FnMut(&Look<'_>),
+    watcher: &'a mut dyn Watcher,
     sources: Vec<SourceName>,
     engine: Engine,
     machine: Machine,
@@ -86,6 +104,9 @@ struct Runner<'a> {
     slept_ms: i64,
     stepped_ms: i64,
     wake_ms: i64,
+    /// The agent is restarted in this scenario.
+    restarts: bool,
+    /// What it left on the disk.
     saved: (Memory, Option<IdleClock>),
     /// When EC2 was asked.
     asked_ms: Option<i64>,
@@ -98,7 +119,7 @@ impl<'a> Runner<'a> {
         scenario: &'a Scenario,
         world: &'a World,
         policy: &'a Policy,
-        looker: &'a mut dyn FnMut(&Look<'_>),
+        watcher: &'a mut dyn Watcher,
     ) -> Self {
         let (at_ms, boot_ms) = match scenario.history {
             History::Used => (-10 * MINUTE, -UP_MS),
@@ -111,7 +132,7 @@ impl<'a> Runner<'a> {
             scenario,
             world,
             policy,
-            looker,
+            watcher,
             sources: policy.sources.keys().cloned().collect(),
             engine: Engine::new(policy.clone(), Recovery::default(), Stamp::default()),
             machine: Machine::default(),
@@ -122,6 +143,7 @@ impl<'a> Runner<'a> {
             slept_ms: 0,
             stepped_ms: 0,
             wake_ms: at_ms,
+            restarts: scenario.events.iter().any(|(_, event)| *event == Event::Restart),
             saved: (Memory::default(), None),
             asked_ms: None,
             inputs: 0,
@@ -129,6 +151,7 @@ impl<'a> Runner<'a> {
         };
         let memory = (scenario.history == History::Started).then(|| runner.stopped_before());
         let recovery = Recovery { memory, same_boot: false, clock: None };
+        runner.note_boot(&recovery);
         runner.engine = Engine::new(policy.clone(), recovery, runner.now());
         runner
     }
@@ -257,19 +280,44 @@ impl<'a> Runner<'a> {
                 let actor = Actor { uid: 1000, admin: false, name: "alice".to_owned() };
                 let for_ms = u64::from(span) * 1000;
                 let command = Command::Hold { for_ms, reason: "demo".to_owned(), pid: None };
-                self.feed(VecDeque::from([Input::Command { actor, command }]), false);
+                self.tell(Input::Command { actor, command });
             }
             Event::Restart => {
                 self.pass_to(self.at_ms + START_MS);
                 let (memory, clock) = self.saved.clone();
                 let recovery = Recovery { memory: Some(memory), same_boot: true, clock };
+                self.note_boot(&recovery);
                 self.engine = Engine::new(self.policy.clone(), recovery, self.now());
             }
         }
     }
 
     fn resume(&mut self) {
-        self.feed(VecDeque::from([Input::Tick, Input::Resumed]), false);
+        self.feed(VecDeque::from([Input::Tick]), false);
+        self.tell(Input::Resumed);
+    }
+
+    /// An input from outside that is no reading.
+    fn tell(&mut self, input: Input) {
+        self.note(|| vec![input.clone()]);
+        self.feed(VecDeque::from([input]), false);
+    }
+
+    fn note(&mut self, inputs: impl FnOnce() -> Vec<Input>) {
+        if self.watcher.records() {
+            let record = Record::inputs(self.now(), inputs());
+            self.watcher.recorded(record);
+        }
+    }
+
+    fn note_boot(&mut self, recovery: &Recovery) {
+        if self.watcher.records() {
+            let Recovery { memory, same_boot, clock } = recovery.clone();
+            let id = "boot".to_owned();
+            let boot = Boot { id, policy: None, memory, same_boot, clock };
+            let now = self.now();
+            self.watcher.recorded(Record::boot(now, boot));
+        }
     }
 
     /// Time passes for the machine.
@@ -286,8 +334,11 @@ impl<'a> Runner<'a> {
     /// Every source is read.
     fn round(&mut self) {
         let inputs = self.observations();
+        self.note(|| inputs.iter().cloned().collect());
         self.feed(inputs, true);
-        self.saved = (self.engine.memory().clone(), Some(self.engine.idle_clock()));
+        if self.restarts {
+            self.saved = (self.engine.memory().clone(), Some(self.engine.idle_clock()));
+        }
     }
 
     fn observations(&self) -> VecDeque<Input> {
@@ -310,7 +361,8 @@ impl<'a> Runner<'a> {
             }
             let round = round && inputs.is_empty();
             let engine = &self.engine;
-            (self.looker)(&Look { at_ms: self.at_ms, now, engine, decision: &decision, round });
+            let decision = &decision;
+            self.watcher.looked(&Look { at_ms: self.at_ms, now, engine, decision, round });
         }
     }
 

@@ -4,7 +4,7 @@
 //! utilisation that is no number is an arithmetic error of the shell and so idle. State and moment are in the
 //! instance's tags: they outlive a stop, they are wall time, and where tags may not be read the count begins anew.
 
-use super::{Every, Peer, Quiet, Rule, Setting};
+use super::{Every, Peer, Quiet, Rule};
 use crate::scenario::History;
 use crate::step::Step;
 

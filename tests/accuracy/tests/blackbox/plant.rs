@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use agent_accuracy::scenario::Scenario;
 use agent_accuracy::signals::{Jupyter, Place, Signals};
-use agent_tests::procfs::{Connection, Machine, Meters, Whole};
+use agent_tests::procfs::{Connection, Machine, Meters, Process, Whole};
 use agent_tests::timelapse::Moment;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -23,13 +23,53 @@ const TRANSIENT: &str = "system.slice/run-u12.service";
 /// Housekeeping.
 const HOUSEKEEPING: &str = "system.slice/cron.service";
 const SSHD: &str = "system.slice/ssh.service";
+const DATABASE: &str = "system.slice/postgresql.service";
 const AGENTS: &str = "system.slice/amazon-ssm-agent.service";
 /// A group whose counters cannot be read while a scenario says so.
 const BROKEN: &str = "user.slice/user-1000.slice/session-9.scope";
 /// The user.
 const ADA: u32 = 1000;
+/// The first process on the GPUs.
+const FIRST_ON_GPU: u32 = 7000;
 /// The kernel notes the access time of a terminal in steps of eight seconds.
 const QUANTUM: i64 = 8;
+
+/// Connections to one port.
+#[derive(Debug)]
+struct Pool {
+    local: &'static str,
+    cgroup: &'static str,
+    uid: u32,
+    cookies: Vec<u64>,
+    opened: u32,
+}
+
+impl Pool {
+    fn new(local: &'static str, cgroup: &'static str, uid: u32) -> Self {
+        Self { local, cgroup, uid, cookies: Vec::new(), opened: 0 }
+    }
+
+    fn first(&self) -> Option<u64> {
+        self.cookies.first().copied()
+    }
+
+    fn resize(&mut self, meters: &mut Meters, count: usize) {
+        while self.cookies.len() > count {
+            self.cookies.pop().into_iter().for_each(|cookie| meters.close(cookie));
+        }
+        while self.cookies.len() < count {
+            self.opened += 1;
+            self.cookies.push(meters.connect(Connection {
+                local: self.local.to_owned(),
+                remote: format!("203.0.113.9:{}", 50_000 + self.opened % 10_000),
+                uid: self.uid,
+                cgroup: self.cgroup.to_owned(),
+                received: 0.0,
+                sent: 0.0,
+            }));
+        }
+    }
+}
 
 /// A machine that does what a scenario says.
 #[derive(Debug)]
@@ -40,8 +80,15 @@ pub(crate) struct Plant {
     shells: Vec<u32>,
     work: u64,
     system: u64,
-    ssh: Option<u64>,
+    ssh: Pool,
+    /// Browsers at something of a person's.
+    tabs: Pool,
+    /// Programs at a service of the system.
+    programs: Pool,
     lock: Option<File>,
+    /// Processor time of the processes on the GPUs, seconds, and how many there are.
+    gpu_time: f64,
+    gpu_procs: u32,
     /// The file that tells the GPUs, and what it tells.
     gpus: Option<(PathBuf, String)>,
     broken: bool,
@@ -55,7 +102,7 @@ impl Plant {
         scenario: &Scenario,
         gpus: Option<PathBuf>,
     ) -> io::Result<Self> {
-        for group in [SESSION, CONTAINER, TRANSIENT, SSHD, AGENTS] {
+        for group in [SESSION, CONTAINER, TRANSIENT, SSHD, DATABASE, AGENTS] {
             machine.open_groups(group)?;
         }
         let mut meters = Meters::new(machine, scenario.ncpu)?;
@@ -81,8 +128,12 @@ impl Plant {
             shells: Vec::new(),
             work,
             system,
-            ssh: None,
+            ssh: Pool::new("10.0.0.7:22", SSHD, 0),
+            tabs: Pool::new("10.0.0.7:8888", SESSION, ADA),
+            programs: Pool::new("10.0.0.7:5432", DATABASE, 114),
             lock: None,
+            gpu_time: 0.0,
+            gpu_procs: 0,
             gpus: gpus.map(|file| (file, String::new())),
             broken: false,
             unfinished: false,
@@ -112,36 +163,31 @@ impl Plant {
                 memory_stall: signals.mem_full / 100.0,
             },
         );
+        if signals.gpu_procs > 0 {
+            self.gpu_time += signals.user_cpu * seconds;
+        }
         self.talk(signals, seconds);
     }
 
     /// What connections carry.
     fn talk(&mut self, signals: &Signals, seconds: f64) {
+        let count = |number: u32| usize::try_from(number).unwrap_or(0);
+        let browsers = has_app_clients(signals);
+        let (tabs, programs) =
+            if browsers { (signals.estab_app, 0) } else { (0, signals.estab_app) };
+        self.ssh.resize(&mut self.meters, count(signals.ssh_estab));
+        self.tabs.resize(&mut self.meters, count(tabs));
+        self.programs.resize(&mut self.meters, count(programs));
         let payload = signals.net_user.max(session_payload(signals));
-        let by_ssh = signals.ssh_estab > 0;
-        let of_ssh = if by_ssh { payload } else { 0.0 };
-        let of_work = payload - of_ssh;
+        let client = self.ssh.first().or(self.tabs.first());
         let rest = (signals.net - payload).max(0.0);
-        if !by_ssh {
-            if let Some(cookie) = self.ssh.take() {
-                self.meters.close(cookie);
-            }
-        } else if self.ssh.is_none() {
-            self.ssh = Some(self.meters.connect(Connection {
-                local: "10.0.0.7:22".to_owned(),
-                remote: "203.0.113.9:51544".to_owned(),
-                uid: 0,
-                cgroup: SSHD.to_owned(),
-                received: 0.0,
-                sent: 0.0,
-            }));
-        }
-        let ends = [(Some(self.work), of_work), (self.ssh, of_ssh), (Some(self.system), rest)];
-        for (cookie, rate) in ends {
-            if let Some(connection) = cookie.and_then(|cookie| self.meters.connection(cookie)) {
-                let received = rate.min(signals.rx_client);
-                connection.received += received * seconds;
-                connection.sent += (rate - received) * seconds;
+        // A copy over ssh is traffic of sshd's connection.
+        let carried = [(client.unwrap_or(self.work), payload), (self.system, rest)];
+        for (cookie, rate) in carried {
+            if let Some(connection) = self.meters.connection(cookie) {
+                let of_client = if Some(cookie) == client { signals.rx_client } else { 0.0 };
+                connection.received += of_client * seconds;
+                connection.sent += (rate - of_client).max(0.0) * seconds;
             }
         }
     }
@@ -184,6 +230,7 @@ impl Plant {
     pub(crate) fn show(&mut self, signals: &Signals) -> io::Result<()> {
         self.meters.show()?;
         self.show_gpus(signals)?;
+        self.show_gpu_processes(signals)?;
         self.show_lock(signals.dpkg)?;
         if signals.cloudinit != self.unfinished {
             self.unfinished = signals.cloudinit;
@@ -235,9 +282,29 @@ impl Plant {
         Ok(())
     }
 
+    /// The processes on the GPUs. Their times matter only where a GPU does not tell how busy it is.
+    fn show_gpu_processes(&mut self, signals: &Signals) -> io::Result<()> {
+        let process = |pid: u32| Process::new(pid, "python3", &format!("/{SESSION}")).of_user(ADA);
+        while self.gpu_procs > signals.gpu_procs {
+            self.gpu_procs -= 1;
+            self.machine.end(FIRST_ON_GPU + self.gpu_procs)?;
+        }
+        while self.gpu_procs < signals.gpu_procs {
+            self.machine.spawn(&process(FIRST_ON_GPU + self.gpu_procs))?;
+            self.gpu_procs += 1;
+        }
+        if self.gpu_procs > 0 && signals.gpus.iter().any(Option::is_none) {
+            let mut first = process(FIRST_ON_GPU);
+            first.ticks = ticks(self.gpu_time);
+            self.machine.update(FIRST_ON_GPU, &first)?;
+        }
+        Ok(())
+    }
+
     fn show_gpus(&mut self, signals: &Signals) -> io::Result<()> {
         let Some((file, told)) = &mut self.gpus else { return Ok(()) };
-        let pids: Vec<String> = (0..signals.gpu_procs).map(|n| (7000 + n).to_string()).collect();
+        let pids: Vec<String> =
+            (0..signals.gpu_procs).map(|n| (FIRST_ON_GPU + n).to_string()).collect();
         let pids = pids.join(",");
         let mut text = String::new();
         if signals.gpu_err {
@@ -269,10 +336,25 @@ fn session_payload(signals: &Signals) -> f64 {
     if connected { (signals.net - Signals::base().net).max(signals.rx_client) } else { 0.0 }
 }
 
+/// Whether somebody's browser is connected, rather than a program to a service.
+fn has_app_clients(signals: &Signals) -> bool {
+    signals.estab_app > 0 && (signals.rx_client > 0.0 || signals.jup != Jupyter::Off)
+}
+
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(0)
 }
 
 fn kind(value: i32) -> libc::c_short {
     libc::c_short::try_from(value).unwrap_or_default()
+}
+
+/// Clock ticks of so many seconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "hours of processor time; a counter shows whole ticks"
+)]
+fn ticks(seconds: f64) -> u64 {
+    (seconds * 100.0) as u64
 }

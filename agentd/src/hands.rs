@@ -12,6 +12,7 @@ use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 
 use crate::actuators::{Actuators, Finish};
+use crate::clock;
 use crate::events::{self, ShellEvent};
 use crate::instance::Shown;
 use crate::processes::Watchers;
@@ -48,15 +49,19 @@ impl Hands for DaemonHands {
         let (to, key) = (self.to.clone(), request.key);
         if matches!(request.kind, ActionKind::Reread) {
             let asks = self.asks.clone();
+            let work = clock::work();
             tokio::task::spawn_local(async move {
                 // A reader that is gone is a loop that ends.
                 let _ = asks.send(Ask::Reread(key)).await;
+                drop(work);
             });
             return;
         }
         let actuators = Rc::clone(&self.actuators.borrow());
+        let mut work = clock::work();
         let asked = Rc::clone(&self.wishes);
         tokio::task::spawn_local(async move {
+            work.begin().await;
             let message = match actuators.run(&request).await {
                 Finish::Outcome(outcome) => Message::Finished { key, outcome },
                 Finish::Described(state) => Message::Described { key, state },

@@ -25,4 +25,5 @@ pub mod simulate;
 pub mod sources;
 pub mod store;
 pub mod timer;
+pub mod virtual_time;
 pub mod wishes;

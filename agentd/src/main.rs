@@ -30,6 +30,9 @@ struct Arguments {
     /// Look /proc, /sys, /dev and /run up below this folder, and use no message bus.
     #[arg(long, value_name = "DIR", default_value = "/", global = true)]
     host_root: PathBuf,
+    /// Live by the time that a test tells on this socket. Refused on a live machine.
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    virtual_clock: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Verb>,
 }
@@ -128,6 +131,7 @@ fn main() -> ExitCode {
             config: from,
             state_dir: arguments.state_dir,
             host_root: arguments.host_root,
+            virtual_clock: arguments.virtual_clock,
         }),
     }
 }

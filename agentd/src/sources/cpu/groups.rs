@@ -53,7 +53,7 @@ impl Groups {
         users: &mut Users,
     ) -> Result<Found, HostError> {
         let mut found = Found { signals: Vec::new(), housekeeping: vec![String::new()] };
-        for top in self.hierarchy.children("")? {
+        for top in self.hierarchy.tops()? {
             match top.as_str() {
                 "user.slice" => self.slice("user.slice", 2, helpers, users, &mut found)?,
                 "machine.slice" => {

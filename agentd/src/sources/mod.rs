@@ -185,4 +185,6 @@ sources! {
 }
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

@@ -212,6 +212,11 @@ impl Engine {
         self.abilities.instance_id.as_deref()
     }
 
+    /// The latest moment of use that is known; none since this engine began.
+    pub fn last_use_at(&self) -> Option<Stamp> {
+        self.last_use_at
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy

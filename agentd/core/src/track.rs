@@ -2,6 +2,7 @@
 
 mod shown;
 mod subject;
+mod sum;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::stamp::{Stamp, millis};
 use crate::verdict::{Judgement, WAITING_FOR_SECOND_READING};
 use crate::window::{Rate, RateWindow, to_f64};
 use subject::{Last, Subject};
+use sum::{Sum, later};
 
 /// More signals than this from one source cannot be right; the reading is refused as a whole.
 const MAX_SIGNALS: usize = 4096;
@@ -63,24 +65,6 @@ pub(crate) struct Track {
     generation: u64,
     /// Marks known from before a restart of the agent.
     remembered: BTreeMap<String, u64>,
-}
-
-/// What the signals of one reading add up to.
-#[derive(Debug, Default)]
-struct Sum {
-    counted: bool,
-    growth: u64,
-    /// Why the reading cannot be right.
-    garbage: Option<String>,
-    level: Option<f64>,
-    touched: bool,
-    blocks: bool,
-    expired: Vec<String>,
-    stretch: Option<Stretch>,
-    /// A connection came, or a long job ended.
-    event_at: Option<Stamp>,
-    /// The highest rate, where the limit is for each subject.
-    each: Option<Rate>,
 }
 
 impl Track {
@@ -341,21 +325,7 @@ impl Track {
         let counts = subject.role == Role::Workload;
         match signal.value {
             Value::Counter { total } => {
-                let old = match last {
-                    Some(Last::Counter(old)) => Some(old),
-                    // A subject that was not there at the last reading has grown all it is since then.
-                    _ => self.compared_at.map(|_| 0),
-                };
-                let growth = subject.counted(now, old, total, self.compared_at, &self.policy);
-                if counts {
-                    sum.counted = true;
-                    sum.grow(&name, growth);
-                    if self.policy.combine == Combine::Each
-                        && let (Some(growth), Some(at)) = (growth, self.compared_at)
-                    {
-                        sum.weigh_each(subject.rated(now, growth, at, &self.policy));
-                    }
-                }
+                self.take_counter(now, &name, &mut subject, last, total, sum);
             }
             Value::Level { value } => {
                 subject.levelled(now, value, counts && value >= self.policy.busy_above);
@@ -397,6 +367,34 @@ impl Track {
         self.subjects.insert(name, subject);
     }
 
+    /// A counter: its growth is summed, and weighed by itself where the limit is for each.
+    fn take_counter(
+        &self,
+        now: Stamp,
+        name: &str,
+        subject: &mut Subject,
+        last: Option<Last>,
+        total: u64,
+        sum: &mut Sum,
+    ) {
+        let old = match last {
+            Some(Last::Counter(old)) => Some(old),
+            // A subject that was not there at the last reading has grown all it is since then.
+            _ => self.compared_at.map(|_| 0),
+        };
+        let growth = subject.counted(now, old, total, self.compared_at, &self.policy);
+        if subject.role != Role::Workload {
+            return;
+        }
+        sum.counted = true;
+        sum.grow(name, growth);
+        if self.policy.combine == Combine::Each
+            && let (Some(growth), Some(at)) = (growth, self.compared_at)
+        {
+            sum.weigh_each(subject.rated(now, growth, at, &self.policy));
+        }
+    }
+
     fn go_blind(&mut self, now: Stamp, why: &str) {
         if self.blind_since.is_none() {
             self.blind_since = Some(now);
@@ -423,37 +421,6 @@ impl Track {
         if judgement == Judgement::Absent {
             self.read_at = Some(now);
         }
-    }
-}
-
-impl Sum {
-    fn grow(&mut self, subject: &str, growth: Option<u64>) {
-        match growth {
-            Some(growth) => self.growth = self.growth.saturating_add(growth),
-            None => self.garbage = Some(format!("counter of '{subject}' went backwards")),
-        }
-    }
-
-    fn weigh_each(&mut self, rate: Rate) {
-        self.each = Some(match self.each {
-            Some(highest) => highest.or(rate),
-            None => rate,
-        });
-    }
-
-    fn rise(&mut self, subject: &str, level: f64) {
-        if !level.is_finite() || level < 0.0 {
-            self.garbage = Some(format!("level of '{subject}' is {level}, which cannot be"));
-        }
-        self.level = Some(self.level.map_or(level, |highest| highest.max(level)));
-    }
-}
-
-/// The later of two moments that may be missing.
-fn later(a: Option<Stamp>, b: Option<Stamp>) -> Option<Stamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.max(b)),
-        (a, b) => a.or(b),
     }
 }
 

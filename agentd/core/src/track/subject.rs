@@ -119,7 +119,7 @@ impl Subject {
             Some(Last::Stretches(known)) if known.by == by => known,
             // A terminal that goes back to its prompt is the same connection.
             Some(Last::Stretches(_)) => Presence { by, since: now, new: false },
-            _ => Presence { by, since: now, new: followed },
+            _ => Presence { by, since: now, new: followed && by == Stretch::Connected },
         };
         let mut used_at = ended;
         if presence.new && now.since(presence.since) >= ARRIVED {

@@ -357,3 +357,86 @@ fn other_limits_count_from_the_next_reading() {
     track.judge_by(SourcePolicy { busy_above: 5.0, ..policy() });
     assert!(track.observe(at(20), level()).used_at.is_none());
 }
+
+fn each(limit: f64) -> Track {
+    let policy = SourcePolicy { combine: Combine::Each, scale: 1.0, busy_above: limit, ..policy() };
+    Track::new(at(0), policy)
+}
+
+fn bytes(list: &[(&str, u64)]) -> Reading {
+    let counters = list.iter().map(|(name, total)| (*name, Value::Counter { total: *total }));
+    signals(&counters.collect::<Vec<_>>())
+}
+
+#[test]
+fn where_the_limit_is_for_each_many_small_ones_are_no_use() {
+    let (mut each, mut sum) = (each(60.0), each(60.0));
+    sum.judge_by(SourcePolicy { combine: Combine::Sum, ..sum.policy.clone() });
+    for tick in 0..20 {
+        let reading = || bytes(&[("a", tick * 300), ("b", tick * 300), ("c", tick * 300)]);
+        each.observe(at(tick * 10), reading());
+        sum.observe(at(tick * 10), reading());
+    }
+    assert_eq!((each.judgement(), each.last_activity()), (Judgement::Idle, None));
+    assert_eq!(sum.judgement(), Judgement::Busy);
+    assert!(each.value().is_some_and(|value| (25.0..=30.0).contains(&value)), "{:?}", each.value());
+}
+
+#[test]
+fn where_the_limit_is_for_each_one_large_one_is_use_and_is_named() {
+    let mut track = each(60.0);
+    for tick in 0..20 {
+        track.observe(at(tick * 10), bytes(&[("a", tick * 100), ("b", tick * 900)]));
+    }
+    assert_eq!(track.judgement(), Judgement::Busy);
+    assert_eq!(track.leading(), Some(("b", None)));
+    assert_eq!(track.last_activity(), Some(at(190)));
+}
+
+#[test]
+fn where_the_limit_is_for_each_a_counter_that_runs_backwards_is_blind() {
+    let mut track = each(60.0);
+    for total in [1000, 2000, 500] {
+        track.observe(at(total / 10), bytes(&[("a", total)]));
+    }
+    track.observe(at(300), bytes(&[("a", 100)]));
+    assert_eq!(track.judgement(), Judgement::Blind);
+}
+
+fn present(list: &[(&str, Stretch)]) -> Reading {
+    let present = list.iter().map(|(name, by)| (*name, Value::Stretches { by: *by }));
+    signals(&present.collect::<Vec<_>>())
+}
+
+#[test]
+fn presence_stretches_by_the_longest_and_is_no_use() {
+    let mut track = track();
+    let both = [("pts/0", Stretch::Connected), ("pts/1", Stretch::Job)];
+    let effect = track.observe(at(0), present(&both));
+    assert_eq!((effect.used_at, effect.touched), (None, false));
+    assert_eq!((track.judgement(), track.stretch()), (Judgement::Stretches, Some(Stretch::Job)));
+    assert_eq!(track.stretching(Stretch::Job), Some(("pts/1", None)));
+    track.observe(at(10), present(&both[..1]));
+    assert_eq!(track.stretch(), Some(Stretch::Connected));
+    track.observe(at(20), present(&[]));
+    assert_eq!((track.judgement(), track.stretch()), (Judgement::Idle, None));
+}
+
+#[test]
+fn what_was_there_when_the_agent_started_did_not_come() {
+    let mut track = track();
+    for tick in 0..30 {
+        let effect = track.observe(at(tick * 10), present(&[("pts/0", Stretch::Connected)]));
+        assert_eq!(effect.used_at, None);
+    }
+}
+
+#[test]
+fn a_blind_source_keeps_what_stretched_and_the_absent_one_does_not() {
+    let mut track = track();
+    track.observe(at(0), present(&[("pts/0", Stretch::Job)]));
+    track.observe(at(10), Reading::blind("EIO"));
+    assert_eq!(track.stretch(), Some(Stretch::Job));
+    track.observe(at(20), Reading::absent("no terminals"));
+    assert_eq!(track.stretch(), None);
+}

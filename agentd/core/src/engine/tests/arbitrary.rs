@@ -15,6 +15,7 @@ use crate::policy::{Mode, Policy};
 use crate::reading::{Observation, Reading, Role, Signal, SourceName, Value};
 use crate::reason::Event;
 use crate::stamp::Stamp;
+use crate::trace::{Content, Decoder, Encoder, Line};
 use crate::verdict::Judgement;
 
 const SOURCES: [&str; 5] = ["cpu", "gpu", "input", "packages", "unheard-of"];
@@ -265,6 +266,30 @@ proptest! {
         for (now, input, decision) in recorded {
             prop_assert_eq!(second.step(now, input), decision);
         }
+        prop_assert!(first == second);
+    }
+
+    #[test]
+    fn a_trace_told_by_changes_replays_to_the_same_decisions(policy in short_policy(), story in story()) {
+        let mut first = engine(policy.clone());
+        let recorded = play(&mut first, &story);
+        let mut encoder = Encoder::default();
+        let mut lines: Vec<Line> =
+            recorded.iter().filter_map(|(now, input, _)| encoder.add(*now, input)).collect();
+        lines.extend(encoder.end());
+        let (mut decoder, mut second) = (Decoder::default(), engine(policy));
+        let mut expected = recorded.into_iter();
+        for line in lines {
+            let text = serde_json::to_string(&line).unwrap();
+            let record = decoder.record(serde_json::from_str(&text).unwrap()).unwrap().unwrap();
+            let Content::Inputs(inputs) = record.content else { panic!("a boot") };
+            for input in inputs {
+                let (now, _, decision) = expected.next().unwrap();
+                prop_assert_eq!(record.at, now);
+                prop_assert_eq!(second.step(record.at, input), decision);
+            }
+        }
+        prop_assert!(expected.next().is_none());
         prop_assert!(first == second);
     }
 

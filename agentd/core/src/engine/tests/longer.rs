@@ -7,7 +7,7 @@ fn a_silent_connection_doubles_the_time_and_does_not_block() {
     check(
         "with sessions
          connected pts/0
-         75:00 end",
+         62:00 end",
         "05:20 quiet
          50:20 warn hibernate in 600s
          55:20 warn hibernate in 300s

@@ -43,8 +43,8 @@ pub(super) fn policy() -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
             act_after: Duration::from_mins(30),
-            connected_after: Duration::from_mins(60),
-            job_after: Duration::from_mins(240),
+            connected_after: Duration::from_hours(1),
+            job_after: Duration::from_hours(4),
             least_run: Duration::ZERO,
             action: Some(Power::Hibernate),
             fallback_stop: false,
@@ -130,6 +130,7 @@ struct Life {
 
 /// The machine.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the machine")]
 pub(super) struct Scene {
     pub(super) engine: Option<Engine>,
     pub(super) policy: Policy,
@@ -177,6 +178,8 @@ pub(super) struct Scene {
     warned_at: Option<u64>,
     pub(super) predictions: Vec<(u64, Option<u64>)>,
     disturbed_at: u64,
+    /// The machine was booted again, so that moments no longer tell what came first.
+    booted: bool,
 }
 
 impl Scene {
@@ -222,6 +225,7 @@ impl Scene {
             warned_at: None,
             predictions: Vec::new(),
             disturbed_at: 0,
+            booted: false,
         };
         for line in settings {
             scene.happen(&line.split_whitespace().collect::<Vec<_>>());
@@ -613,23 +617,11 @@ impl Scene {
                 self.counted_to = self.now_ms;
             }
             ["resumed"] => self.step(Input::Resumed),
-            ["wish", ref wishes @ ..] => {
-                let mut wished = Wishes::default();
-                for wish in wishes {
-                    match wish.split_once('=') {
-                        Some(("after", span)) => wished.act_after_ms = Some(time(span)),
-                        Some(("hold", span)) => {
-                            let until = i64::try_from(time(span)).unwrap();
-                            wished.hold_until_wall_ms = Some(self.stamp().wall_ms + until);
-                        }
-                        _ => wished.observe = *wish == "observe",
-                    }
-                }
-                self.step(Input::Wished(wished));
-            }
+            ["wish", ref wishes @ ..] => self.wish(wishes),
             ["boots", span] => {
                 let away = i64::try_from(time(span)).unwrap();
                 self.kill();
+                self.booted = true;
                 self.wall_shift += i64::try_from(self.now_ms).unwrap() + away;
                 (self.now_ms, self.asleep_ms, self.counted_to) = (5000, 0, 5000);
                 (self.cpu_us, self.clock, self.same_boot) = (0.0, None, false);
@@ -654,6 +646,22 @@ impl Scene {
             }
             _ => panic!("a scene knows nothing of {words:?}"),
         }
+    }
+
+    /// The tags of the instance ask for this now.
+    fn wish(&mut self, wishes: &[&str]) {
+        let mut all = Wishes::default();
+        for wish in wishes {
+            match wish.split_once('=') {
+                Some(("after", span)) => all.act_after_ms = Some(time(span)),
+                Some(("hold", span)) => {
+                    let until = i64::try_from(time(span)).unwrap();
+                    all.hold_until_wall_ms = Some(self.stamp().wall_ms + until);
+                }
+                _ => all.observe = *wish == "observe",
+            }
+        }
+        self.step(Input::Wished(all));
     }
 
     fn command(&mut self, who: &str, command: Command) {
@@ -770,7 +778,8 @@ impl Scene {
 
     /// Every prediction that was made since the last disturbance, for an action that began at `begun_ms`.
     pub(super) fn check_predictions(&self) {
-        let Some((begun_ms, _)) = self.trace.iter().find(|(_, line)| line == "reread") else {
+        let begun = self.trace.iter().find(|(_, line)| line == "reread");
+        let Some((begun_ms, _)) = begun.filter(|_| !self.booted) else {
             return;
         };
         // A mean and a second reading need a minute and two ticks until the future is known.

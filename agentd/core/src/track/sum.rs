@@ -1,0 +1,54 @@
+//! What the signals of one reading add up to.
+
+use crate::reading::Stretch;
+use crate::stamp::Stamp;
+use crate::window::Rate;
+
+/// What the signals of one reading add up to.
+#[derive(Debug, Default)]
+pub(super) struct Sum {
+    pub(super) counted: bool,
+    pub(super) growth: u64,
+    /// Why the reading cannot be right.
+    pub(super) garbage: Option<String>,
+    pub(super) level: Option<f64>,
+    pub(super) touched: bool,
+    pub(super) blocks: bool,
+    pub(super) expired: Vec<String>,
+    pub(super) stretch: Option<Stretch>,
+    /// A connection came, or a long job ended.
+    pub(super) event_at: Option<Stamp>,
+    /// The highest rate, where the limit is for each subject.
+    pub(super) each: Option<Rate>,
+}
+
+impl Sum {
+    pub(super) fn grow(&mut self, subject: &str, growth: Option<u64>) {
+        match growth {
+            Some(growth) => self.growth = self.growth.saturating_add(growth),
+            None => self.garbage = Some(format!("counter of '{subject}' went backwards")),
+        }
+    }
+
+    pub(super) fn weigh_each(&mut self, rate: Rate) {
+        self.each = Some(match self.each {
+            Some(highest) => highest.or(rate),
+            None => rate,
+        });
+    }
+
+    pub(super) fn rise(&mut self, subject: &str, level: f64) {
+        if !level.is_finite() || level < 0.0 {
+            self.garbage = Some(format!("level of '{subject}' is {level}, which cannot be"));
+        }
+        self.level = Some(self.level.map_or(level, |highest| highest.max(level)));
+    }
+}
+
+/// The later of two moments that may be missing.
+pub(super) fn later(a: Option<Stamp>, b: Option<Stamp>) -> Option<Stamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agentd::config::LoadFrom;
 use agentd::config_command::{self, ConfigQuestion, ConfigRequest};
+use agentd::host::HostRoot;
 use agentd::run::{self, Options};
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,14 @@ enum Verb {
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,
+    },
+    /// Write the standard input to terminals, and name those that took it.
+    ///
+    /// systemd runs this for the agent, which itself may not write to terminals that take no messages.
+    #[command(hide = true)]
+    WriteTerminals {
+        /// The terminals, `pts/3`.
+        names: Vec<String>,
     },
 }
 
@@ -79,6 +88,9 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Some(Verb::Config { verb }) => config_command::print_config(&from, &into_request(verb)),
+        Some(Verb::WriteTerminals { names }) => {
+            agentd::actuators::write_from_stdin(&HostRoot::at(&arguments.host_root), &names)
+        }
         None => daemon(Options {
             config: from,
             state_dir: arguments.state_dir,

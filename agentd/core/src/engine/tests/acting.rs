@@ -601,6 +601,7 @@ fn a_longer_period_that_is_configured_while_a_call_waits_calls_it_off() {
          28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
+         30:20 withdraw
          30:21 failed, again in 2s
          30:21 called off: the machine has been idle for 30m only, of 2h00m
          30:21 quiet",

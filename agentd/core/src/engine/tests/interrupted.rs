@@ -127,6 +127,7 @@ fn an_action_that_is_called_off_at_the_recheck_is_not_tried_as_fast_as_it_can_be
     // Without warnings nothing else is between two tries.
     check(
         "policy warn_before none
+         00:00 logout pts/0
          30:15 silent input
          30:55 see input
          33:00 end",

@@ -463,7 +463,8 @@ impl Scene {
         self.note("withdraw".to_owned());
         if self.leaving.is_some_and(|(leaving, at)| leaving == call && self.now_ms < at) {
             self.leaving = None;
-            let is_call = |input: &Input| matches!(input, Input::Finished { key, .. } if *key == call);
+            let is_call =
+                |input: &Input| matches!(input, Input::Finished { key, .. } if *key == call);
             self.replies.retain(|(_, input)| !is_call(input));
             let because = "it was withdrawn".to_owned();
             self.later(0, finished(call, Outcome::Withheld { because }));

@@ -4,6 +4,7 @@
 
 pub mod actuators;
 pub mod aws;
+pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod config_command;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agentd::config::{LoadFrom, duration};
 use agentd::config_command::{self, ConfigQuestion, ConfigRequest};
+use agentd::host::HostRoot;
 use agentd::run::{self, Options};
 use agentd::simulate::{self, ExportRequest, SimulateRequest, SimulateTask};
 use clap::{Args, Parser, Subcommand};
@@ -46,6 +47,14 @@ enum Verb {
     },
     /// Replay the recording or a trace under a policy; the running agent is not asked.
     Simulate(SimulateArgs),
+    /// Write the standard input to terminals, and name those that took it.
+    ///
+    /// systemd runs this for the agent, which itself may not write to terminals that take no messages.
+    #[command(hide = true)]
+    WriteTerminals {
+        /// The terminals, `pts/3`.
+        names: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -124,8 +133,13 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Some(Verb::Config { verb }) => config_command::print_config(&from, &into_request(verb)),
+<<<<<<< HEAD
         Some(Verb::Simulate(args)) => {
             simulate::simulate(&from, &arguments.state_dir, &into_simulation(args))
+=======
+        Some(Verb::WriteTerminals { names }) => {
+            agentd::actuators::write_from_stdin(&HostRoot::at(&arguments.host_root), &names)
+>>>>>>> h-warn
         }
         None => daemon(Options {
             config: from,

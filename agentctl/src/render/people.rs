@@ -132,7 +132,10 @@ mod tests {
     fn what_makes_it_wait_longer_is_named_with_its_owner() {
         assert_eq!(stretch(&quiet()), "");
         let text = stretch(&connected("connected"));
-        assert!(text.contains("1 h 00 min, so much longer because alice is connected (pts/3)"), "{text}");
+        assert!(
+            text.contains("1 h 00 min, so much longer because alice is connected (pts/3)"),
+            "{text}"
+        );
         let text = stretch(&connected("job"));
         assert!(text.contains("because a job of alice runs (pts/3)"), "{text}");
         let text = stretch(&connected("reading"));

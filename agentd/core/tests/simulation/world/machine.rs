@@ -209,6 +209,11 @@ impl Machine {
         self.next_key = self.now + self.dice.between(1, span.max(2));
     }
 
+    /// A key is pressed so many milliseconds from now.
+    pub fn type_after(&mut self, ms: u64) {
+        self.next_key = self.now + ms.max(1);
+    }
+
     pub fn cpu_us(&self) -> u64 {
         self.cpu_us
     }

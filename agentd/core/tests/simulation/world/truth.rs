@@ -295,8 +295,13 @@ impl Truth {
 
     /// Any request, before it is carried out.
     pub fn requested(&mut self, kind: &ActionKind, policy: &Policy) -> Checked {
-        let acts =
-            !matches!(kind, ActionKind::Reread | ActionKind::Describe | ActionKind::CallOff { .. });
+        let acts = !matches!(
+            kind,
+            ActionKind::Reread
+                | ActionKind::Describe
+                | ActionKind::Withdraw { .. }
+                | ActionKind::CallOff { .. }
+        );
         if acts && policy.mode == Mode::Observe {
             let what = format!("'{}' while only observing", kind.name());
             return Err(self.violated("I8", what));

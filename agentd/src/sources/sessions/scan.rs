@@ -396,7 +396,7 @@ fn session(group: &str, pid: u32) -> String {
 fn container(group: &str) -> String {
     let parts = group.split('/').filter(|part| !part.is_empty());
     let named = parts.clone().find(|part| {
-        let scope = part.ends_with(".scope") && !part.starts_with("session-");
+        let scope = part.strip_suffix(".scope").is_some() && !part.starts_with("session-");
         scope || part.starts_with("systemd-nspawn@")
     });
     let part = named.or(parts.last()).unwrap_or("a container");

@@ -172,8 +172,8 @@ impl Processes {
             .ok_or_else(|| HostError::malformed(path, "a child is not a pid"))
     }
 
-    /// The arguments of a process, each ended by a zero byte, in `buffer`, which is emptied first: at most 8 KiB.
-    /// Nothing if it ended. A process may have written anything there, as sshd does.
+    /// The arguments of a process, each ended by a zero byte, in `buffer`, which is emptied first: at most 8192
+    /// bytes. Nothing if it ended. A process may have written anything there, as sshd does.
     pub fn arguments(&self, pid: u32, buffer: &mut Vec<u8>) -> Result<(), HostError> {
         buffer.clear();
         let path = format!("/proc/{pid}/cmdline");

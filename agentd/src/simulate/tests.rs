@@ -2,7 +2,7 @@
 
 use agent_core::action::Power;
 use agent_core::input::{Actor, Command};
-use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, SourcePolicy, TagPolicy};
+use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, Value};
 use agent_core::trace::{Boot, Line};
 use jiff::tz::TimeZone;
@@ -23,6 +23,7 @@ fn policy() -> Policy {
         scale,
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TEN_S),
+        combine: Combine::Sum,
     };
     Policy {
         mode: Mode::Observe,
@@ -32,6 +33,9 @@ fn policy() -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
             act_after: Duration::from_mins(30),
+            connected_after: Duration::from_hours(1),
+            job_after: Duration::from_hours(4),
+            least_run: Duration::ZERO,
             action: Some(Power::Hibernate),
             fallback_stop: true,
             warn_before: [10, 1].map(Duration::from_mins).to_vec(),

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 
 use agent_core::engine::Engine;
-use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, SourcePolicy, TagPolicy};
+use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
 use agent_core::trace::Content;
 use nix::errno::Errno;
@@ -30,6 +30,7 @@ fn policy() -> Policy {
         scale: 1e-6,
         average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
+        combine: Combine::Sum,
     };
     Policy {
         mode: Mode::Observe,
@@ -39,6 +40,9 @@ fn policy() -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
             act_after: Duration::from_mins(30),
+            connected_after: Duration::from_hours(1),
+            job_after: Duration::from_hours(4),
+            least_run: Duration::ZERO,
             action: Some(agent_core::action::Power::Stop),
             fallback_stop: false,
             warn_before: Vec::new(),

@@ -86,7 +86,7 @@ mod tests {
         Target {
             source: "disk",
             path: "/sys/fs/cgroup/user.slice/io.stat",
-            content: Some(|bytes| format!("259:0 rbytes={}00 wbytes=7\n", bytes)),
+            content: Some(|bytes| format!("259:0 rbytes={bytes}00 wbytes=7\n")),
             faults: &[Eio, Hang, Backwards, Reset, Truncated, Huge],
         },
         Target {

@@ -140,7 +140,7 @@ fn a_healthy_machine_is_read() {
     for (name, reading) in readings(&tree) {
         match name {
             "gpu" | "network" | "jupyter" => {
-                assert!(matches!(reading, Reading::Absent { .. }), "{name}")
+                assert!(matches!(reading, Reading::Absent { .. }), "{name}");
             }
             "packages" | "batch" => assert_eq!(reading, Reading::Signals(Vec::new())),
             _ => assert!(

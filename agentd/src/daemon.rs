@@ -1,6 +1,6 @@
 //! The parts of the running daemon that outlive a reload, and what they start.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,10 @@ use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 
-use crate::actuators::{self, ActuatorSettings, Actuators};
+use crate::actuators::{self, ActuatorSettings, Actuators, Interlock};
 use crate::aws::Cloud;
-use crate::config::{self, Loaded};
+use crate::bus::{self, Voice};
+use crate::config::{self, Loaded, RecorderSettings};
 use crate::doctor::{self, Examination, Sight, SourceReport};
 use crate::events::{self, ShellEvent};
 use crate::hands::DaemonHands;
@@ -34,6 +35,7 @@ use crate::sampling::{self, Ask, Wanted};
 use crate::shell::Message;
 use crate::sources::{Sampler, SourceSettings};
 use crate::store;
+use crate::wishes::{self, TagWishes};
 
 /// Decisions of earlier runs that 'agentctl events' still shows.
 const REMEMBERED: usize = 200;
@@ -47,8 +49,12 @@ pub(crate) struct Daemon {
     host: HostRoot,
     bus: BusMode,
     cloud: Arc<Cloud>,
+    interlock: Arc<Interlock>,
+    voice: Voice,
     actuators: Rc<RefCell<Rc<Actuators>>>,
     shown: Rc<RefCell<Shown>>,
+    wishes: Rc<RefCell<TagWishes>>,
+    recorder: Rc<Cell<RecorderSettings>>,
     asks: mpsc::Sender<Ask>,
     asked: RefCell<Option<mpsc::Receiver<Ask>>>,
 }
@@ -57,21 +63,34 @@ impl Daemon {
     pub(crate) fn new(options: Options, loaded: Loaded, host: HostRoot, cloud: Arc<Cloud>) -> Self {
         // Another root is a fixture: the machine's own message bus would describe the wrong machine.
         let bus = if host.is_real() { BusMode::System } else { BusMode::None };
-        let actuators = make_actuators(&loaded, &host, &bus, &cloud);
+        let (interlock, voice) = (Interlock::new(host.clone()), Voice::default());
+        let around = Around { host: &host, bus: &bus, voice: &voice, interlock: &interlock };
+        let actuators = make_actuators(&loaded, &around, &cloud);
+        actuators.clear_countdown();
         let imds = Health { ok: false, detail: "not asked yet".to_owned(), last_good: None };
         let shown = Shown { instance: None, imds, config: config_info(&loaded) };
         let (asks, asked) = mpsc::channel(4);
+        let recorder = Rc::new(Cell::new(loaded.settings.recorder));
         Self {
             options,
             loaded: RefCell::new(loaded),
             host,
             bus,
             cloud,
+            interlock,
+            voice,
             actuators: Rc::new(RefCell::new(Rc::new(actuators))),
             shown: Rc::new(RefCell::new(shown)),
+            wishes: Rc::default(),
+            recorder,
             asks,
             asked: RefCell::new(Some(asked)),
         }
+    }
+
+    /// How is to be recorded; a reload changes it.
+    pub(crate) fn recorder(&self) -> Rc<Cell<RecorderSettings>> {
+        Rc::clone(&self.recorder)
     }
 
     /// The picture before the first step, with the story of the runs before.
@@ -102,6 +121,9 @@ impl Daemon {
         let (commands, mut asked) = mpsc::channel::<CommandRequest>(INBOX);
         let doctor = self.doctor(subscriber.clone());
         let accounts = Accounts::new(self.host.clone());
+        let on_bus =
+            bus::serve(self.bus.clone(), self.host.clone(), subscriber.clone(), self.voice.clone());
+        tokio::task::spawn_local(on_bus);
         let context = IpcContext::new(subscriber, commands, Arc::new(now), doctor, accounts);
         tokio::task::spawn_local(ipc::serve(listener, context, std::future::pending()));
         tokio::task::spawn_local(async move {
@@ -145,6 +167,7 @@ impl Daemon {
         to: &mpsc::Sender<Message>,
     ) -> DaemonHands {
         DaemonHands {
+            interlock: Arc::clone(&self.interlock),
             actuators: Rc::clone(&self.actuators),
             to: to.downgrade(),
             asks: self.asks.clone(),
@@ -152,6 +175,7 @@ impl Daemon {
             shown: Rc::clone(&self.shown),
             agent,
             watchers: Watchers::new(self.host.clone(), to.downgrade()),
+            wishes: Rc::clone(&self.wishes),
             status: String::new(),
         }
     }
@@ -164,6 +188,8 @@ impl Daemon {
         }
         let (cloud, shown) = (Arc::clone(&self.cloud), Rc::clone(&self.shown));
         tokio::task::spawn_local(instance::watch(cloud, shown, to.downgrade(), now));
+        let cloud = Arc::clone(&self.cloud);
+        tokio::task::spawn_local(wishes::watch(cloud, Rc::clone(&self.wishes), to.downgrade()));
         tokio::task::spawn_local(watch_resumes(
             self.bus.clone(),
             self.host.clone(),
@@ -198,6 +224,8 @@ impl Daemon {
             }
             let _ = to.send(Message::Refresh).await;
         }
+        // Nobody follows the countdown from here on.
+        self.actuators.borrow().clear_countdown();
         let _ = to.send(Message::Shutdown).await;
     }
 
@@ -207,13 +235,16 @@ impl Daemon {
         match result {
             Ok(fresh) => {
                 tell_reload(&fresh, &self.loaded.borrow());
-                self.actuators.replace(Rc::new(make_actuators(
-                    &fresh,
-                    &self.host,
-                    &self.bus,
-                    &self.cloud,
-                )));
+                let around = Around {
+                    host: &self.host,
+                    bus: &self.bus,
+                    voice: &self.voice,
+                    interlock: &self.interlock,
+                };
+                let actuators = make_actuators(&fresh, &around, &self.cloud);
+                self.actuators.replace(Rc::new(actuators));
                 self.shown.borrow_mut().config = config_info(&fresh);
+                self.recorder.set(fresh.settings.recorder);
                 let policy = fresh.settings.policy.clone();
                 self.loaded.replace(fresh);
                 let _ = self.asks.send(Ask::Configure(self.wanted())).await;
@@ -236,13 +267,18 @@ fn tell_reload(fresh: &Loaded, old: &Loaded) {
     tell_warnings(fresh);
 }
 
-fn make_actuators(
-    loaded: &Loaded,
-    host: &HostRoot,
-    bus: &BusMode,
-    cloud: &Arc<Cloud>,
-) -> Actuators {
+/// What outlives the actuators of one configuration.
+struct Around<'a> {
+    host: &'a HostRoot,
+    bus: &'a BusMode,
+    voice: &'a Voice,
+    interlock: &'a Arc<Interlock>,
+}
+
+fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> Actuators {
     let settings = &loaded.settings;
+    let input = settings.policy.sources.get(&SourceName::new("input"));
+    around.interlock.watch(input.is_none_or(|source| source.enabled));
     let hook = settings.hook.as_ref().map(|hook| actuators::HookSettings {
         command: hook.command.to_string(),
         timeout: hook.timeout,
@@ -252,8 +288,11 @@ fn make_actuators(
         tag_prefix: settings.tags.prefix.clone(),
         tag_compat: settings.tags.compat.iter().map(|c| c.as_str().to_owned()).collect(),
         hook,
-        host: host.clone(),
-        bus: bus.clone(),
+        warn_command: settings.warn_command.as_ref().map(ToString::to_string),
+        voice: around.voice.clone(),
+        interlock: Arc::clone(around.interlock),
+        host: around.host.clone(),
+        bus: around.bus.clone(),
         hostname: nix::unistd::gethostname()
             .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned()),
         clock: now,

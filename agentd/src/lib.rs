@@ -4,6 +4,7 @@
 
 pub mod actuators;
 pub mod aws;
+pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod config_command;
@@ -21,6 +22,9 @@ pub mod publish;
 pub mod run;
 pub mod sampling;
 pub mod shell;
+pub mod simulate;
 pub mod sources;
 pub mod store;
 pub mod timer;
+pub mod virtual_time;
+pub mod wishes;

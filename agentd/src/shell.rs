@@ -17,6 +17,8 @@ use agent_core::verdict::View;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock;
+
 /// What comes into the loop.
 #[derive(Debug)]
 pub enum Message {
@@ -75,6 +77,12 @@ pub trait Store {
     fn report(&mut self, now: Stamp, kind: &str, report: &Report<'_>) -> Result<String, String>;
     /// Appends a decision to the ledger, synced when `durable`.
     fn append(&mut self, now: Stamp, decision: &Decision, durable: bool) -> Result<(), String>;
+    /// Records what is put into the engine. It takes no time and never fails: nothing depends on it.
+    fn record(&mut self, _now: Stamp, _input: &Input) {}
+    /// Nothing is pressing: what was put off may be done.
+    fn rest(&mut self, _now: Stamp) {}
+    /// The loop has ended.
+    fn close(&mut self, _now: Stamp) {}
 }
 
 /// How an action ended, with everything that was known then.
@@ -147,7 +155,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
             let message = tokio::select! {
                 biased;
                 message = inbox.recv() => message,
-                () = tokio::time::sleep(pause) => Some(Message::Input(Input::Tick)),
+                () = clock::sleep(pause) => Some(Message::Input(Input::Tick)),
             };
             match message {
                 Some(Message::Shutdown) | None => break,
@@ -155,6 +163,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
             }
         }
         self.save_clock();
+        self.store.close((self.clock)());
     }
 
     /// The hands, for tests.
@@ -207,6 +216,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
         let view = self.engine.view((self.clock)());
         self.hands.alive(&view);
         self.hands.show(view);
+        self.store.rest((self.clock)());
         wake_at
     }
 
@@ -217,6 +227,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
     /// One step: decide, make durable, act, tell.
     fn step(&mut self, input: Input, reply: Option<oneshot::Sender<Reply>>) -> Stamp {
         let now = (self.clock)();
+        self.store.record(now, &input);
         let mut decision = self.engine.step(now, input);
         let saved = self.make_durable(now, &decision);
         let (start, refused) = split(&mut decision, &saved);

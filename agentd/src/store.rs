@@ -1,14 +1,20 @@
 //! Where the engine's memory is kept: `state.json` and the ledger in the state folder, the idle clock in the runtime
 //! folder.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use agent_core::decision::Decision;
+use agent_core::input::Input;
 use agent_core::memory::{IdleClock, Memory, Recovery};
+use agent_core::policy::Policy;
 use agent_core::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 
+use crate::config::RecorderSettings;
 use crate::events::{self, ShellEvent};
+use crate::ledger::recorder::Recorder;
 use crate::ledger::reports::Reports;
 use crate::ledger::state::{Loaded, StateFile};
 use crate::ledger::{self, Entry, Ledger, LedgerError, Record};
@@ -41,6 +47,14 @@ pub struct Files {
     last_clock: Option<Vec<u8>>,
     ledger: Ledger,
     reports: Reports,
+    recording: Option<Recording>,
+}
+
+/// The recorder, and how it is to record: a reload changes it.
+#[derive(Debug)]
+struct Recording {
+    recorder: Recorder,
+    settings: Rc<Cell<RecorderSettings>>,
 }
 
 impl Files {
@@ -74,7 +88,35 @@ impl Files {
         let recovery = Recovery { memory: saved.map(|s| s.memory), same_boot, clock: kept_clock };
         let boot_id = boot_id.to_owned();
         let reports = Reports::new(state.join("reports"));
-        Ok((Self { boot_id, state: file, clock, last_clock: None, ledger, reports }, recovery))
+        let files = Self {
+            boot_id,
+            state: file,
+            clock,
+            last_clock: None,
+            ledger,
+            reports,
+            recording: None,
+        };
+        Ok((files, recovery))
+    }
+
+    /// Records from now on what is put into an engine that begins at `start` with this policy and recovery.
+    pub fn start_recorder(
+        &mut self,
+        settings: Rc<Cell<RecorderSettings>>,
+        start: Stamp,
+        policy: &Policy,
+        recovery: &Recovery,
+    ) {
+        let state = crate::durable::folder_of(self.state.path());
+        let recorder = Recorder::new(state, settings.get(), start, &self.boot_id, policy, recovery);
+        self.recording = Some(Recording { recorder, settings });
+    }
+
+    fn remember(&mut self, memory: Option<&Memory>, clock: Option<&IdleClock>) {
+        if let Some(Recording { recorder, .. }) = &mut self.recording {
+            recorder.remember(memory, clock);
+        }
     }
 }
 
@@ -102,11 +144,13 @@ fn read_clock(path: &Path, boot_id: &str) -> Option<IdleClock> {
 
 impl Store for Files {
     fn save_memory(&mut self, _now: Stamp, memory: &Memory) -> Result<(), String> {
+        self.remember(Some(memory), None);
         let saved = Saved { boot_id: self.boot_id.clone(), memory: memory.clone() };
         self.state.save(&saved).map_err(|error| error.to_string())
     }
 
     fn save_clock(&mut self, clock: &IdleClock) -> Result<(), String> {
+        self.remember(None, Some(clock));
         let saved = SavedClock { boot_id: self.boot_id.clone(), clock: clock.clone() };
         let bytes = serde_json::to_vec(&saved).map_err(|error| error.to_string())?;
         if self.last_clock.as_ref() == Some(&bytes) {
@@ -134,6 +178,33 @@ impl Store for Files {
             events: &decision.events,
             actions: &decision.actions,
         };
-        self.ledger.append(record, durable).map(|_| ()).map_err(|error| error.to_string())
+        let appended =
+            self.ledger.append(record, durable).map(|_| ()).map_err(|error| error.to_string());
+        if durable && let Some(Recording { recorder, .. }) = &mut self.recording {
+            // What comes next may end the machine.
+            recorder.hand_on(now);
+        }
+        appended
+    }
+
+    fn record(&mut self, now: Stamp, input: &Input) {
+        if let Some(Recording { recorder, settings }) = &mut self.recording {
+            if matches!(input, Input::PolicyChanged(_)) {
+                recorder.configure(settings.get());
+            }
+            recorder.record(now, input);
+        }
+    }
+
+    fn rest(&mut self, now: Stamp) {
+        if let Some(Recording { recorder, .. }) = &mut self.recording {
+            recorder.rest(now);
+        }
+    }
+
+    fn close(&mut self, now: Stamp) {
+        if let Some(Recording { recorder, .. }) = &mut self.recording {
+            recorder.close(now);
+        }
     }
 }

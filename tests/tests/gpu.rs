@@ -91,3 +91,42 @@ fn a_driver_that_hangs_blinds_its_own_source_alone() -> Done {
     agent.stays("the others are read and nothing is stopped", WHOLE_WINDOW, decides)?;
     Ok(())
 }
+
+#[test]
+fn a_job_on_a_partition_keeps_the_machine_up_until_it_ends() -> Done {
+    let (mut agent, gpus) = with_gpus("device util=!3 samples=!3 mig=2 instance=77:500\n")?;
+    agent.start_and_greet()?;
+    let status = agent.wait_for("the job", |status| gpu(status)["verdict"] == "busy")?;
+    assert_eq!(gpu(&status)["value"], 100.0, "{status:#}");
+    agent.stays("no stop", WHOLE_WINDOW, |agent| agent.stops() == 0)?;
+    gpus.set("device util=!3 samples=!3 mig=2\n")?;
+    agent.wait_for_stops(1)?;
+    Ok(())
+}
+
+#[test]
+fn every_way_in_which_a_driver_fails_is_blind_and_passes() -> Done {
+    let idle = "device util=0 memory=0/1000\n";
+    let (mut agent, gpus) = with_gpus(idle)?;
+    agent.start_and_greet()?;
+    for (what, state) in [
+        ("the GPU fell off the bus (NVML_ERROR_GPU_IS_LOST)", "device util=!15 samples=!15\n"),
+        ("it cannot be opened any more", "device error=15\n"),
+        ("the driver was unloaded (NVML_ERROR_DRIVER_NOT_LOADED)", "init 9\n"),
+        ("the library does not fit the driver (NVML_ERROR_LIB_RM_VERSION_MISMATCH)", "init 18\n"),
+        ("its GPUs cannot be counted", "count 999\n"),
+        ("the driver has forgotten its GPUs", ""),
+        ("starting hangs", "slow 60000\ninit 999\n"),
+    ] {
+        gpus.set(state)?;
+        agent.wait_for(what, |status| gpu(status)["verdict"] == "blind")?;
+        assert_eq!(agent.stops(), 0, "{what}");
+        if what == "starting hangs" {
+            break;
+        }
+        gpus.set(idle)?;
+        agent.wait_for("its return", |status| gpu(status)["verdict"] == "idle")?;
+    }
+    agent.stays("no stop while it hangs", WHOLE_WINDOW, |agent| agent.stops() == 0)?;
+    Ok(())
+}

@@ -140,6 +140,11 @@ impl Track {
         self.stretch
     }
 
+    /// Whether it shows that somebody is at the machine: a terminal, or a connection of a person.
+    pub(crate) fn shows_people(&self) -> bool {
+        self.stretch.is_some() || self.marks().next().is_some()
+    }
+
     /// Whether its blindness is a fault, not just the wait for a second reading.
     pub(crate) fn is_fault(&self) -> bool {
         self.told_blind
@@ -294,7 +299,7 @@ impl Track {
         self.subjects.retain(|_, s| {
             let there = s.generation == generation;
             if !there && s.role == Role::Workload {
-                sum.event_at = later(sum.event_at, s.last.long_job_over(now, None));
+                sum.event_at = later(sum.event_at, s.last.left(now));
             }
             there
         });

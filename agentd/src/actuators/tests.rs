@@ -17,12 +17,21 @@ fn actuators(fake: &Fake, tree: &Tree) -> Actuators {
         tag_prefix: "agentd:".to_owned(),
         tag_compat: Vec::new(),
         hook: None,
+        warn_command: None,
+        voice: Voice::default(),
+        interlock: armed(tree),
         host: tree.root(),
         bus: BusMode::None,
         hostname: "box".to_owned(),
         clock,
     };
     Actuators::new(settings, fake.cloud.clone())
+}
+
+fn armed(tree: &Tree) -> Arc<Interlock> {
+    let interlock = Interlock::new(tree.root());
+    interlock.arm();
+    interlock
 }
 
 async fn finish(fake: &Fake, kind: ActionKind) -> Finish {
@@ -59,7 +68,9 @@ async fn each_request_finishes_in_its_own_form() {
         finish(&fake, ActionKind::Describe).await,
         Finish::Described(InstanceState::Running)
     );
-    let Finish::Abilities(abilities) = finish(&fake, ActionKind::Preflight).await else { panic!() };
+    let Finish::Abilities(abilities, _) = finish(&fake, ActionKind::Preflight).await else {
+        panic!()
+    };
     assert_eq!((abilities.instance_id.as_deref(), abilities.stop), (Some(ID), Ability::Can));
     let power = finish(&fake, ActionKind::Power { power: Power::Stop }).await;
     assert!(matches!(power, Finish::Outcome(Outcome::Done { .. })), "{power:?}");

@@ -4,6 +4,8 @@
 //! something. What could not be found out leaves the ability unknown, which also means no action, and is looked at
 //! again later.
 
+use std::collections::BTreeMap;
+
 use agent_core::action::{InstanceState, Outcome, Refusal};
 use agent_core::input::{Abilities, Ability};
 
@@ -42,6 +44,8 @@ pub struct Preflight {
     pub abilities: Abilities,
     /// For people: why an ability is unknown, one line each.
     pub unknown: Vec<String>,
+    /// The instance's tags, where EC2 told them.
+    pub tags: Option<BTreeMap<String, String>>,
 }
 
 /// Looks at everything and judges it. It never fails: what cannot be read is unknown.
@@ -143,7 +147,11 @@ pub fn judge(findings: &Findings) -> Preflight {
         _ => stop.clone(),
     };
     let instance_id = Some(findings.identity.instance_id.to_string());
-    Preflight { abilities: Abilities { instance_id, hibernate, stop }, unknown: ground.unknown }
+    Preflight {
+        abilities: Abilities { instance_id, hibernate, stop },
+        unknown: ground.unknown,
+        tags: findings.description.as_ref().ok().map(|description| description.tags.clone()),
+    }
 }
 
 /// A group or fleet would replace a stopped member, and Auto Scaling would terminate it first.

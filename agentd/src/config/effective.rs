@@ -160,6 +160,13 @@ impl Effective {
         }
     }
 
+    pub(super) fn size(&self, key: &str) -> Result<u64, Lacking> {
+        match self.entry(key).map(|entry| &entry.value) {
+            Some(Value::Size(bytes)) => Ok(*bytes),
+            _ => Err(Lacking::of(key)),
+        }
+    }
+
     pub(super) fn span(&self, key: &str) -> Result<Duration, Lacking> {
         self.span_or_auto(key)?.ok_or_else(|| Lacking::of(key))
     }

@@ -48,6 +48,10 @@ pub const SECTIONS: &[SectionSpec] = &[
         about: "What is done before AWS takes a spot instance away. This version checks these keys and does not act on \
                 them yet.",
     },
+    SectionSpec {
+        name: "recorder",
+        about: "What is kept of the readings, for 'agentctl simulate' and bug reports.",
+    },
     SectionSpec { name: "tags", about: "The tags that tell others what agentd sees." },
 ];
 
@@ -167,7 +171,18 @@ pub const KEYS: &[KeySpec] = &[
         "idle.warn_before",
         Kind::Spans { least: Duration::from_millis(500), most: hours(24), count: 8 },
         "[\"10m\", \"5m\", \"1m\"]",
-        "How long before the action the people who are logged in are warned.",
+        "How long before the action the people who are logged in are warned. Where a person was seen since boot, the \
+         first warning comes at least two minutes before, whatever this says; only an idle.act_after of less than 5m \
+         leaves it at this.",
+    ),
+    key(
+        "idle.warn_command",
+        Kind::Command,
+        "\"\"",
+        "A program (absolute path, owned by root, run without a shell and without arguments) that is run with every \
+         warning and when it is called off, for at most ten seconds; it reads AGENTD_EVENT (warned, called-off), \
+         AGENTD_ACTION, AGENTD_SECONDS_LEFT, AGENTD_AT and AGENTD_BECAUSE. Or a systemd unit that is started with \
+         every warning. Empty for none.",
     ),
     key(
         "idle.boot_grace",
@@ -240,6 +255,25 @@ pub const KEYS: &[KeySpec] = &[
         "[]",
         "Programs (absolute paths, owned by root) or systemd units that are run in order when an interruption is \
          announced.",
+    ),
+    key(
+        "recorder.enabled",
+        Kind::Switch,
+        "true",
+        "Whether the readings are recorded, for root alone, so that 'agentctl simulate' can tell what another \
+         configuration would have done.",
+    ),
+    key(
+        "recorder.max_age",
+        span(hours(1), hours(366 * 24)),
+        "\"14d\"",
+        "Readings older than this are removed.",
+    ),
+    key(
+        "recorder.max_size",
+        Kind::Size { least: 1 << 20, most: 1 << 30 },
+        "\"16MiB\"",
+        "The recording takes no more space than this; the oldest readings are removed.",
     ),
     key(
         "tags.enabled",

@@ -17,6 +17,7 @@ pub mod profile;
 mod schema;
 mod settings;
 mod show;
+mod size;
 mod tree;
 mod value;
 
@@ -28,7 +29,8 @@ pub use files::LoadFrom;
 pub use problem::{ConfigError, MOST_PROBLEMS, Place, Problem, Severity};
 pub use schema::{BadDefault, Key, OptionKind, OptionKnown, Schema, Section, SourceKnown};
 pub use settings::{
-    HookCommand, HookSettings, InterruptionSettings, Settings, TagCompat, TagSettings,
+    HookCommand, HookSettings, InterruptionSettings, RecorderSettings, Settings, TagCompat,
+    TagSettings,
 };
 pub use show::{UnknownKey, check, explain, show};
 pub use value::{Kind, Value};

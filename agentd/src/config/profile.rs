@@ -22,12 +22,20 @@ pub const PROFILES: &[Profile] = &[
     Profile {
         name: "ml-training",
         about: "An expensive machine with a clear GPU signal; GPU memory is lost anyway, so it stops.",
-        presets: &[("idle.act_after", "\"20m\""), ("idle.action", "\"stop\"")],
+        presets: &[
+            ("idle.act_after", "\"20m\""),
+            ("idle.connected_after", "\"1h\""),
+            ("idle.action", "\"stop\""),
+        ],
     },
     Profile {
         name: "desktop",
         about: "A remote desktop, whose compositor and encoder are never quite idle.",
-        presets: &[("source.cpu.busy_above", "0.5"), ("source.gpu.busy_above", "10")],
+        presets: &[
+            ("idle.connected_after", "\"30m\""),
+            ("source.cpu.busy_above", "0.5"),
+            ("source.gpu.busy_above", "10"),
+        ],
     },
     Profile {
         name: "batch",
@@ -35,6 +43,7 @@ pub const PROFILES: &[Profile] = &[
         presets: &[
             ("idle.quiet_after", "\"2m\""),
             ("idle.act_after", "\"10m\""),
+            ("idle.connected_after", "\"1h\""),
             ("idle.action", "\"stop\""),
             ("idle.warn_before", "[\"5m\", \"1m\"]"),
         ],

@@ -25,10 +25,25 @@ pub struct Settings {
     pub tags: TagSettings,
     /// The pre-stop hook.
     pub hook: Option<HookSettings>,
+    /// What is run with warnings and call-offs.
+    pub warn_command: Option<HookCommand>,
     /// What is done at an interruption.
     pub interruption: InterruptionSettings,
+    /// What is recorded.
+    pub recorder: RecorderSettings,
     /// How often sources are read that do not say otherwise.
     pub sampling: Duration,
+}
+
+/// `[recorder]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecorderSettings {
+    /// Whether readings are recorded.
+    pub enabled: bool,
+    /// For how long they are kept.
+    pub max_age: Duration,
+    /// How many bytes they may take.
+    pub max_size: u64,
 }
 
 /// `[tags]`, what the engine does not need.
@@ -165,9 +180,17 @@ pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settin
         sources,
         tags: tags(effective)?,
         hook: hook(effective)?,
+        warn_command: Some(effective.text("idle.warn_command")?)
+            .filter(|command| !command.is_empty())
+            .map(HookCommand::from),
         interruption: InterruptionSettings {
             enabled: effective.switch("interruption.enabled")?,
             hooks: commands(effective.texts("interruption.hooks")?),
+        },
+        recorder: RecorderSettings {
+            enabled: effective.switch("recorder.enabled")?,
+            max_age: effective.span("recorder.max_age")?,
+            max_size: effective.size("recorder.max_size")?,
         },
         sampling,
     })

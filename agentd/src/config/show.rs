@@ -152,6 +152,9 @@ fn bounds(key: &Key) -> String {
                 super::duration::format(most)
             )
         }
+        Kind::Size { least, most } => {
+            format!(", from {} to {}", super::size::format(least), super::size::format(most))
+        }
         Kind::Limit { most } if most <= 100.0 => format!(", at most {most}"),
         _ => String::new(),
     }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use toml::Spanned;
 use toml::de::{DeArray, DeValue};
 
-use super::{duration, name, nearest};
+use super::{duration, name, nearest, size};
 
 /// The kind of value that a key takes, with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +41,13 @@ pub enum Kind {
         /// How many at most.
         count: usize,
     },
+    /// A size in bytes.
+    Size {
+        /// The smallest.
+        least: u64,
+        /// The largest.
+        most: u64,
+    },
     /// A number above zero: at or above it is activity.
     Limit {
         /// The largest that can make sense.
@@ -73,6 +80,8 @@ pub enum Value {
     Auto,
     /// Durations, the longest first.
     Spans(Vec<Duration>),
+    /// Bytes.
+    Size(u64),
     /// A finite number.
     Number(f64),
     /// Text.
@@ -120,6 +129,7 @@ impl Kind {
                 spans.sort_unstable_by(|a, b| b.cmp(a));
                 Ok(Value::Spans(spans))
             }
+            Self::Size { least, most } => self.size(value, least, most).map(Value::Size),
             Self::Limit { most } => limit(self.number(value)?, most).map(Value::Number),
             Self::Number => {
                 let number = self.number(value)?;
@@ -176,6 +186,29 @@ impl Kind {
             )));
         }
         Ok(span)
+    }
+
+    fn size(self, value: &DeValue<'_>, least: u64, most: u64) -> Result<u64, Misfit> {
+        let text = match value {
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                return Err(Misfit::new(format!("has no unit, expected {self}")));
+            }
+            _ => value.as_str().ok_or_else(|| self.wrong_type(value))?,
+        };
+        let bytes = size::parse(text).map_err(|error| Misfit::new(error.to_string()))?;
+        if bytes < least {
+            return Err(Misfit::new(format!(
+                "is too small, the smallest is {}",
+                size::format(least)
+            )));
+        }
+        if bytes > most {
+            return Err(Misfit::new(format!(
+                "is too large, the largest is {}",
+                size::format(most)
+            )));
+        }
+        Ok(bytes)
     }
 
     fn number(self, value: &DeValue<'_>) -> Result<f64, Misfit> {
@@ -303,6 +336,7 @@ impl fmt::Display for Kind {
             Self::Span { .. } => f.write_str("a duration such as \"30s\", \"10m\" or \"2h\""),
             Self::SpanOrAuto { .. } => f.write_str("\"auto\" or a duration such as \"5s\""),
             Self::Spans { .. } => f.write_str("a list of durations such as [\"10m\", \"1m\"]"),
+            Self::Size { .. } => f.write_str("a size such as \"512KiB\" or \"16MiB\""),
             Self::Limit { .. } => f.write_str("a number above 0"),
             Self::Number => f.write_str("a number from 0"),
             Self::Text(_) => f.write_str("text"),
@@ -333,6 +367,7 @@ impl Value {
             Self::Span(span) => toml::Value::String(duration::format(*span)),
             Self::Auto => toml::Value::String("auto".to_owned()),
             Self::Spans(spans) => texts(spans.iter().map(|span| duration::format(*span))),
+            Self::Size(bytes) => toml::Value::String(size::format(*bytes)),
             Self::Number(number) => toml::Value::Float(*number),
             Self::Text(text) => toml::Value::String(text.clone()),
             Self::Texts(list) => texts(list.iter().cloned()),

@@ -116,6 +116,8 @@ message_ids! {
     TAGS_FAILED = "tags-failed", "e0b04de243864bbfa0b7dd032f15c0c7";
     /// To whom a warning went.
     WARNING_DELIVERED = "warning-delivered", "1fa66cae1dec4b5a974b22e739c7a3a3";
+    /// A tag of the instance is not understood.
+    TAG_REJECTED = "tag-rejected", "6ba9934f41584a309a3092e3c7373c5c";
     /// A report was written.
     REPORT_WRITTEN = "report-written", "a65f8969b4014285ad14ae36b016f906";
     /// A person gave a command.

@@ -48,6 +48,11 @@ pub enum ShellEvent {
         /// What failed.
         error: String,
     },
+    /// A tag of the instance is not understood.
+    TagRejected {
+        /// Which, and what may stand there.
+        problem: String,
+    },
     /// Preflight found out what this instance can do.
     PreflightResult {
         /// The instance id.
@@ -124,8 +129,10 @@ pub enum ShellEvent {
         /// What failed.
         error: String,
     },
-    /// A warning went to people.
+    /// A warning, or its call-off, went to people.
     WarningDelivered {
+        /// It was the call-off.
+        called_off: bool,
         /// To whom, one line.
         detail: String,
     },
@@ -230,6 +237,10 @@ fn instance(event: &ShellEvent) -> Option<Line> {
             format!("Cannot tell which instance this is, not acting: {error}"),
         )
         .with(Field::Error, error),
+        ShellEvent::TagRejected { problem } => {
+            Line::warning(ids::TAG_REJECTED, format!("Keeping what stood before: {problem}"))
+                .with(Field::Detail, problem)
+        }
         ShellEvent::PreflightResult { instance, detail, able } => {
             let text = format!("What instance {instance} can do: {detail}");
             let line = if *able {
@@ -327,8 +338,9 @@ fn outward(event: &ShellEvent) -> Line {
             format!("Cannot tag the instance, proceeding without it: {error}"),
         )
         .with(Field::Error, error),
-        ShellEvent::WarningDelivered { detail } => {
-            Line::info(ids::WARNING_DELIVERED, format!("The warning went to {detail}"))
+        ShellEvent::WarningDelivered { called_off, detail } => {
+            let what = if *called_off { "That it was called off" } else { "The warning" };
+            Line::info(ids::WARNING_DELIVERED, format!("{what} went to {detail}"))
                 .with(Field::Detail, detail)
         }
         ShellEvent::ReportWritten { kind, file } => {

@@ -14,6 +14,8 @@ use super::{HostError, HostRoot};
 const LIMIT: usize = 1 << 20;
 /// The most groups in one group.
 const FOLDERS: usize = 8192;
+/// The slices of which at least one is on every machine with systemd.
+const SLICES: [&str; 2] = ["system.slice", "user.slice"];
 /// Where hierarchies are mounted.
 const MOUNT: &str = "/sys/fs/cgroup";
 
@@ -66,7 +68,7 @@ impl Hierarchy {
         base: String,
         version: Version,
     ) -> Result<Option<Self>, HostError> {
-        for slice in ["system.slice", "user.slice"] {
+        for slice in SLICES {
             if root.exists(&format!("{base}/{slice}"))? {
                 return Ok(Some(Self { root: root.clone(), base, version }));
             }
@@ -86,6 +88,16 @@ impl Hierarchy {
             Err(error) if error.is_missing() && !path.is_empty() => Ok(Vec::new()),
             other => other,
         }
+    }
+
+    /// The names of the groups at the top, sorted. A hierarchy in which systemd's slices were and are no more (it was
+    /// unmounted) is an error: without them it would look like a machine on which nobody does anything.
+    pub fn tops(&self) -> Result<Vec<String>, HostError> {
+        let tops = self.children("")?;
+        if tops.iter().any(|top| SLICES.contains(&top.as_str())) {
+            return Ok(tops);
+        }
+        Err(HostError::malformed(self.base.as_str(), "systemd's slices are no longer in it"))
     }
 
     /// The CPU time used in a group since it was made, in microseconds; none if the group is gone.

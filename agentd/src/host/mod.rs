@@ -8,6 +8,8 @@ pub mod block;
 pub mod cgroup;
 pub mod lock;
 pub mod logind;
+pub mod logins;
+pub mod namespace;
 pub mod process;
 pub mod program;
 pub mod psi;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::tcp::Shared;
+
 /// The error codes of a file that is not, or no longer, there.
 const GONE: [i32; 4] = [nix::libc::ENOENT, nix::libc::ESRCH, nix::libc::ENODEV, nix::libc::ENOTDIR];
 
@@ -73,23 +75,34 @@ impl HostError {
 pub struct HostRoot {
     base: Arc<Path>,
     real: bool,
+    sockets: Arc<Shared>,
 }
 
 impl HostRoot {
     /// The machine it runs on.
     pub fn real() -> Self {
-        Self { base: Arc::from(Path::new("/")), real: true }
+        Self::at("/")
     }
 
     /// The folder `base`. It counts as the machine only if it is `/` itself.
     pub fn at(base: impl AsRef<Path>) -> Self {
         let base = base.as_ref();
-        Self { base: Arc::from(base), real: base == Path::new("/") }
+        Self { base: Arc::from(base), real: base == Path::new("/"), sockets: Arc::default() }
     }
 
     /// Whether this is the running machine, so that what the kernel says through system calls belongs to it too.
     pub fn is_real(&self) -> bool {
         self.real
+    }
+
+    /// The connections that were last asked for.
+    pub(super) fn sockets(&self) -> &Shared {
+        &self.sockets
+    }
+
+    /// Drops what is kept of the machine for the rest of a round of readings.
+    pub fn forget(&self) {
+        self.sockets.forget();
     }
 
     /// Where the absolute `path` of the host lies.

@@ -1,11 +1,17 @@
 //! TCP connections and the payload that they carried, from the kernel's socket diagnosis (`sock_diag(7)`).
 //!
 //! `tcp_info` counts payload only: keep-alive probes and acknowledgements change neither number, so a connection that
-//! is merely kept open stands still.
+//! is merely kept open stands still. They do refresh the time of the last acknowledgement, so that a peer that is
+//! silent can be told from one that is dead.
+//!
+//! Several sources ask in one round of readings. They share one dump ([`of_round`]).
+
+mod table;
 
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use netlink_packet_core::{Emitable, Nla as _};
 use netlink_packet_core::{
@@ -22,12 +28,20 @@ use super::{HostError, HostRoot};
 
 /// `INET_DIAG_CGROUP_ID` of `include/uapi/linux/inet_diag.h`, since Linux 5.8.
 const CGROUP_ID: u16 = 21;
-/// Where `tcpi_bytes_acked` stands in `struct tcp_info` (`include/uapi/linux/tcp.h`); `tcpi_bytes_received` follows.
+/// Where `tcpi_last_ack_recv` stands in `struct tcp_info` (`include/uapi/linux/tcp.h`).
+const LAST_ACK: usize = 56;
+/// Where `tcpi_bytes_acked` stands; `tcpi_bytes_received` follows.
 const BYTES_ACKED: usize = 120;
+/// `TCP_ESTABLISHED` of `include/net/tcp_states.h`.
+const ESTABLISHED: u8 = 1;
+/// `TCP_LISTEN`.
+const LISTENING: u8 = 10;
 /// The kernel fills at most this much into one message of a dump.
 const MESSAGE: usize = 32 << 10;
 /// The most messages of one dump: with about a hundred sockets in each, more than a machine has ports.
 const MESSAGES: usize = 20_000;
+/// The most sockets that are looked at.
+const LIMIT: usize = 200_000;
 /// How the errors name it.
 const SUBJECT: &str = "NETLINK_SOCK_DIAG";
 
@@ -40,29 +54,119 @@ pub struct TcpSocket {
     pub local: SocketAddr,
     /// The other end.
     pub remote: SocketAddr,
+    /// Whether both ends may still send.
+    pub established: bool,
     /// Who made the socket.
     pub uid: u32,
     /// Its inode, as in `/proc/PID/fd`; 0 when no process holds it any more.
     pub inode: u32,
-    /// The control group that it was made in, by number; none on kernels that do not tell.
+    /// The control group that it was made in, by number; none on kernels that do not tell. A connection that was
+    /// accepted has that of the socket that listened.
     pub cgroup: Option<u64>,
-    /// Payload bytes received, and sent and acknowledged.
-    pub bytes: u64,
+    /// Payload bytes sent and acknowledged; the handshake counts as one.
+    pub sent: u64,
+    /// Payload bytes received.
+    pub received: u64,
+    /// Milliseconds since the other end last acknowledged anything, keep-alive probes included.
+    pub silent_ms: u32,
 }
 
-/// Hands every TCP connection of this network namespace to `each`, both families, whatever its state except listening
-/// and the two that carry nothing (`SYN_SENT`, `TIME_WAIT`).
-pub fn sockets(each: &mut dyn FnMut(TcpSocket)) -> Result<(), HostError> {
+impl TcpSocket {
+    /// Payload in both directions.
+    pub fn bytes(&self) -> u64 {
+        self.sent.saturating_add(self.received)
+    }
+}
+
+/// Every TCP socket of this network namespace at one moment, both families.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dump {
+    /// The connections, whatever their state except the two that carry nothing (`SYN_SENT`, `TIME_WAIT`).
+    pub connections: Vec<TcpSocket>,
+    listeners: HashSet<SocketAddr>,
+}
+
+impl Dump {
+    /// Whether the other end opened this connection: something listens where it arrived.
+    pub fn is_incoming(&self, socket: &TcpSocket) -> bool {
+        let port = socket.local.port();
+        let anywhere = [IpAddr::from([0_u8; 4]), IpAddr::from([0_u8; 16])];
+        self.listeners.contains(&socket.local)
+            || anywhere.iter().any(|ip| self.listeners.contains(&SocketAddr::new(*ip, port)))
+    }
+
+    fn add(&mut self, found: Found) -> Result<(), HostError> {
+        if self.connections.len() + self.listeners.len() >= LIMIT {
+            return Err(HostError::malformed(SUBJECT, format!("more than {LIMIT} sockets")));
+        }
+        match found {
+            Found::Listener(at) => {
+                self.listeners.insert(at);
+            }
+            Found::Connection(socket) => self.connections.push(socket),
+        }
+        Ok(())
+    }
+}
+
+/// One entry of a dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Listener(SocketAddr),
+    Connection(TcpSocket),
+}
+
+/// The last dump, for whoever asks next in the same round.
+#[derive(Debug, Default)]
+pub struct Shared(Mutex<Option<(u64, Arc<Dump>)>>);
+
+impl Shared {
+    fn take(&self, round: u64) -> Option<Arc<Dump>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.take_if(|(of, _)| *of == round);
+        found.map(|(_, dump)| dump)
+    }
+
+    fn keep(&self, round: u64, dump: &Arc<Dump>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((round, Arc::clone(dump)));
+    }
+
+    /// Drops what is kept, so that the next one who asks gets what is true then.
+    pub fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The sockets of the machine in the round that is named by a number. It is asked for by two, so whoever comes second
+/// gets what the first one got, and nothing is kept after that. None if the machine is another one whose connections
+/// nobody wrote down.
+pub fn of_round(root: &HostRoot, round: u64) -> Result<Option<Arc<Dump>>, HostError> {
+    if let Some(dump) = root.sockets().take(round) {
+        return Ok(Some(dump));
+    }
+    // The lock is not held meanwhile: a kernel that hangs keeps only those waiting who ask it.
+    let Some(dump) = dump(root)? else { return Ok(None) };
+    let dump = Arc::new(dump);
+    root.sockets().keep(round, &dump);
+    Ok(Some(dump))
+}
+
+/// Asks anew.
+pub fn dump(root: &HostRoot) -> Result<Option<Dump>, HostError> {
+    if !root.is_real() {
+        return table::read(root);
+    }
     let failed = |error| HostError::io("ask", SUBJECT, error);
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(failed)?;
     socket.bind_auto().map_err(failed)?;
     socket.connect(&NetlinkAddr::new(0, 0)).map_err(failed)?;
     let mut buffer = Vec::with_capacity(MESSAGE);
+    let mut dump = Dump::default();
     for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
         socket.send(&request(family, id), 0).map_err(failed)?;
-        receive(&socket, &mut buffer, each)?;
+        receive(&socket, &mut buffer, &mut |found| dump.add(found))?;
     }
-    Ok(())
+    Ok(Some(dump))
 }
 
 /// The inodes of this process's own sockets, from `/proc/self/fd`. Empty where `root` is not the machine.
@@ -84,8 +188,7 @@ pub fn own_sockets(root: &HostRoot) -> Result<HashSet<u32>, HostError> {
 fn request(family: u8, socket_id: SocketId) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let idle =
-        StateFlags::LISTEN | StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE;
+    let idle = StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE;
     let body = SockDiagMessage::InetRequest(InetRequest {
         family,
         protocol: IPPROTO_TCP,
@@ -100,12 +203,11 @@ fn request(family: u8, socket_id: SocketId) -> Vec<u8> {
     bytes
 }
 
+/// What is done with every socket.
+type Each<'a> = &'a mut dyn FnMut(Found) -> Result<(), HostError>;
+
 /// Reads the messages of one dump up to its end.
-fn receive(
-    socket: &Socket,
-    buffer: &mut Vec<u8>,
-    each: &mut dyn FnMut(TcpSocket),
-) -> Result<(), HostError> {
+fn receive(socket: &Socket, buffer: &mut Vec<u8>, each: Each<'_>) -> Result<(), HostError> {
     for _ in 0..MESSAGES {
         buffer.clear();
         socket.recv(buffer, 0).map_err(|error| HostError::io("ask", SUBJECT, error))?;
@@ -117,7 +219,7 @@ fn receive(
 }
 
 /// Understands one datagram, which holds several messages. True at the end of the dump.
-fn understand(mut bytes: &[u8], each: &mut dyn FnMut(TcpSocket)) -> Result<bool, HostError> {
+fn understand(mut bytes: &[u8], each: Each<'_>) -> Result<bool, HostError> {
     let malformed = |what: String| HostError::malformed(SUBJECT, what);
     if bytes.is_empty() {
         return Err(malformed("an empty answer".to_owned()));
@@ -132,8 +234,8 @@ fn understand(mut bytes: &[u8], each: &mut dyn FnMut(TcpSocket)) -> Result<bool,
                 return Err(HostError::io("ask", SUBJECT, error));
             }
             NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                if let Some(found) = connection(&response) {
-                    each(found);
+                if let Some(found) = socket(&response) {
+                    each(found)?;
                 }
             }
             _ => return Err(malformed("an answer of another kind".to_owned())),
@@ -149,14 +251,19 @@ fn understand(mut bytes: &[u8], each: &mut dyn FnMut(TcpSocket)) -> Result<bool,
     Ok(false)
 }
 
-/// A connection, or none for a socket without `tcp_info`: a request that is not a connection yet.
-fn connection(response: &InetResponse) -> Option<TcpSocket> {
+/// A socket, or none for one without `tcp_info`: a request that is not a connection yet.
+fn socket(response: &InetResponse) -> Option<Found> {
     let header = &response.header;
-    let mut bytes = None;
+    let id = &header.socket_id;
+    let local = SocketAddr::new(plain(id.source_address), id.source_port);
+    if header.state == LISTENING {
+        return Some(Found::Listener(local));
+    }
+    let mut info = None;
     let mut cgroup = None;
     for attribute in &response.nlas {
         match attribute {
-            Nla::TcpInfo(info) => bytes = payload(info),
+            Nla::TcpInfo(bytes) => info = Info::of(bytes),
             Nla::Other(other) if other.kind() == CGROUP_ID => {
                 let mut value = [0_u8; 8];
                 if other.value_len() == value.len() {
@@ -167,22 +274,40 @@ fn connection(response: &InetResponse) -> Option<TcpSocket> {
             _ => {}
         }
     }
-    let id = &header.socket_id;
-    Some(TcpSocket {
+    let info = info?;
+    Some(Found::Connection(TcpSocket {
         cookie: u64::from_ne_bytes(id.cookie),
-        local: SocketAddr::new(plain(id.source_address), id.source_port),
+        local,
         remote: SocketAddr::new(plain(id.destination_address), id.destination_port),
+        established: header.state == ESTABLISHED,
         uid: header.uid,
         inode: header.inode,
         cgroup,
-        bytes: bytes?,
-    })
+        sent: info.acked,
+        received: info.received,
+        silent_ms: info.silent_ms,
+    }))
 }
 
-fn payload(info: &[u8]) -> Option<u64> {
-    let (acked, rest) = info.get(BYTES_ACKED..)?.split_first_chunk::<8>()?;
-    let received = rest.first_chunk::<8>()?;
-    Some(u64::from_ne_bytes(*acked).saturating_add(u64::from_ne_bytes(*received)))
+/// What is used of `struct tcp_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Info {
+    silent_ms: u32,
+    acked: u64,
+    received: u64,
+}
+
+impl Info {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let silent = bytes.get(LAST_ACK..)?.first_chunk()?;
+        let (acked, rest) = bytes.get(BYTES_ACKED..)?.split_first_chunk()?;
+        let received = rest.first_chunk()?;
+        Some(Self {
+            silent_ms: u32::from_ne_bytes(*silent),
+            acked: u64::from_ne_bytes(*acked),
+            received: u64::from_ne_bytes(*received),
+        })
+    }
 }
 
 fn plain(address: IpAddr) -> IpAddr {
@@ -196,15 +321,12 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
 
+    fn real() -> Dump {
+        dump(&HostRoot::real()).unwrap().unwrap()
+    }
+
     fn find(local: SocketAddr) -> Option<TcpSocket> {
-        let mut found = None;
-        sockets(&mut |socket| {
-            if socket.local == local {
-                found = Some(socket);
-            }
-        })
-        .unwrap();
-        found
+        real().connections.into_iter().find(|socket| socket.local == local)
     }
 
     fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
@@ -227,7 +349,9 @@ mod tests {
             let after = find(client.local_addr().unwrap()).unwrap();
             assert_eq!(after.cookie, before.cookie);
             // The handshake's SYN counts as one acknowledged byte.
-            let moved = after.bytes - before.bytes;
+            let moved = after.bytes() - before.bytes();
+            assert_eq!(after.received - before.received, 300);
+            assert!(after.established && after.silent_ms < 60_000, "{after:?}");
             assert!((5300..=5301).contains(&moved), "{moved}");
             let other = find(server.local_addr().unwrap()).map(|socket| socket.cookie);
             assert_ne!(other, Some(before.cookie));
@@ -240,14 +364,11 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _server = listener.accept().unwrap();
-        let mut seen = 0;
-        sockets(&mut |socket| {
-            if socket.remote == client.local_addr().unwrap() {
-                seen += 1;
-            }
-        })
-        .unwrap();
-        assert_eq!(seen, 1);
+        let dump = real();
+        let here = client.local_addr().unwrap();
+        let seen = dump.connections.iter().filter(|socket| socket.remote == here);
+        let incoming: Vec<_> = seen.map(|socket| dump.is_incoming(socket)).collect();
+        assert_eq!(incoming, [true]);
     }
 
     #[test]
@@ -283,7 +404,7 @@ mod tests {
             bytes.extend([0; 10]);
             bytes.extend(body);
             // Whatever comes of it, it comes back.
-            drop(understand(&bytes, &mut |_| ()));
+            drop(understand(&bytes, &mut |_| Ok(())));
         }
     }
 
@@ -293,16 +414,49 @@ mod tests {
         let mut message = vec![36, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         message.extend((-2_i32).to_ne_bytes());
         message.extend([0; 16]);
-        let error = understand(&message, &mut |_| ()).unwrap_err();
+        let error = understand(&message, &mut |_| Ok(())).unwrap_err();
         assert!(error.is_missing(), "{error}");
     }
 
     #[test]
     fn a_short_tcp_info_gives_no_count() {
-        assert_eq!(payload(&[0; 135]), None);
+        assert_eq!(Info::of(&[0; 135]), None);
         let mut info = [0; 136];
-        info[120] = 7;
-        info[128] = 5;
-        assert_eq!(payload(&info), Some(12));
+        (info[56], info[120], info[128]) = (9, 7, 5);
+        assert_eq!(Info::of(&info), Some(Info { silent_ms: 9, acked: 7, received: 5 }));
+    }
+
+    #[test]
+    fn what_was_accepted_is_told_from_what_was_opened() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else { continue };
+            let port = listener.local_addr().unwrap().port();
+            let to = if address.contains("::1") { "::1" } else { "127.0.0.1" };
+            let client = TcpStream::connect((to, port)).unwrap();
+            let server = listener.accept().unwrap().0;
+            let dump = real();
+            let incoming = |local: SocketAddr| {
+                let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+                let found = dump.connections.iter().find(|socket| socket.local == local).unwrap();
+                dump.is_incoming(found)
+            };
+            assert!(incoming(server.local_addr().unwrap()), "{address}");
+            assert!(!incoming(client.local_addr().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn one_round_asks_the_kernel_once_for_two_and_keeps_nothing() {
+        let root = HostRoot::real();
+        let first = of_round(&root, 5).unwrap().unwrap();
+        let second = of_round(&root.clone(), 5).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(Arc::strong_count(&first), 2, "nothing is kept once both have it");
+        let third = of_round(&root, 5).unwrap().unwrap();
+        assert!(!Arc::ptr_eq(&first, &third));
+        let next_round = of_round(&root, 6).unwrap().unwrap();
+        assert!(!Arc::ptr_eq(&third, &next_round));
+        root.sockets().forget();
+        assert!(!Arc::ptr_eq(&next_round, &of_round(&root, 6).unwrap().unwrap()));
     }
 }

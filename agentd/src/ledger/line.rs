@@ -16,8 +16,18 @@ pub(super) fn framed(json: &str) -> String {
     format!("{BEFORE_CRC}{crc:08x}{BEFORE_ENTRY}{json}{AFTER_ENTRY}\n")
 }
 
+/// Whether a line is of this form at all.
+pub(super) fn is_framed(line: &[u8]) -> bool {
+    line.starts_with(BEFORE_CRC.as_bytes())
+}
+
 /// The entry of a line without its newline, if it is whole.
 pub(super) fn read(line: &[u8]) -> Option<Entry> {
+    serde_json::from_str(payload(line)?).ok()
+}
+
+/// The JSON in a line without its newline, if its checksum is right.
+pub(super) fn payload(line: &[u8]) -> Option<&str> {
     let line = core::str::from_utf8(line).ok()?;
     let rest = line.strip_prefix(BEFORE_CRC)?;
     let (crc, rest) = rest.split_at_checked(8)?;
@@ -26,7 +36,19 @@ pub(super) fn read(line: &[u8]) -> Option<Entry> {
     if format!("{:08x}", crc32fast::hash(json.as_bytes())) != crc {
         return None;
     }
-    serde_json::from_str(json).ok()
+    Some(json)
+}
+
+/// Bytes up to and with the newline of the last line whose checksum is right.
+pub(super) fn last_good(bytes: &[u8]) -> usize {
+    let (mut good, mut at) = (0_usize, 0_usize);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        at = at.saturating_add(line.len());
+        if line.strip_suffix(b"\n").and_then(payload).is_some() {
+            good = at;
+        }
+    }
+    good
 }
 
 /// What a file holds.

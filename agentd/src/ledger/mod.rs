@@ -4,6 +4,7 @@
 //! aside; what stands before it counts.
 
 mod line;
+pub mod recorder;
 pub mod reports;
 pub mod state;
 

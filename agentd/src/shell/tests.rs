@@ -202,8 +202,8 @@ async fn an_idle_machine_is_warned_checked_again_and_hibernated_on_time() {
     let started: Vec<_> = names(&hands).into_iter().filter(|n| *n != "tag").collect();
     assert_eq!(
         started,
-        ["preflight", "warn", "warn", "reread", "hook", "reread", "hibernate"],
-        "warned twice, read again before the hook and before the call"
+        ["preflight", "warn", "preflight", "warn", "reread", "hook", "reread", "hibernate"],
+        "warned twice, its tags looked at after the first, read again before the hook and before the call"
     );
     let call = hands
         .started

@@ -62,6 +62,8 @@ mod tests {
     const COUNTED: &[Fault] = &[Eio, Hang, Garbage, Backwards, Reset, Truncated, Huge];
     const PLAIN: &[Fault] = &[Eio, Hang, Garbage, Truncated, Huge];
     const GONE: &[Fault] = &[Missing, Loop];
+    /// A fixture's answer to the socket diagnosis.
+    const SOCKETS: &str = "/proc/net/sock_diag";
     const NOTHING: Option<fn(u64) -> String> = None;
 
     /// What is not here is no fault: a control group without `io.stat` has the controller off, a process without a
@@ -82,6 +84,26 @@ mod tests {
         Target { source: "cpu", path: "/sys/fs/cgroup", content: NOTHING, faults: GONE },
         Target { source: "input", path: "/proc/812/stat", content: NOTHING, faults: PLAIN },
         Target { source: "input", path: "/dev/pts", content: NOTHING, faults: GONE },
+        Target { source: "sessions", path: "/proc/50/stat", content: NOTHING, faults: PLAIN },
+        Target { source: "sessions", path: "/dev/pts", content: NOTHING, faults: GONE },
+        Target {
+            source: "sessions",
+            path: "/run/systemd/sessions",
+            content: NOTHING,
+            faults: &[Loop],
+        },
+        Target {
+            source: "network",
+            path: SOCKETS,
+            content: NOTHING,
+            faults: &[Eio, Hang, Garbage, Huge],
+        },
+        Target {
+            source: "clients",
+            path: SOCKETS,
+            content: NOTHING,
+            faults: &[Eio, Garbage, Huge],
+        },
         Target { source: "gpu", path: "/dev/nvidia0", content: NOTHING, faults: &[Garbage] },
         Target {
             source: "disk",
@@ -142,9 +164,8 @@ mod tests {
 
     /// What is read over the message bus; its faults are in a test of their own.
     const ON_THE_BUS: &[&str] = &["inhibitors", "timers"];
-    /// Sources whose object is no file of a folder: netlink of the running kernel, and a program. Their own tests have the
-    /// faults.
-    const ELSEWHERE: &[&str] = &["network", "exec"];
+    /// A source whose object is a program; its own tests have the faults.
+    const ELSEWHERE: &[&str] = &["exec"];
 
     /// The count in every counter of the healthy machine.
     const COUNT: u64 = 5_000_000;
@@ -171,6 +192,7 @@ mod tests {
         tree.process(&member(400, "cron"));
         tree.process(&Process::new(812, "bash").with(|p| p.uid = 1000));
         tree.file("/dev/pts/0", "");
+        tree.file(SOCKETS, "1 LISTEN [::]:22\n");
         tree.file("/var/lib/dpkg/lock", "");
         tree.file("/run/cloud-init/result.json", "{}");
         tree.file("/proc/pressure/memory", "some avg10=0.00 total=5\nfull avg10=0.00 total=5\n");

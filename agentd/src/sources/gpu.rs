@@ -1,10 +1,16 @@
 //! Utilisation of NVIDIA GPUs, through NVML.
 //!
 //! NVML keeps a buffer of samples, so short bursts between two looks are seen. The busiest of all GPUs counts; a mean
-//! would hide one of eight. Memory that a process merely holds is shown and is no activity.
+//! would hide one of eight. Memory that a process merely holds is shown and is no activity; neither is power, of which
+//! a GPU at rest takes a fifth.
 //!
-//! A GPU that is there but does not answer is blind. A partitioned one (MIG) has no utilisation: it is idle while no
-//! process is on it, and blind while one is.
+//! A GPU on which processes only draw (a desktop) counts from a higher limit on. A partitioned one (MIG) tells no
+//! utilisation: it is fully in use while the CPU time of a process on it moves (`workers`).
+//!
+//! A GPU that is there but does not answer is blind: one that fell off the bus, a driver that is unloaded or hangs, a
+//! library that does not fit it. After any failure NVML is started anew.
+
+mod workers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +27,7 @@ use thiserror::Error;
 
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
 use crate::host::{HostError, HostRoot};
+use workers::{Lists, Workers};
 
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
@@ -33,15 +40,25 @@ pub const SPEC: SourceSpec = SourceSpec {
     average: Duration::from_mins(1),
     lane: Lane::Slow,
     deadline: Duration::from_secs(2),
-    options: &[OptionSpec {
-        key: "library",
-        kind: OptionKind::Text,
-        default: "\"\"",
-        about: "File of NVIDIA's management library, if it is not where the loader finds libnvidia-ml.so.1.",
-    }],
+    options: &[
+        OptionSpec {
+            key: "library",
+            kind: OptionKind::Text,
+            default: "\"\"",
+            about: "File of NVIDIA's management library, if it is not where the loader finds libnvidia-ml.so.1.",
+        },
+        OptionSpec {
+            key: "drawing_above",
+            kind: OptionKind::Number,
+            default: "10.0",
+            about: "Utilisation in percent from which a GPU counts on which processes only draw.",
+        },
+    ],
     open: |context| Opened::Blocking(Box::new(Gpu::new(context))),
 };
 
+/// The default of `drawing_above`.
+const DRAWING_ABOVE: f64 = 10.0;
 /// The library's name for the loader.
 const LIBRARY: &str = "libnvidia-ml.so.1";
 /// What the driver makes when it is loaded.
@@ -64,16 +81,6 @@ enum GpuError {
         /// Why.
         #[source]
         error: NvmlError,
-    },
-    /// A partitioned GPU with processes.
-    #[error(
-        "measure GPU {index}: it is partitioned (MIG) or does not tell its utilisation, and {processes} processes use it"
-    )]
-    Unmeasured {
-        /// Which.
-        index: u32,
-        /// How many.
-        processes: usize,
     },
     /// There are devices and NVML knows none.
     #[error("find the GPU of '{0}': NVML knows none")]
@@ -103,6 +110,16 @@ struct Gpu {
     newest: BTreeMap<u32, u64>,
     /// When there was found to be no GPU, and why.
     absent: Option<(Stamp, String)>,
+    drawing_above: f64,
+    workers: Workers,
+}
+
+/// How much a GPU is in use.
+struct Use {
+    level: f64,
+    /// By processes that only draw, and too little to count.
+    drawn: bool,
+    owner: Option<String>,
 }
 
 impl Gpu {
@@ -114,10 +131,12 @@ impl Gpu {
             worked: false,
             newest: BTreeMap::new(),
             absent: None,
+            drawing_above: context.number("drawing_above").unwrap_or(DRAWING_ABOVE),
+            workers: Workers::new(context.host.clone()),
         }
     }
 
-    fn look(&mut self) -> Result<Reading, GpuError> {
+    fn look(&mut self, now: Stamp) -> Result<Reading, GpuError> {
         let node = self.node()?;
         if !self.root.is_real() && self.library.is_empty() {
             return match node {
@@ -135,7 +154,7 @@ impl Gpu {
                 Err(error) => return self.without(node, error),
             },
         };
-        let signals = self.measure(&nvml)?;
+        let signals = self.measure(now, &nvml)?;
         if signals.is_empty() {
             return match node {
                 None if !self.worked => Ok(Reading::absent("NVML knows no GPU")),
@@ -181,27 +200,45 @@ impl Gpu {
         }
     }
 
-    fn measure(&mut self, nvml: &Nvml) -> Result<Vec<Signal>, GpuError> {
+    fn measure(&mut self, now: Stamp, nvml: &Nvml) -> Result<Vec<Signal>, GpuError> {
         let count = nvml.device_count().map_err(|error| nvml_error("count", "the GPUs", error))?;
         let mut signals = Vec::new();
+        self.workers.begin();
         for index in 0..count {
             let name = format!("GPU {index}");
             let device =
                 nvml.device_by_index(index).map_err(|error| nvml_error("open", &name, error))?;
-            let level = match self.utilisation(&device, index) {
-                Ok(level) => level,
-                Err(NvmlError::NotSupported) => idle_without_processes(index, processes(&device))?,
-                Err(error) => return Err(nvml_error("measure", &name, error)),
-            };
-            let owner = processes(&device).ok().and_then(|users| self.owner(&users));
-            let signal = Signal::new(format!("gpu {index}"), Value::Level { value: level });
-            signals.push(Signal { owner, ..signal });
-            if let Some(share) = memory_share(&device) {
-                let subject = format!("gpu {index} memory");
-                signals.push(Signal::new(subject, Value::Shown { value: share }));
+            let found = self.in_use(now, &device, index)?;
+            let signal = Signal::new(format!("gpu {index}"), Value::Level { value: found.level });
+            let signal = Signal { owner: found.owner, ..signal };
+            signals.push(if found.drawn { signal.ignored() } else { signal });
+            for (what, share) in [("memory", memory_share(&device)), ("power", power_share(&device))]
+            {
+                let shown = |value| Signal::new(format!("gpu {index} {what}"), Value::Shown { value });
+                signals.extend(share.map(shown));
             }
         }
         Ok(signals)
+    }
+
+    fn in_use(&mut self, now: Stamp, device: &Device<'_>, index: u32) -> Result<Use, GpuError> {
+        let lists = Lists::of(device);
+        match self.utilisation(device, index) {
+            Ok(level) => {
+                let drawn = level < self.drawing_above && lists.as_ref().is_ok_and(Lists::only_draw);
+                let owner = lists.ok().and_then(|lists| self.owner(&lists.all()));
+                Ok(Use { level, drawn, owner })
+            }
+            Err(NvmlError::NotSupported) => {
+                let name = format!("GPU {index}");
+                let lists =
+                    lists.map_err(|error| nvml_error("list the processes of", &name, error))?;
+                let working = self.workers.at_work(now, &lists.all())?;
+                let level = if working.is_empty() { 0.0 } else { 100.0 };
+                Ok(Use { level, drawn: false, owner: self.owner(&working) })
+            }
+            Err(error) => Err(nvml_error("measure", &format!("GPU {index}"), error)),
+        }
     }
 
     /// The highest utilisation since the last look in percent, at least the present one.
@@ -233,7 +270,7 @@ impl Gpu {
 
 impl Source for Gpu {
     fn read(&mut self, now: Stamp) -> Reading {
-        let reading = self.look().unwrap_or_else(|error| blind(&error));
+        let reading = self.look(now).unwrap_or_else(|error| blind(&error));
         self.absent = match &reading {
             Reading::Absent { why } => Some((now, why.clone())),
             Reading::Signals(_) | Reading::Blind { .. } => None,
@@ -251,47 +288,21 @@ impl Source for Gpu {
     }
 }
 
-/// The processes on a GPU, those on its partitions included.
-fn processes(device: &Device<'_>) -> Result<Vec<u32>, NvmlError> {
-    let mut found = device.running_compute_processes()?;
-    found.extend(device.running_graphics_processes().unwrap_or_default());
-    if device.mig_mode().is_ok_and(|mode| mode.current != 0) {
-        for index in 0..device.mig_device_count()? {
-            match device.mig_device_by_index(index) {
-                Ok(partition) => found.extend(partition.running_compute_processes()?),
-                // Partitions that were not made.
-                Err(NvmlError::NotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    let mut pids: Vec<u32> = found.into_iter().map(|process| process.pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    Ok(pids)
-}
-
-/// A GPU that does not tell its utilisation has none, if nobody is on it.
-fn idle_without_processes(
-    index: u32,
-    processes: Result<Vec<u32>, NvmlError>,
-) -> Result<f64, GpuError> {
-    let found = processes
-        .map_err(|error| nvml_error("list the processes of", &format!("GPU {index}"), error))?;
-    if found.is_empty() {
-        Ok(0.0)
-    } else {
-        Err(GpuError::Unmeasured { index, processes: found.len() })
-    }
-}
-
 /// Memory in use, percent.
 fn memory_share(device: &Device<'_>) -> Option<f64> {
     let memory = device.memory_info().ok()?;
     // Kibibytes of a GPU fit into 32 bits for a long time to come.
     let [used, total] = [memory.used, memory.total].map(|bytes| u32::try_from(bytes >> 10).ok());
-    let (used, total) = (used?, total.filter(|total| *total > 0)?);
-    Some(f64::from(used) * 100.0 / f64::from(total))
+    share(used?, total?)
+}
+
+/// Power that it takes, percent of what it may take.
+fn power_share(device: &Device<'_>) -> Option<f64> {
+    share(device.power_usage().ok()?, device.enforced_power_limit().ok()?)
+}
+
+fn share(part: u32, whole: u32) -> Option<f64> {
+    (whole > 0).then(|| f64::from(part) * 100.0 / f64::from(whole))
 }
 
 /// A sample as percent. Numbers that are no percentage count as full use.

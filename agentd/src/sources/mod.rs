@@ -17,6 +17,7 @@ pub use crate::host::HostRoot;
 pub use crate::host::logind::BusMode;
 
 mod due;
+mod ide;
 mod ownership;
 mod pace;
 mod sampler;
@@ -152,6 +153,16 @@ impl Context {
         self.options.get(key).and_then(toml::Value::as_str).unwrap_or_default()
     }
 
+    /// A number option; none if it is not set.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        match self.options.get(key)? {
+            toml::Value::Float(value) => Some(*value),
+            // A limit beyond 32 bits is as good as none.
+            toml::Value::Integer(value) => u32::try_from(*value).ok().map(f64::from),
+            _ => None,
+        }
+    }
+
     /// A duration option; `otherwise` if it is not set.
     pub fn duration(&self, key: &str, otherwise: Duration) -> Duration {
         crate::config::duration::parse(self.text(key)).unwrap_or(otherwise)
@@ -181,7 +192,8 @@ macro_rules! sources {
 }
 
 sources! {
-    cpu, input, gpu, network, disk, inhibitors, packages, cloudinit, pressure, steal, timers, cron, exec, batch, jupyter
+    cpu, input, sessions, gpu, network, clients, disk, pressure, steal, batch, jupyter, exec, inhibitors, packages,
+    cloudinit, timers, cron
 }
 
 #[cfg(test)]

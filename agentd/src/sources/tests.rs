@@ -68,7 +68,7 @@ fn options_are_read_and_missing_ones_are_empty() {
     assert_eq!(context.text("none"), "");
 }
 
-/// A machine on which every blocking source but the network has something to say.
+/// A machine on which every blocking source has something to say.
 fn machine() -> Tree {
     let tree = Tree::new();
     tree.file("/etc/passwd", "alice:x:1000:1000::/:/bin/sh\n");
@@ -86,7 +86,20 @@ fn machine() -> Tree {
     tree.process(&Process::new(1, "systemd"));
     tree.process(&Process::new(400, "cron"));
     tree.process(&Process::new(402, "make").with(|p| p.uid = 1000));
-    tree.process(&Process::new(812, "bash").with(|p| (p.uid, p.tty) = (1000, 34_816)));
+    tree.file(
+        "/proc/net/sock_diag",
+        "1 LISTEN [::]:22\n2 ESTAB 10.0.0.5:22 203.0.113.5:9 0 7 - 5 6 7\n",
+    );
+    for (process, bytes) in [("self", 0), ("812", 100)] {
+        let numbers = format!("{bytes} 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0");
+        tree.file(
+            &format!("/proc/{process}/net/dev"),
+            format!("Inter-|\n face |\neth0: {numbers}\n"),
+        );
+    }
+    tree.process(&Process::new(812, "bash").with(|p| {
+        (p.uid, p.tty, p.foreground) = (1000, 34_816, 812);
+    }));
     tree.file("/proc/diskstats", " 259 0 nvme0n1 1 0 10 0 1 0 10 0 0 0 0\n");
     tree.folder("/sys/block/nvme0n1/device");
     tree.file("/dev/pts/0", "");
@@ -118,7 +131,7 @@ fn files(tree: &Tree) -> Vec<String> {
     files
 }
 
-/// Reads every blocking source once; the network belongs to another machine and the GPU to none.
+/// Reads every blocking source once; there is no GPU.
 fn readings(tree: &Tree) -> Vec<(&'static str, Reading)> {
     let context = Context { host: tree.root(), options: toml::Table::new(), bus: BusMode::None };
     let read = |spec: &SourceSpec| match (spec.open)(&context) {
@@ -139,7 +152,7 @@ fn a_healthy_machine_is_read() {
     let tree = machine();
     for (name, reading) in readings(&tree) {
         match name {
-            "gpu" | "network" | "jupyter" => {
+            "gpu" | "jupyter" => {
                 assert!(matches!(reading, Reading::Absent { .. }), "{name}");
             }
             "packages" | "batch" => assert_eq!(reading, Reading::Signals(Vec::new())),
@@ -181,7 +194,12 @@ fn damage_is_told_by_the_source_that_it_hits() {
         ("/proc/402/stat", "cpu"),
         ("/proc/402/status", "cpu"),
         ("/proc/812/stat", "input"),
+        ("/proc/812/stat", "sessions"),
+        ("/proc/812/status", "sessions"),
         ("/sys/fs/cgroup/user.slice/io.stat", "disk"),
+        ("/proc/net/sock_diag", "network"),
+        ("/proc/net/sock_diag", "clients"),
+        ("/proc/812/net/dev", "network"),
         ("/sys/fs/cgroup/user.slice/memory.pressure", "pressure"),
         ("/proc/pressure/memory", "pressure"),
         ("/proc/stat", "steal"),
@@ -218,7 +236,7 @@ fn without_proc_and_sys_nothing_is_idle() {
     tree.remove("/proc");
     tree.remove("/sys");
     tree.remove("/dev/pts");
-    for name in ["cpu", "input", "disk"] {
+    for name in ["cpu", "input", "sessions", "disk"] {
         let reading = reading(&tree, name);
         assert!(matches!(reading, Reading::Blind { .. }), "{name}: {reading:?}");
     }

@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use agent_core::policy::Combine;
-use agent_core::reading::{Reading, Signal, Value};
+use agent_core::reading::{Reading, Signal};
 use agent_core::stamp::Stamp;
 
 use super::{
@@ -91,6 +91,7 @@ fn signal(timer: &Timer, now: Stamp, ahead: Duration) -> Option<Signal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent_core::reading::Value;
     use crate::host::tree::Tree;
     use crate::sources::BusMode;
 

@@ -1,4 +1,5 @@
-//! The outermost ring: the package in a booted Debian, by `tests/e2e/run`.
+//! The outermost ring: the package in a booted Debian, by `tests/e2e/run`; and the traces that are recorded in booted Debians,
+//! by `tests/e2e/record`.
 
 use std::process::ExitCode;
 
@@ -11,7 +12,16 @@ const SKIPPED: i32 = 77;
 
 /// Runs the harness with arguments of the caller; the package must have been built.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> ExitCode {
-    match harness(workspace, args) {
+    said(harness(workspace, args))
+}
+
+/// Builds the programs and records traces with them, with arguments of the caller.
+pub(crate) fn record(workspace: &Workspace, args: &[String]) -> ExitCode {
+    said(recorder(workspace, args))
+}
+
+fn said(ended: Result<String, Trouble>) -> ExitCode {
+    match ended {
         Ok(_) => ExitCode::SUCCESS,
         Err(trouble) => {
             eprintln!("e2e: {trouble}");
@@ -30,14 +40,28 @@ pub(crate) fn step(workspace: &Workspace) -> Result<String, Trouble> {
 
 fn harness(workspace: &Workspace, args: &[String]) -> Result<String, Trouble> {
     let deb = crate::deb::file(workspace)?;
-    let mut tool = Tool::new(&workspace.root, "tests/e2e/run").arg("--deb").arg(&deb);
+    program(
+        "tests/e2e/run",
+        Tool::new(&workspace.root, "tests/e2e/run").arg("--deb").arg(&deb),
+        args,
+    )
+}
+
+fn recorder(workspace: &Workspace, args: &[String]) -> Result<String, Trouble> {
+    Tool::new(&workspace.root, "cargo build --package agentd --package agentctl").run()?;
+    let binaries = workspace.target.join("debug");
+    let tool = Tool::new(&workspace.root, "tests/e2e/record").arg("--binaries").arg(&binaries);
+    program("tests/e2e/record", tool, args)
+}
+
+fn program(name: &str, mut tool: Tool, args: &[String]) -> Result<String, Trouble> {
     for arg in args {
         tool = tool.arg(arg);
     }
     match tool.code()? {
         Some(0) => Ok(String::new()),
         Some(SKIPPED) => Err(Trouble::Skipped("it says above why it cannot run here".to_owned())),
-        Some(code) => Err(Trouble::Failed(format!("tests/e2e/run ended with {code}"))),
-        None => Err(Trouble::Failed("tests/e2e/run was ended by a signal".to_owned())),
+        Some(code) => Err(Trouble::Failed(format!("{name} ended with {code}"))),
+        None => Err(Trouble::Failed(format!("{name} was ended by a signal"))),
     }
 }

@@ -63,6 +63,12 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Play scenes in booted Debians and record the traces of tests/traces; takes about half an hour.
+    Record {
+        /// Arguments of `tests/e2e/record`, such as the name of a scene.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Check the systemd units: syntax and exposure.
     Units,
     /// Measure the figures of SPECIFICATION.md with the release programs; takes about five minutes.
@@ -91,6 +97,7 @@ fn main() -> ExitCode {
         Verb::Gen => step("generate", generate::write),
         Verb::Deb => steps::run_all(&ci::package(), &workspace),
         Verb::E2e { args } => e2e::run(&workspace, &args),
+        Verb::Record { args } => e2e::record(&workspace, &args),
         Verb::Units => step("units", units::check),
         Verb::Bench => steps::run_all(&ci::figures(), &workspace),
         Verb::Setup => step("set-up", setup::install),
@@ -122,6 +129,9 @@ mod tests {
         }
         assert!(
             matches!(parsed(&["e2e", "--only", "why"]), Verb::E2e { args } if args == ["--only", "why"])
+        );
+        assert!(
+            matches!(parsed(&["record", "scp", "--jobs", "2"]), Verb::Record { args } if args == ["scp", "--jobs", "2"])
         );
     }
 

@@ -38,11 +38,14 @@ class Answer:
 class Machine:
     """One machine. Everything in it lives in one cgroup of the host, so that nothing can outlive the run."""
 
-    def __init__(self, name: str, layer: Layer, network: Network, power: Path, console: Path) -> None:
+    def __init__(
+        self, name: str, layer: Layer, network: Network, power: Path | None, console: Path, binds: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.layer = layer
         self.network = network
         self.power = power
+        self.binds = binds
         self.console = console
         self.cgroup = host.unified() / name
         self.leader = 0
@@ -54,7 +57,9 @@ class Machine:
         enter = f'echo $$ > {shlex.quote(str(self.cgroup / "cgroup.procs"))} && exec "$@"'
         words = ["sh", "-c", enter, "sh", "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"]
         words += [f"--directory={self.layer.root}", f"--machine={self.name}", "--console=read-only"]
-        words += [f"--network-namespace-path={self.network.machine_path}", f"--bind={self.power}:/sys/power"]
+        words += [f"--network-namespace-path={self.network.machine_path}"]
+        words += [f"--bind={self.power}:/sys/power"] if self.power else []
+        words += [f"--bind-ro={bind}" for bind in self.binds]
         words += ["--", "--show-status=no"]
         environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         with self.console.open("wb") as out:
@@ -78,8 +83,8 @@ class Machine:
         """A path of the machine as the host sees it while the machine runs (its /run and sockets too)."""
         return Path(f"/proc/{self.leader}/root") / path.lstrip("/")
 
-    def run(self, *words: str, within: float = 60) -> Answer:
-        """Runs a command as root in the machine, in a scope of system.slice as a housekeeping service would be."""
+    def run(self, *words: str, within: float = 60, unit: str = "") -> Answer:
+        """Runs a command as root in the machine, as a transient service of system.slice, under a name if one is given."""
         scope = [
             "systemd-run",
             "--quiet",
@@ -88,6 +93,7 @@ class Machine:
             "--collect",
             "--slice=system.slice",
             "--service-type=exec",
+            *([f"--unit={unit}"] if unit else []),
         ]
         line = ["nsenter", f"--target={self.leader}", "--all", "--", *scope, "--", *words]
         try:

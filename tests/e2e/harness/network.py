@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 
 #: Where the instance metadata service listens on EC2 (Amazon EC2 User Guide, "Access instance metadata").
 METADATA_ADDRESS = "169.254.169.254"
@@ -57,9 +59,21 @@ class Network:
         return ["nsenter", f"--net=/run/netns/{self.world}", "--", *words]
 
     def listen(self, address: str, port: int) -> socket.socket:
-        """A listening socket at the world's end, for a server that lives in this process.
+        """A listening socket at the world's end, for a server that lives in this process."""
 
-        A socket stays in the namespace in which it was made (network_namespaces(7)), and setns(2) moves one thread only, so a
+        def make(made: socket.socket) -> None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind((address, port))
+            made.listen(64)
+
+        return self._in_world(make)
+
+    def connect(self, address: str, port: int) -> socket.socket:
+        """A connection made at the world's end."""
+        return self._in_world(lambda made: made.connect((address, port)))
+
+    def _in_world(self, use: Callable[[socket.socket], None]) -> socket.socket:
+        """A socket stays in the namespace in which it was made (network_namespaces(7)), and setns(2) moves one thread only, so a
         short-lived thread makes it.
         """
         made: list[socket.socket] = []
@@ -71,11 +85,11 @@ class Network:
                     libc = ctypes.CDLL(None, use_errno=True)
                     if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
                         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-                listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind((address, port))
-                listener.listen(64)
-                made.append(listener)
+                with ExitStack() as unless_it_is_used:
+                    new = unless_it_is_used.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                    use(new)
+                    unless_it_is_used.pop_all()
+                made.append(new)
             except OSError as error:
                 failed.append(error)
 

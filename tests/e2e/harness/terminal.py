@@ -31,34 +31,43 @@ def make_key(folder: Path) -> Path:
     return key
 
 
+def ssh(key: Path, *options: str, program: str = "ssh") -> list[str]:
+    """The beginning of a command line of ssh, scp or sftp: no configuration of this host, no question."""
+    words = [program, "-i", str(key), "-F", "none"]
+    for option in ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"):
+        words += ["-o", option]
+    return [*words, *options]
+
+
 class Terminal:
     """One ssh login. What it shows is collected all the time, as a screen does."""
 
-    def __init__(self, network: Network, key: Path) -> None:
-        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
-        words = ["ssh", "-tt", "-i", str(key), "-F", "none"]
-        for option in options:
-            words += ["-o", option]
+    def __init__(
+        self, network: Network, key: Path, user: str = USER, options: tuple[str, ...] = (), line: tuple[str, ...] = ()
+    ) -> None:
+        """Logs in, or runs `line` at the world's end instead."""
+        words = [*line] if line else [*ssh(key, "-tt", *options), f"{user}@{MACHINE_ADDRESS}"]
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
         self._text = ""
         self._lock = threading.Lock()
         self._commands = 0
         self._process = subprocess.Popen(
-            host.tied(*network.in_world(*words, f"{USER}@{MACHINE_ADDRESS}")),
+            host.tied(*network.in_world(*words)),
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "TERM": "dumb"},
+            env={**os.environ, "TERM": "xterm" if line else "dumb", "LANG": "C.UTF-8"},
             start_new_session=True,
         )
         os.close(slave)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
+        master = self._master
         while True:
             try:
-                piece = os.read(self._master, 4096)
+                piece = os.read(master, 4096)
             except OSError:
                 return
             if not piece:
@@ -142,5 +151,8 @@ class Terminal:
                 self._process.kill()
                 self._process.wait()
         time.sleep(0.05)
-        with suppress(OSError):
-            os.close(self._master)
+        # Once only: another thread may have been given the same number meanwhile.
+        master, self._master = self._master, -1
+        if master >= 0:
+            with suppress(OSError):
+                os.close(master)

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,19 +55,32 @@ def _run(report: Report, log: Path, *words: str) -> None:
 
 
 def base(cache: Path, report: Report) -> Path:
-    """The pristine tree. It is made when missing, and made anew when the list of packages changed."""
-    tree = cache / f"tree-{SUITE}-{_digest(SUITE, REVISION, *PACKAGES)}"
+    """The pristine tree of the end-to-end tests."""
+    return made(cache, report, f"tree-{SUITE}", SUITE, PACKAGES, prepare, REVISION)
+
+
+def made(
+    cache: Path,
+    report: Report,
+    name: str,
+    suite: str,
+    packages: list[str],
+    finish: Callable[[Path], None],
+    revision: int,
+) -> Path:
+    """A pristine tree. It is made when missing, and made anew when the list of packages or the revision changed."""
+    tree = cache / f"{name}-{_digest(suite, revision, *packages)}"
     with _exclusive(cache):
         if not tree.exists():
-            report.note(f"making the Debian {SUITE} tree with mmdebstrap (about a minute, once)")
-            new = cache / "tree.new"
+            report.note(f"making the Debian {suite} tree with mmdebstrap (a minute or two, once)")
+            new = cache / f"{name}.new"
             shutil.rmtree(new, ignore_errors=True)
-            log = cache / "mmdebstrap.log"
+            log = cache / f"mmdebstrap-{name}.log"
             log.unlink(missing_ok=True)
-            _run(report, log, "mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(new))
-            prepare(new)
+            _run(report, log, "mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", suite, str(new))
+            finish(new)
             new.rename(tree)
-            for old in cache.glob(f"tree-{SUITE}-*"):
+            for old in cache.glob(f"{name}-*"):
                 if old != tree:
                     shutil.rmtree(old, ignore_errors=True)
     return tree

@@ -6,10 +6,12 @@
 //! - `init CODE`: `nvmlInit_v2` returns this code (default 0).
 //! - `count CODE`: counting the devices returns this code.
 //! - `hang MS`: every measurement takes this long.
+//! - `slow MS`: `nvmlInit_v2` takes this long.
 //! - `device KEY=VALUE …`: one more GPU. Keys: `util=PERCENT`, `samples=TIME:PERCENT,…`, `memory=USED/TOTAL` in kibibytes,
-//!   `compute=PID[:KIBIBYTES],…`, `graphics=PID,…`, `mig=PARTITIONS`, `instance=PID,…` (processes of partition 0 that the
-//!   whole GPU does not list), `error=CODE` (the GPU cannot be opened). `!CODE` as a value makes its call return that
-//!   code. Without `util`, `samples` or `memory` their call returns 6 (`NVML_ERROR_NOT_FOUND`).
+//!   `power=NOW/LIMIT` in milliwatts, `compute=PID[:KIBIBYTES],…`, `graphics=PID,…`, `mig=PARTITIONS`, `instance=PID,…`
+//!   (processes of partition 0 that the whole GPU does not list), `error=CODE` (the GPU cannot be opened). `!CODE` as a
+//!   value makes its call return that code. Without `util`, `samples`, `memory` or `power` their call returns 6
+//!   (`NVML_ERROR_NOT_FOUND`).
 //!
 //! Codes are those of `nvmlReturn_t` in NVIDIA's `nvml.h`. A file that is missing or makes no sense gives 999
 //! (`NVML_ERROR_UNKNOWN`).
@@ -84,6 +86,7 @@ struct State {
     init: u32,
     count: u32,
     hang: u64,
+    slow: u64,
     devices: Vec<Vec<(String, String)>>,
 }
 
@@ -127,6 +130,7 @@ fn state() -> Result<State, u32> {
             "init" => state.init = number(value)?,
             "count" => state.count = number(value)?,
             "hang" => state.hang = number(value)?,
+            "slow" => state.slow = number(value)?,
             _ => return Err(UNKNOWN),
         }
     }
@@ -198,7 +202,11 @@ fn put_list<T: Copy>(list: &[T], count: *mut u32, to: *mut T) -> u32 {
 /// Starts the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> u32 {
-    state().map_or_else(|code| code, |state| state.init)
+    let start = |state: State| {
+        std::thread::sleep(Duration::from_millis(state.slow));
+        state.init
+    };
+    state().map_or_else(|code| code, start)
 }
 
 /// Ends it.
@@ -324,6 +332,24 @@ pub extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: *mut c_void, to: *mut Memor
         Ok(Memory { version: 0, total, reserved: 0, free: total.saturating_sub(used), used })
     });
     put(to, memory)
+}
+
+/// The power that it takes, milliwatts.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetPowerUsage(device: *mut c_void, to: *mut u32) -> u32 {
+    put(to, power(device).map(|(now, _)| now))
+}
+
+/// The power that it may take, milliwatts.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetEnforcedPowerLimit(device: *mut c_void, to: *mut u32) -> u32 {
+    put(to, power(device).map(|(_, limit)| limit))
+}
+
+fn power(device: *mut c_void) -> Result<(u32, u32), u32> {
+    let text = value(device, "power")?;
+    let (now, limit) = text.split_once('/').ok_or(UNKNOWN)?;
+    Ok((number(now)?, number(limit)?))
 }
 
 /// Whether the GPU is partitioned.

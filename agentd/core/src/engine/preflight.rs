@@ -7,8 +7,10 @@ use crate::action::{ActionKind, Outcome};
 
 /// What this instance can do is found out again after this long.
 const EVERY: Duration = Duration::from_hours(24);
-/// Before a countdown starts, an answer older than this is renewed.
+/// When the machine becomes quiet, an answer older than this is renewed.
 const FRESH: Duration = Duration::from_hours(1);
+/// When people are warned, an answer older than this is: tags that ask for more care come with it.
+const VERY_FRESH: Duration = Duration::from_mins(5);
 /// After a preflight that could not find out; doubled for each further one.
 const RETRY: Duration = Duration::from_secs(30);
 /// The most doublings: 16 minutes.
@@ -60,9 +62,14 @@ impl Engine {
         if self.mode() == Mode::Observe || self.preflight.outstanding.is_some() {
             return;
         }
-        let before_countdown = stage == Stage::Quiet
-            && self.stage != Stage::Quiet
-            && self.preflight.last_good.is_some_and(|at| now.since(at) > FRESH);
+        let most = match stage {
+            Stage::Quiet => Some(FRESH),
+            Stage::Warned => Some(VERY_FRESH),
+            _ => None,
+        };
+        let before_countdown = most
+            .filter(|_| stage != self.stage)
+            .is_some_and(|most| self.preflight.last_good.is_some_and(|at| now.since(at) > most));
         if before_countdown || now.boot_ms >= self.preflight.next.boot_ms {
             self.preflight.outstanding = Some(self.request(ActionKind::Preflight, out));
         }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::input::Actor;
-use crate::policy::{HoldPolicy, IdlePolicy, SourcePolicy, TagPolicy};
+use crate::policy::{Combine, HoldPolicy, IdlePolicy, SourcePolicy, TagPolicy};
 use crate::reading::{Signal, Value};
 use crate::reason::Event;
 
@@ -19,6 +19,7 @@ fn policy() -> Policy {
         scale,
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TICK_MS),
+        combine: Combine::Sum,
     };
     Policy {
         mode: Mode::Enforce,
@@ -28,6 +29,9 @@ fn policy() -> Policy {
             enabled: true,
             quiet_after: Duration::from_mins(5),
             act_after: Duration::from_mins(30),
+            connected_after: Duration::from_hours(1),
+            job_after: Duration::from_hours(4),
+            least_run: Duration::ZERO,
             action: Some(Power::Hibernate),
             fallback_stop: true,
             warn_before: [10, 1].map(Duration::from_mins).to_vec(),

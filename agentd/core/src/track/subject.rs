@@ -165,6 +165,15 @@ impl Subject {
 }
 
 impl Last {
+    /// The moment of use that the end of a subject proves. Who logs out, hangs up or loses the connection was there until
+    /// now, silent as they were, and may be back in a minute. What looked in for some seconds proves nothing.
+    pub(super) fn left(self, now: Stamp) -> Option<Stamp> {
+        let Self::Stretches(presence) = self else { return None };
+        let stayed = now.since(presence.since) >= ARRIVED;
+        let hung_up = presence.by == Stretch::Connected && stayed;
+        hung_up.then_some(now).or_else(|| self.long_job_over(now, None))
+    }
+
     /// The moment at which a long job is seen to be over: its subject went, or shows something else now.
     pub(super) fn long_job_over(self, now: Stamp, shows: Option<Stretch>) -> Option<Stamp> {
         let Self::Stretches(presence) = self else { return None };

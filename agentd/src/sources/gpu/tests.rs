@@ -1,6 +1,7 @@
 use super::*;
-use crate::host::tree::Tree;
+use crate::host::tree::{Process, Tree};
 use crate::sources::BusMode;
+use agent_core::reading::Role;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -34,6 +35,7 @@ fn library() -> &'static PathBuf {
 struct Machine {
     tree: Tree,
     gpu: Gpu,
+    now: Stamp,
 }
 
 impl Machine {
@@ -45,7 +47,7 @@ impl Machine {
         let mut options = toml::Table::new();
         options.insert("library".to_owned(), file.to_str().unwrap().into());
         let gpu = Gpu::new(&Context { host: tree.root(), options, bus: BusMode::None });
-        let machine = Self { tree, gpu };
+        let machine = Self { tree, gpu, now: Stamp::new(1_000_000, 0, 0) };
         machine.state(state);
         machine
     }
@@ -55,7 +57,13 @@ impl Machine {
     }
 
     fn read(&mut self) -> Reading {
-        self.gpu.read(Stamp::default())
+        self.after(0)
+    }
+
+    /// Reads so many seconds later.
+    fn after(&mut self, seconds: u64) -> Reading {
+        self.now = self.now.after(Duration::from_secs(seconds));
+        self.gpu.read(self.now)
     }
 
     /// The levels, one a GPU.
@@ -197,7 +205,7 @@ fn gpus_that_vanish_are_blind() {
 }
 
 #[test]
-fn a_partitioned_gpu_is_idle_without_processes_and_blind_with_one() {
+fn a_job_on_a_partition_is_in_use_until_it_ends() {
     let mut machine = Machine::new("device util=!3 samples=!3 mig=2\n");
     assert_eq!(machine.levels(), [0.0]);
     for state in [
@@ -206,10 +214,87 @@ fn a_partitioned_gpu_is_idle_without_processes_and_blind_with_one() {
         "device util=!3 samples=!3 compute=812\n",
     ] {
         machine.state(state);
-        assert!(machine.why().contains("1 processes"), "{state}");
+        // Five hours at 0.3 core, one look a minute.
+        for look in 0..300 {
+            let own = look * 1800;
+            machine.tree.process(&Process::new(812, "python3").with(|p| p.own = own));
+            let Reading::Signals(signals) = machine.after(60) else { panic!("{state}") };
+            assert_eq!(signals[0].value, Value::Level { value: 100.0 }, "{state}");
+        }
+        machine.state("device util=!3 samples=!3 mig=2\n");
+        assert_eq!(machine.levels(), [0.0], "{state}");
     }
-    machine.state("device util=!3 samples=!3 mig=2 compute=!4\n");
+}
+
+#[test]
+fn a_process_that_merely_holds_a_partition_is_no_activity() {
+    let mut machine = Machine::new("device util=!3 samples=!3 mig=2 instance=812,813 memory=9/10\n");
+    machine.tree.file("/proc/813/comm", "python3\n");
+    for pid in [812, 813] {
+        machine.tree.process(&Process::new(pid, "python3").with(|p| p.own = 900));
+    }
+    assert_eq!(machine.levels(), [100.0], "it is not known yet");
+    machine.after(119);
+    assert_eq!(machine.levels(), [100.0]);
+    machine.after(1);
+    assert_eq!(machine.levels(), [0.0]);
+    machine.tree.process(&Process::new(813, "python3").with(|p| p.own = 901));
+    let Reading::Signals(signals) = machine.after(5) else { panic!() };
+    assert_eq!(signals[0].value, Value::Level { value: 100.0 });
+    assert_eq!(signals[0].owner.as_deref(), Some("python3[813]"));
+}
+
+#[test]
+fn partitions_whose_processes_cannot_be_listed_are_blind() {
+    let mut machine = Machine::new("device util=!3 samples=!3 mig=2 compute=!4\n");
     assert!(machine.why().contains("list the processes"));
+}
+
+#[test]
+fn a_desktop_that_only_draws_counts_from_a_higher_limit_on() {
+    for (state, role) in [
+        ("util=9 graphics=5", Role::Ignored),
+        ("util=10 graphics=5", Role::Workload),
+        ("util=9 graphics=5 compute=6", Role::Workload),
+        ("util=9", Role::Workload),
+        ("util=9 graphics=5 compute=!999", Role::Workload),
+    ] {
+        let mut machine = Machine::new(&format!("device {state}\n"));
+        let Reading::Signals(signals) = machine.read() else { panic!("{state}") };
+        assert_eq!(signals[0].role, role, "{state}");
+    }
+    let mut machine = Machine::new("device util=9 graphics=5\n");
+    machine.gpu.drawing_above = 2.0;
+    let Reading::Signals(signals) = machine.read() else { panic!() };
+    assert_eq!(signals[0].role, Role::Workload);
+}
+
+#[test]
+fn twenty_busy_seconds_in_ninety_are_never_idle_for_long() {
+    // With the driver's buffer of samples and without; at every phase of looks five seconds apart.
+    for (buffer, phase) in (0..5).flat_map(|phase| [(true, phase), (false, phase)]) {
+        let mut machine = Machine::new("");
+        let busy = |second: u64| if second % 90 < 20 { 3 } else { 0 };
+        let mut used = 0;
+        for second in (phase..1800_u64).step_by(5) {
+            let samples: Vec<_> =
+                (second.saturating_sub(9)..=second).map(|at| format!("{}:{}", at + 1, busy(at))).collect();
+            let samples = if buffer { samples.join(",") } else { "!6".to_owned() };
+            machine.state(&format!("device util={} samples={samples}\n", busy(second)));
+            if machine.levels()[0] >= SPEC.busy_above {
+                used = second;
+            }
+            assert!(second - used <= 75, "buffer {buffer}, phase {phase}, second {second}");
+        }
+    }
+}
+
+#[test]
+fn power_is_shown_as_a_share_of_what_it_may_take() {
+    let mut machine = Machine::new("device util=0 power=70000/700000\n");
+    let Reading::Signals(signals) = machine.read() else { panic!() };
+    assert_eq!(signals[1].subject, "gpu 0 power");
+    assert_eq!(signals[1].value, Value::Shown { value: 10.0 });
 }
 
 #[test]

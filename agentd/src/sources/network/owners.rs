@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 
 use super::is_local;
-use super::payload::Connection;
 use crate::host::cgroup::Hierarchy;
 use crate::host::tcp::{self, TcpSocket};
 use crate::host::users::{Users, is_ordinary};
@@ -16,7 +15,7 @@ use crate::sources::ownership::{Class, Ownership};
 
 /// Whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(in crate::sources) enum Whose {
     /// Somebody's, under this name.
     Work(String),
     /// A connection of sshd: somebody's, unless it is a stranger's attempt.
@@ -31,7 +30,7 @@ pub(super) enum Whose {
 
 /// Judges connections.
 #[derive(Debug)]
-pub(super) struct Owners {
+pub(in crate::sources) struct Owners {
     root: HostRoot,
     units: Vec<String>,
     users: Users,
@@ -42,13 +41,13 @@ pub(super) struct Owners {
 
 impl Owners {
     /// Nothing is read yet. `units` are services of the system that count as work.
-    pub(super) fn new(root: HostRoot, units: Vec<String>) -> Self {
+    pub(in crate::sources) fn new(root: HostRoot, units: Vec<String>) -> Self {
         let users = Users::new(root.clone());
         Self { root, units, users, groups: None, paths: HashMap::new() }
     }
 
-    /// Says of every connection whose it is.
-    pub(super) fn judge(&mut self, sockets: &[TcpSocket]) -> Result<Vec<Connection>, HostError> {
+    /// Says of every connection whose it is, in their order.
+    pub(in crate::sources) fn judge(&mut self, sockets: &[TcpSocket]) -> Result<Vec<Whose>, HostError> {
         if self.groups.is_none()
             && let Some(hierarchy) = Hierarchy::find_unified(&self.root)?
         {
@@ -57,14 +56,12 @@ impl Owners {
         }
         self.learn(sockets)?;
         let own = tcp::own_sockets(&self.root)?;
-        let mut connections = Vec::with_capacity(sockets.len());
-        for socket in sockets {
-            let mine = own.contains(&socket.inode);
-            let whose = if mine { Whose::Own } else { self.whose(socket) };
-            connections.push(Connection { cookie: socket.cookie, bytes: socket.bytes, whose });
-        }
-        set_apart(sockets, &mut connections);
-        Ok(connections)
+        let whose = |socket: &TcpSocket| {
+            if own.contains(&socket.inode) { Whose::Own } else { self.whose(socket) }
+        };
+        let mut owners: Vec<_> = sockets.iter().map(whose).collect();
+        set_apart(sockets, &mut owners);
+        Ok(owners)
     }
 
     /// Learns the paths of groups that were not met before. A group's number is never given to another one.
@@ -91,7 +88,7 @@ impl Owners {
         let place = ownership.of(path);
         match place.class {
             Class::Own => Whose::Own,
-            Class::Housekeeping if is_sshd(place.group) => Whose::Sshd,
+            Class::Housekeeping if is_sshd(place.group, socket.local.port()) => Whose::Sshd,
             Class::Housekeeping if !is_ordinary(socket.uid) => Whose::Housekeeping,
             Class::Housekeeping => {
                 Whose::Work(format!("connections of {}", self.users.name(socket.uid)))
@@ -110,28 +107,34 @@ impl Owners {
 
 /// What work says to work on the same machine is no traffic of its own: heartbeats of an idle cluster would count for
 /// ever. What it says to a housekeeping service does count, since that may pass it on (an SSM session, a proxy).
-fn set_apart(sockets: &[TcpSocket], connections: &mut [Connection]) {
+fn set_apart(sockets: &[TcpSocket], owners: &mut [Whose]) {
     let works = |whose: &Whose| matches!(whose, Whose::Work(_) | Whose::Sshd);
     let mut ends = HashMap::new();
-    for (socket, connection) in sockets.iter().zip(connections.iter()) {
+    for (socket, whose) in sockets.iter().zip(owners.iter()) {
         if is_local(socket.local, socket.remote) {
-            ends.insert((socket.local, socket.remote), works(&connection.whose));
+            ends.insert((socket.local, socket.remote), works(whose));
         }
     }
-    for (socket, connection) in sockets.iter().zip(connections.iter_mut()) {
+    for (socket, whose) in sockets.iter().zip(owners.iter_mut()) {
         let other = ends.get(&(socket.remote, socket.local)).copied().unwrap_or(false);
-        if works(&connection.whose) && other {
-            connection.whose = Whose::Inside;
+        if works(whose) && other {
+            *whose = Whose::Inside;
         }
     }
 }
 
-/// Whether a unit is sshd's: the daemon itself, or one connection of socket activation.
-fn is_sshd(group: &str) -> bool {
+/// Where sshd listens unless it is told otherwise.
+const SSH_PORT: u16 = 22;
+
+/// Whether a connection on this port, made in this group, is sshd's. An accepted connection is in the group of the
+/// socket that listened: that of the daemon, or of the socket unit where systemd listens for it. Kernels without the
+/// means to filter by group have systemd open the latter's sockets in its own group.
+fn is_sshd(group: &str, port: u16) -> bool {
     let unit = group.rsplit('/').next().unwrap_or_default();
-    ["ssh.service", "sshd.service"].contains(&unit)
+    ["ssh.service", "sshd.service", "ssh.socket", "sshd.socket"].contains(&unit)
         || unit.starts_with("ssh@")
         || unit.starts_with("sshd@")
+        || (unit == "init.scope" && port == SSH_PORT)
 }
 
 #[cfg(test)]
@@ -164,7 +167,7 @@ mod tests {
         }
 
         fn whose(&mut self, socket: TcpSocket) -> Whose {
-            self.owners.judge(&[socket]).unwrap().remove(0).whose
+            self.owners.judge(&[socket]).unwrap().remove(0)
         }
     }
 
@@ -176,7 +179,10 @@ mod tests {
             uid: 0,
             inode: 0,
             cgroup: None,
-            bytes: 0,
+            established: true,
+            sent: 0,
+            received: 0,
+            silent_ms: 0,
         }
     }
 
@@ -199,6 +205,8 @@ mod tests {
             ("system.slice/ssh.service", 0, Whose::Sshd),
             ("system.slice/sshd.service", 0, Whose::Sshd),
             ("system.slice/system-ssh.slice/ssh@1-a.service", 0, Whose::Sshd),
+            ("system.slice/ssh.socket", 0, Whose::Sshd),
+            ("init.scope", 0, Whose::Housekeeping),
             ("system.slice/agentd.service", 0, Whose::Own),
             ("", 0, work("connections without a control group")),
         ];
@@ -207,6 +215,14 @@ mod tests {
             let socket = machine.socket(group, uid);
             assert_eq!(machine.whose(socket), expected, "{group}");
         }
+    }
+
+    #[test]
+    fn the_port_of_ssh_is_sshds_where_systemd_listens() {
+        let mut machine = Machine::new(&["init.scope", "system.slice"]);
+        let local = "10.0.0.5:22".parse().unwrap();
+        let socket = TcpSocket { local, ..machine.socket("init.scope", 0) };
+        assert_eq!(machine.whose(socket), Whose::Sshd);
     }
 
     #[test]
@@ -244,7 +260,7 @@ mod tests {
             remote: remote.parse().unwrap(),
             ..socket.clone()
         };
-        let connections = machine
+        let whose = machine
             .owners
             .judge(&[
                 ends(&session, "127.0.0.1:8888", "127.0.0.1:4000"),
@@ -254,7 +270,6 @@ mod tests {
                 ends(&session, "127.0.0.1:8888", "127.0.0.1:6000"),
             ])
             .unwrap();
-        let whose: Vec<_> = connections.into_iter().map(|connection| connection.whose).collect();
         let alice = || work("connections of alice");
         let expected = [Whose::Inside, Whose::Inside, alice(), Whose::Housekeeping, alice()];
         assert_eq!(whose, expected);

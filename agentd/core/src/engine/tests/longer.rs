@@ -116,18 +116,21 @@ fn the_end_of_a_long_job_is_use_and_the_end_of_a_short_one_is_not() {
 }
 
 #[test]
-fn when_the_connection_ends_the_action_still_gives_its_notice() {
+fn the_end_of_a_connection_is_use_because_somebody_was_there_until_then() {
     check(
         "with sessions
          connected pts/0
          40:00 leaves pts/0
-         43:00 end",
+         71:00 end",
         "05:20 quiet
-         40:10 warn hibernate in 120s
-         41:10 warn hibernate in 60s
-         42:10 reread
-         42:10 hibernate
-         42:11 accepted",
+         40:10 active: sessions
+         45:10 quiet
+         60:10 warn hibernate in 600s
+         65:10 warn hibernate in 300s
+         69:10 warn hibernate in 60s
+         70:10 reread
+         70:10 hibernate
+         70:11 accepted",
     );
 }
 

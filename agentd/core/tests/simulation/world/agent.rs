@@ -9,11 +9,11 @@ use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Ability, Actor, Command, Input, Reply};
 use agent_core::memory::{HookState, IdleClock, Memory, Origin, Recovery};
 use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
-use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
+use agent_core::reading::{Observation, Reading, Signal, SourceName, Stretch, Value};
 use agent_core::stamp::Stamp;
 
 use super::machine::{
-    CPU, GPU, HOUR, INPUT, MINUTE, Machine, NETWORK, PACKAGES, SECOND, SENSORS, Sight,
+    CPU, GPU, HOUR, INPUT, MINUTE, Machine, NETWORK, PACKAGES, SECOND, SENSORS, SESSIONS, Sight,
 };
 use super::plant::Plant;
 use super::truth::{Truth, Violation};
@@ -73,7 +73,7 @@ pub struct World {
     hook_reply: Option<Key>,
     call: Option<Call>,
     abilities: Abilities,
-    names: [SourceName; 6],
+    names: [SourceName; 7],
     cache: Vec<Observation>,
     violation: Option<Violation>,
     story: Story,
@@ -234,8 +234,11 @@ impl World {
         if !self.machine.sees_all() || self.machine.disk_is_full() || !self.is_able() {
             self.truth.calm_from = self.machine.now;
         }
-        let failures = self.engine.as_ref().map_or(0, |e| e.memory().failures);
-        self.check(|truth, policy| truth.is_live(failures, policy));
+        let doublings = self.engine.as_ref().map_or(0, |engine| {
+            let looping = engine.view(self.stamp()).obstacles.iter().any(|o| o.code == "loop");
+            engine.memory().failures.min(3) + u32::from(looping)
+        });
+        self.check(|truth, policy| truth.is_live(doublings, policy));
     }
 
     /// Nothing but the world's own faults may be to blame when nothing is done.
@@ -297,6 +300,9 @@ impl World {
                 None => Reading::absent("no device"),
             },
             INPUT => one("pts/0", Value::Mark { mark: self.machine.mark, age_ms: None }),
+            SESSIONS if self.machine.is_present() && self.plant != Some(Plant::PresenceIgnored) => {
+                one("pts/0", Value::Stretches { by: Stretch::Job })
+            }
             PACKAGES if self.machine.is_blocked() => {
                 one("dpkg", Value::Blocks { cap_ms: super::BLOCK_CAP })
             }
@@ -431,6 +437,11 @@ impl World {
         }
         match kind {
             ActionKind::Reread => {
+                // The last moment at which somebody may come.
+                if self.machine.dice.chance(20_000) {
+                    self.machine.type_now();
+                }
+                self.truth.looks_again(&self.machine);
                 if self.plant == Some(Plant::StaleRecheck) {
                     self.reread_from_cache();
                 } else {

@@ -3,12 +3,14 @@
 use super::dice::Dice;
 
 /// The sensors, in the order in which they are read.
-pub const SENSORS: [&str; 6] = ["cpu", "gpu", "inhibitors", "input", "network", "packages"];
+pub const SENSORS: [&str; 7] =
+    ["cpu", "gpu", "inhibitors", "input", "network", "packages", "sessions"];
 pub const CPU: usize = 0;
 pub const GPU: usize = 1;
 pub const INPUT: usize = 3;
 pub const NETWORK: usize = 4;
 pub const PACKAGES: usize = 5;
+pub const SESSIONS: usize = 6;
 
 pub const SECOND: u64 = 1000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -90,7 +92,9 @@ pub struct Machine {
     next_key: u64,
     block_from: u64,
     block_until: u64,
-    blind: [(u64, Sight); 6],
+    present_from: u64,
+    present_until: u64,
+    blind: [(u64, Sight); 7],
     disk_full_until: u64,
 }
 
@@ -120,7 +124,9 @@ impl Machine {
             next_key: u64::MAX,
             block_from: 0,
             block_until: 0,
-            blind: [(0, Sight::Good); 6],
+            present_from: 0,
+            present_until: 0,
+            blind: [(0, Sight::Good); 7],
             disk_full_until: 0,
         }
     }
@@ -185,13 +191,17 @@ impl Machine {
                 }
             }
         }
+        if self.dice.chance(job / 4) && now > self.present_until {
+            self.present_from = now;
+            self.present_until = now + self.dice.between(10 * MINUTE, 8 * HOUR);
+        }
         // Two blocks that follow closely look like one.
         if self.dice.chance(block) && now > self.block_until + HOUR {
             self.block_from = now;
             self.block_until = now + self.dice.between(MINUTE, 5 * HOUR);
         }
         if self.dice.chance(blind) {
-            let sensor = usize::try_from(self.dice.between(0, 6)).unwrap_or_default();
+            let sensor = usize::try_from(self.dice.between(0, 7)).unwrap_or_default();
             let sight = self.dice.pick(&[Sight::Blind, Sight::Silent]);
             self.blind[sensor] = (now + self.dice.between(10 * SECOND, 40 * MINUTE), sight);
         }
@@ -207,6 +217,12 @@ impl Machine {
     /// Somebody presses a key within the coming `span`.
     pub fn type_within(&mut self, span: u64) {
         self.next_key = self.now + self.dice.between(1, span.max(2));
+    }
+
+    /// Somebody presses a key now.
+    pub fn type_now(&mut self) {
+        self.mark += 1;
+        self.typed_at = self.now;
     }
 
     pub fn cpu_us(&self) -> u64 {
@@ -229,6 +245,16 @@ impl Machine {
     /// Percent; none without a GPU.
     pub fn gpu(&self) -> Option<u32> {
         self.has_gpu.then_some(if self.now < self.gpu_until { 80 } else { 0 })
+    }
+
+    /// A job waits in the foreground of a terminal.
+    pub fn is_present(&self) -> bool {
+        self.present_from <= self.now && self.now < self.present_until
+    }
+
+    /// Since when.
+    pub fn present_from(&self) -> u64 {
+        self.present_from
     }
 
     pub fn is_blocked(&self) -> bool {
@@ -260,6 +286,7 @@ impl Machine {
         self.transfer_until = self.now;
         self.gpu_until = self.now;
         self.block_until = self.now;
+        self.present_until = self.now;
     }
 
     fn stop_people(&mut self) {

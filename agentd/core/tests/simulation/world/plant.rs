@@ -23,10 +23,12 @@ pub enum Plant {
     ClockThatSleeps,
     /// A reloaded policy does not reach the engine.
     PolicyIgnored,
+    /// Jobs in the foreground are not told.
+    PresenceIgnored,
 }
 
 /// All of them.
-pub const ALL: [Plant; 10] = [
+pub const ALL: [Plant; 11] = [
     Plant::BlindIsNothing,
     Plant::StaleRecheck,
     Plant::SavedOnce,
@@ -37,4 +39,5 @@ pub const ALL: [Plant; 10] = [
     Plant::SilentWarnings,
     Plant::ClockThatSleeps,
     Plant::PolicyIgnored,
+    Plant::PresenceIgnored,
 ];

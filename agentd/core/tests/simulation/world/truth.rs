@@ -45,8 +45,10 @@ struct Sensor {
 pub struct Truth {
     interval: u64,
     gap: u64,
-    sensors: [Sensor; 6],
+    sensors: [Sensor; 7],
     mark: Option<u64>,
+    /// Somebody typed before the agent looked again, and it has not read the terminals since.
+    typed_unseen: bool,
     at: u64,
     /// Time in which everything was known and nothing was used, without pauses.
     idle: u64,
@@ -77,8 +79,9 @@ impl Truth {
         Self {
             interval,
             gap,
-            sensors: [Sensor::default(); 6],
+            sensors: [Sensor::default(); 7],
             mark: None,
+            typed_unseen: false,
             at: 0,
             idle: 0,
             idle_since_hook: None,
@@ -172,6 +175,7 @@ impl Truth {
                     self.used(machine.typed_at);
                 }
                 self.mark = Some(machine.mark);
+                self.typed_unseen = false;
             }
             _ => {}
         }
@@ -183,7 +187,7 @@ impl Truth {
             let total = if sensor == CPU { machine.cpu_us() } else { machine.net_bytes() };
             self.sensors[sensor].base = Some((self.at, total));
         }
-        if machine.is_blocked() {
+        if machine.is_blocked() || machine.is_present() {
             self.calm_from = self.at;
         }
         if self.is_known() {
@@ -293,6 +297,12 @@ impl Truth {
         Ok(())
     }
 
+    /// The agent wants to look at everything once more: what was typed until now must be seen by it.
+    pub fn looks_again(&mut self, machine: &Machine) {
+        let readable = machine.sees(INPUT) == Sight::Good;
+        self.typed_unseen = readable && self.mark.is_some_and(|mark| mark != machine.mark);
+    }
+
     /// Any request, before it is carried out.
     pub fn requested(&mut self, kind: &ActionKind, policy: &Policy) -> Checked {
         let acts =
@@ -348,7 +358,14 @@ impl Truth {
             return Ok(());
         }
         self.idle_calls += 1;
-        let wanted = act_after(policy);
+        if self.typed_unseen {
+            return Err(self.violated("I1", "a key was pressed before the last look".to_owned()));
+        }
+        let sessions = self.sensors[super::machine::SESSIONS];
+        let present =
+            machine.is_present() && sessions.good && sessions.read_at >= machine.present_from();
+        let longest = if present { span_ms(policy.idle.job_after) } else { 0 };
+        let wanted = act_after(policy).max(longest);
         if self.idle + 2 * self.interval.min(wanted / 8) < wanted {
             let what = format!(
                 "a call after {} s of known idleness, and not {} s",
@@ -388,8 +405,8 @@ impl Truth {
     }
 
     /// Liveness: when nothing has disturbed it for long, an idle machine is not up any more.
-    pub fn is_live(&self, failures: u32, policy: &Policy) -> Checked {
-        let bound = (act_after(policy) << failures.min(3))
+    pub fn is_live(&self, doublings: u32, policy: &Policy) -> Checked {
+        let bound = (act_after(policy) << doublings)
             + span_ms(policy.idle.boot_grace.max(policy.idle.resume_grace))
             + 30 * 60_000
             + 10 * self.interval;

@@ -1,0 +1,296 @@
+//! Running totals of what each client sent, one counter a connection.
+//!
+//! A machine may have more connections than can be shown. Those that sent most of late are shown one by one; of the
+//! others the one that sent most in each look stands for all, so that none of them can be in use unseen.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+
+use agent_core::reading::{Signal, Value};
+use agent_core::stamp::Stamp;
+
+use crate::sources::network::payload::beyond_allowance;
+
+/// The most connections that are shown one by one.
+const SHOWN: usize = 200;
+/// How much of its weight a connection keeps from look to look when it is chosen for being shown.
+const FADE: f64 = 0.8;
+/// What stands for those that are not shown.
+const OTHERS: &str = "busiest of the other connections";
+/// What stands for the system's own services.
+const HOUSEKEEPING: &str = "clients of the system's services";
+
+/// One client's connection at one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    /// The kernel's number for it.
+    pub(super) cookie: u64,
+    /// Where it arrived.
+    pub(super) port: u16,
+    /// Where it comes from.
+    pub(super) remote: SocketAddr,
+    /// What it sent so far.
+    pub(super) received: u64,
+    /// It is connected, and its session is shown by no other source.
+    pub(super) alive: bool,
+    /// Whose it is, where that is known.
+    pub(super) owner: Option<String>,
+    /// What it talks to.
+    pub(super) to: Server,
+}
+
+/// What a client talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    /// Something of a person's.
+    Person,
+    /// sshd, to which strangers may talk too.
+    Sshd,
+    /// A service of the system: it is shown in one sum and does not count.
+    Housekeeping,
+}
+
+impl Client {
+    /// Stable while the connection lives; nobody else has this pair of ends meanwhile.
+    fn subject(&self) -> String {
+        let what = self.owner.as_deref().unwrap_or("ssh");
+        format!("{what} {} to port {}", self.remote, self.port)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    received: u64,
+    since: Stamp,
+    weight: f64,
+    look: u64,
+}
+
+/// The totals.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    seen: HashMap<u64, Seen>,
+    /// What is shown, each with its total since it is.
+    totals: BTreeMap<String, u64>,
+    others: u64,
+    housekeeping: u64,
+    look: u64,
+}
+
+/// A client with what it sent since the last look.
+struct Grown {
+    client: Client,
+    grown: u64,
+    weight: f64,
+}
+
+impl Ledger {
+    /// Takes in all clients of one look and returns the counters.
+    pub(super) fn take(&mut self, now: Stamp, clients: Vec<Client>) -> Vec<Signal> {
+        let first = self.look == 0;
+        self.look += 1;
+        let grown = clients.into_iter().map(|client| self.grow(now, client, first));
+        let mut grown: Vec<_> = grown.collect();
+        let look = self.look;
+        self.seen.retain(|_, seen| seen.look == look);
+        grown.retain(|one| {
+            let counts = one.client.to != Server::Housekeeping;
+            if !counts {
+                self.housekeeping = self.housekeeping.saturating_add(one.grown);
+            }
+            counts
+        });
+        if grown.len() > SHOWN {
+            grown.select_nth_unstable_by(SHOWN, |a, b| {
+                b.weight.total_cmp(&a.weight).then(a.client.cookie.cmp(&b.client.cookie))
+            });
+            let rest = grown.split_off(SHOWN);
+            let most = rest.iter().map(|one| one.grown).max().unwrap_or(0);
+            self.others = self.others.saturating_add(most);
+        }
+        self.show(grown)
+    }
+
+    fn grow(&mut self, now: Stamp, client: Client, first: bool) -> Grown {
+        let received = client.received;
+        let unknown =
+            Seen { received: if first { received } else { 0 }, since: now, weight: 0.0, look: 0 };
+        let before = self.seen.get(&client.cookie).copied().unwrap_or(unknown);
+        let grown = if client.to == Server::Sshd {
+            beyond_allowance(now.since(before.since), before.received, received)
+        } else {
+            received.saturating_sub(before.received)
+        };
+        // Whatever a float cannot hold is heavy all the same.
+        let step = f64::from(u32::try_from(grown).unwrap_or(u32::MAX));
+        let weight = before.weight * FADE + step;
+        self.seen.insert(client.cookie, Seen { received, weight, look: self.look, ..before });
+        Grown { client, grown, weight }
+    }
+
+    /// A connection that begins to be shown begins with what it sent since the last look: the engine takes the whole
+    /// of a counter that is new for growth.
+    fn show(&mut self, grown: Vec<Grown>) -> Vec<Signal> {
+        let before = std::mem::take(&mut self.totals);
+        let mut signals = Vec::with_capacity(grown.len() + 1);
+        for one in grown {
+            let subject = one.client.subject();
+            // Also if another connection had these ends at the last look: a counter never falls.
+            let total = before.get(&subject).copied().unwrap_or(0).saturating_add(one.grown);
+            self.totals.insert(subject.clone(), total);
+            let signal = Signal::new(subject, Value::Counter { total });
+            signals.push(Signal { owner: one.client.owner, ..signal });
+        }
+        if self.others > 0 {
+            signals.push(Signal::new(OTHERS, Value::Counter { total: self.others }));
+        }
+        if self.housekeeping > 0 {
+            let value = Value::Counter { total: self.housekeeping };
+            signals.push(Signal::new(HOUSEKEEPING, value).ignored());
+        }
+        signals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn client(cookie: u64, received: u64) -> Client {
+        let port = u16::try_from(cookie % 60_000 + 1).unwrap();
+        Client {
+            cookie,
+            port: 8888,
+            remote: SocketAddr::from(([203, 0, 113, u8::try_from(cookie / 60_000).unwrap()], port)),
+            received,
+            alive: true,
+            owner: Some("alice".to_owned()),
+            to: Server::Person,
+        }
+    }
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp::new(seconds * 1000, 0, 0)
+    }
+
+    fn totals(signals: &[Signal]) -> Vec<u64> {
+        let total = |signal: &Signal| match signal.value {
+            Value::Counter { total } => total,
+            ref other => panic!("{other:?}"),
+        };
+        signals.iter().map(total).collect()
+    }
+
+    #[test]
+    fn a_counter_begins_when_it_is_met() {
+        let mut ledger = Ledger::default();
+        assert_eq!(totals(&ledger.take(at(0), vec![client(1, 5000)])), [0]);
+        assert_eq!(totals(&ledger.take(at(10), vec![client(1, 5600)])), [600]);
+        let signals = ledger.take(at(20), vec![client(1, 5600), client(2, 70)]);
+        assert_eq!(totals(&signals), [600, 70], "a new connection counts whole");
+        assert_eq!(signals[0].subject, "alice 203.0.113.0:2 to port 8888");
+        assert_eq!(signals[0].owner.as_deref(), Some("alice"));
+    }
+
+    #[test]
+    fn another_connection_with_the_same_ends_does_not_make_the_counter_fall() {
+        let mut ledger = Ledger::default();
+        ledger.take(at(0), Vec::new());
+        assert_eq!(totals(&ledger.take(at(10), vec![client(1, 900)])), [900]);
+        let again = Client { cookie: 2, ..client(1, 30) };
+        assert_eq!(totals(&ledger.take(at(20), vec![again])), [930]);
+    }
+
+    #[test]
+    fn strangers_at_sshd_do_not_count_and_a_session_does() {
+        let mut ledger = Ledger::default();
+        let ssh = |cookie, received| Client { owner: None, to: Server::Sshd, ..client(cookie, received) };
+        ledger.take(at(0), Vec::new());
+        for attempt in 1..500 {
+            let signals = ledger.take(at(attempt), vec![ssh(attempt, 9000), ssh(attempt + 1, 100)]);
+            assert_eq!(totals(&signals), [0, 0]);
+        }
+        ledger.take(at(1000), vec![ssh(900, 3000)]);
+        assert_eq!(totals(&ledger.take(at(1010), vec![ssh(900, 70_000)])), [70_000 - 65_536]);
+        ledger.take(at(1150), vec![ssh(900, 70_000)]);
+        let signals = ledger.take(at(1160), vec![ssh(900, 70_050)]);
+        assert_eq!(totals(&signals), [70_000 - 65_536 + 50]);
+        assert!(signals[0].subject.starts_with("ssh 203.0.113."), "{}", signals[0].subject);
+    }
+
+    #[test]
+    fn among_thousands_the_one_that_is_used_is_shown() {
+        let mut ledger = Ledger::default();
+        let mut used = 0;
+        for look in 0..60_u64 {
+            // Everybody is kept open with 60 bytes every 30 seconds; the last one types.
+            let sent = |cookie: u64| (look + cookie % 3) / 3 * 60;
+            let mut clients: Vec<_> = (0..10_000).map(|cookie| client(cookie, sent(cookie))).collect();
+            clients.push(client(10_000, look * 700));
+            let signals = ledger.take(at(look * 10), clients);
+            assert!(signals.len() <= SHOWN + 1);
+            let typing = signals.iter().find(|it| it.subject.contains(":10001 "));
+            used = typing.map_or(used, |it| totals(std::slice::from_ref(it))[0]);
+        }
+        assert!(used >= 58 * 700, "{used}");
+    }
+
+    #[test]
+    fn clients_of_the_systems_services_are_shown_in_one_sum_and_do_not_count() {
+        let mut ledger = Ledger::default();
+        ledger.take(at(0), Vec::new());
+        let scrape = |cookie| Client { to: Server::Housekeeping, ..client(cookie, 9000) };
+        let signals = ledger.take(at(10), vec![scrape(1), scrape(2)]);
+        assert_eq!(signals.len(), 1);
+        assert_eq!(signals[0].role, agent_core::reading::Role::Ignored);
+        assert_eq!(totals(&signals), [18_000]);
+    }
+
+    #[test]
+    fn one_that_is_not_shown_still_counts() {
+        let mut ledger = Ledger::default();
+        ledger.take(at(0), Vec::new());
+        let crowd = |sent: u64| (0..300).map(move |cookie| client(cookie, sent)).collect::<Vec<_>>();
+        let signals = ledger.take(at(10), crowd(900));
+        assert_eq!(signals.len(), SHOWN + 1);
+        assert!(totals(&signals).iter().all(|total| *total == 900));
+    }
+
+    #[test]
+    fn a_connection_that_is_shown_again_begins_anew() {
+        let mut ledger = Ledger::default();
+        ledger.take(at(0), Vec::new());
+        ledger.take(at(10), vec![client(1, 100_000)]);
+        let crowd = (10..250).map(|cookie| client(cookie, 1 << 30));
+        ledger.take(at(20), crowd.chain([client(1, 100_000)]).collect());
+        let signals = ledger.take(at(30), vec![client(1, 100_040)]);
+        assert_eq!(totals(&signals)[0], 40);
+    }
+
+    proptest::proptest! {
+        /// No order of connections makes a counter that is still shown fall.
+        #[test]
+        fn counters_never_fall(looks in proptest::collection::vec(
+            proptest::collection::btree_map(0_u64..6, 0_u64..200_000, 0..6), 1..30))
+        {
+            let mut ledger = Ledger::default();
+            let mut before = BTreeMap::new();
+            let mut now = Stamp::new(1_000_000, 0, 0);
+            for look in looks {
+                now = now.after(Duration::from_secs(40));
+                let clients = look.into_iter().map(|(cookie, received)| Client {
+                    to: [Server::Sshd, Server::Housekeeping, Server::Person][usize::try_from(cookie.min(2)).unwrap()],
+                    ..client(cookie, received)
+                });
+                let signals = ledger.take(now, clients.collect());
+                let counts: BTreeMap<_, _> = signals.iter().map(|it| it.subject.clone()).zip(totals(&signals)).collect();
+                for (subject, total) in &counts {
+                    let old = before.get(subject).copied().unwrap_or(0);
+                    proptest::prop_assert!(*total >= old, "{subject}");
+                }
+                before = counts;
+            }
+        }
+    }
+}

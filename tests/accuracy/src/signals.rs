@@ -1,0 +1,252 @@
+//! What can be seen of a machine, as rates and states. Every rule reads its part of it.
+
+/// A notebook server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Jupyter {
+    /// None runs.
+    #[default]
+    Off,
+    /// Somebody runs cells.
+    Active,
+    /// Its kernels wait.
+    Idle,
+    /// A kernel computes and prints.
+    Busy,
+    /// A kernel says that it is busy and prints nothing.
+    BusySilent,
+}
+
+/// A remote desktop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Desktop {
+    /// None.
+    #[default]
+    Off,
+    /// A session exists, and nobody moves the mouse.
+    Open,
+    /// Somebody uses it: input every two minutes.
+    Active,
+}
+
+/// What runs in the foreground of the terminals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Foreground {
+    /// The shell, at its prompt.
+    #[default]
+    Prompt,
+    /// Something that only shows: htop, watch, less.
+    Display,
+    /// An editor.
+    Editor,
+    /// A program.
+    Job,
+}
+
+/// Where the workload's processes run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// In a session of a user.
+    #[default]
+    Session,
+    /// In a container with a group of its own.
+    Container,
+    /// In a unit made by `systemd-run`.
+    Transient,
+}
+
+/// The signals of one step. Processor time is in cores, traffic in bytes a second.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent states of a machine")]
+pub struct Signals {
+    /// Processor time of people's work.
+    pub user_cpu: f64,
+    /// Processor time of the servers of editors, their indexers and language servers.
+    pub ide_cpu: f64,
+    /// Processor time of the system's services.
+    pub sys_cpu: f64,
+    /// Processor time of kernel threads.
+    pub kthr: f64,
+    /// Processor time lost in waiting for disks.
+    pub iowait: f64,
+    /// Processor time that was wanted and not given.
+    pub steal: f64,
+    /// Tasks in uninterruptible sleep.
+    pub dstate: u32,
+    /// Traffic of the network card.
+    pub net: f64,
+    /// Of it, in connections of people's work.
+    pub net_user: f64,
+    /// Payload that clients of people send.
+    pub rx_client: f64,
+    /// Packets a second.
+    pub pkts: f64,
+    /// Traffic of the disks.
+    pub disk: f64,
+    /// Of it, of people's work.
+    pub disk_user: f64,
+    /// Percent of time that each GPU computes; none where it does not tell.
+    pub gpus: Vec<Option<f64>>,
+    /// NVML fails.
+    pub gpu_err: bool,
+    /// The GPU is partitioned.
+    pub mig: bool,
+    /// Only graphics run on the GPU.
+    pub gfx: bool,
+    /// Processes that compute on the GPUs.
+    pub gpu_procs: u32,
+    /// Rows of `who`.
+    pub who: u32,
+    /// Pseudo-terminals.
+    pub pts: u32,
+    /// Of them, of ssh.
+    pub ssh_pts: u32,
+    /// Connections of ssh without a terminal.
+    pub ssh_notty: u32,
+    /// Established connections to sshd.
+    pub ssh_estab: u32,
+    /// Established connections to other services.
+    pub estab_app: u32,
+    /// A server of VS Code runs.
+    pub vscode_srv: bool,
+    /// A session of Systems Manager.
+    pub ssm: bool,
+    /// A server of tmux or screen runs.
+    pub tmux: bool,
+    /// A notebook server.
+    pub jup: Jupyter,
+    /// A remote desktop.
+    pub dcv: Desktop,
+    /// Somebody blocks shutdown or sleep.
+    pub inhibit: bool,
+    /// The package manager's lock is held.
+    pub dpkg: bool,
+    /// cloud-init has not finished.
+    pub cloudinit: bool,
+    /// What runs in the foreground.
+    pub fg: Foreground,
+    /// Where the workload runs.
+    pub place: Place,
+    /// A user's timer is due at this second.
+    pub timer_at: Option<u32>,
+    /// Requests a second that a service answers.
+    pub svc_req: f64,
+    /// `CloudWatch` has no data.
+    pub cw_gap: bool,
+    /// EC2 refuses to read and write tags.
+    pub tag_denied: bool,
+    /// The network card has a name that starts with neither `eth0` nor `ens`.
+    pub odd_card: bool,
+    /// Somebody reads status and metrics every so many seconds.
+    pub poll: Option<u32>,
+    /// A job of the queue of `SkyPilot` runs.
+    pub sky_job: bool,
+    /// A job of a batch scheduler runs.
+    pub batch: bool,
+    /// Percent of time in which every task waits for memory.
+    pub mem_full: f64,
+    /// Sources that cannot be read.
+    pub blind: &'static [&'static str],
+    /// The metadata service does not answer.
+    pub imds_down: bool,
+}
+
+impl Signals {
+    /// A machine that nobody uses.
+    pub fn base() -> Self {
+        Self {
+            user_cpu: 0.0,
+            ide_cpu: 0.0,
+            sys_cpu: 0.02,
+            kthr: 0.005,
+            iowait: 0.0,
+            steal: 0.0,
+            dstate: 0,
+            net: 450.0,
+            net_user: 0.0,
+            rx_client: 0.0,
+            pkts: 4.0,
+            disk: 6000.0,
+            disk_user: 0.0,
+            gpus: Vec::new(),
+            gpu_err: false,
+            mig: false,
+            gfx: false,
+            gpu_procs: 0,
+            who: 0,
+            pts: 0,
+            ssh_pts: 0,
+            ssh_notty: 0,
+            ssh_estab: 0,
+            estab_app: 0,
+            vscode_srv: false,
+            ssm: false,
+            tmux: false,
+            jup: Jupyter::Off,
+            dcv: Desktop::Off,
+            inhibit: false,
+            dpkg: false,
+            cloudinit: false,
+            fg: Foreground::Prompt,
+            place: Place::Session,
+            timer_at: None,
+            svc_req: 0.0,
+            cw_gap: false,
+            tag_denied: false,
+            odd_card: false,
+            poll: None,
+            sky_job: false,
+            batch: false,
+            mem_full: 0.0,
+            blind: &[],
+            imds_down: false,
+        }
+    }
+
+    /// An interactive session of ssh.
+    pub fn ssh(&mut self) {
+        self.who = 1;
+        self.pts = 1;
+        self.ssh_pts = 1;
+        self.ssh_estab = 1;
+    }
+
+    /// A person at a shell over ssh.
+    pub fn shell(&mut self) {
+        self.ssh();
+        self.user_cpu = 0.03;
+        self.rx_client = 40.0;
+    }
+
+    /// VS Code over ssh, with little and with much to do.
+    pub fn vscode(&mut self, ide_cpu: f64, rx_client: f64, net: f64) {
+        self.ssh_notty = 1;
+        self.ssh_estab = 1;
+        self.vscode_srv = true;
+        self.ide_cpu = ide_cpu;
+        self.rx_client = rx_client;
+        self.net = net;
+    }
+
+    /// So many GPUs with one utilisation.
+    pub fn gpu(&mut self, count: usize, percent: f64) {
+        self.gpus = vec![Some(percent); count];
+    }
+
+    /// Processor time that somebody wants or gets, in cores: what a hypervisor sees.
+    pub fn busy(&self) -> f64 {
+        self.user_cpu + self.ide_cpu + self.sys_cpu + self.kthr
+    }
+
+    /// What the busiest processor does, as a share of one.
+    pub fn busiest_core(&self) -> f64 {
+        [self.user_cpu, self.ide_cpu, self.sys_cpu, self.kthr]
+            .into_iter()
+            .fold(0.0, f64::max)
+            .min(1.0)
+    }
+
+    /// The tasks that the load average counts.
+    pub fn runnable(&self) -> f64 {
+        self.busy() + self.steal + f64::from(self.dstate)
+    }
+}

@@ -133,13 +133,11 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Some(Verb::Config { verb }) => config_command::print_config(&from, &into_request(verb)),
-<<<<<<< HEAD
         Some(Verb::Simulate(args)) => {
             simulate::simulate(&from, &arguments.state_dir, &into_simulation(args))
-=======
+        }
         Some(Verb::WriteTerminals { names }) => {
             agentd::actuators::write_from_stdin(&HostRoot::at(&arguments.host_root), &names)
->>>>>>> h-warn
         }
         None => daemon(Options {
             config: from,

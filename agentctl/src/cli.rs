@@ -123,6 +123,20 @@ Examples:
   agentctl config check
   agentctl config explain idle.act_after")]
     Config(ConfigArgs),
+    /// Replay what was recorded under another configuration: what would have happened, and what it would have saved.
+    #[command(
+        after_long_help = "Without --policy the configuration of this machine is replayed, as if its mode were \
+enforce. The recording is for root alone; a trace file can be replayed by everybody.
+
+With --export nothing is replayed; the trace is written as JSON lines, for a bug report or a test.
+
+Examples:
+  sudo agentctl simulate --since 7d --price 0.42
+  sudo agentctl simulate --policy shorter.toml
+  agentctl simulate --trace bug.jsonl --all
+  sudo agentctl simulate --export bug.jsonl --anonymise"
+    )]
+    Simulate(SimulateArgs),
     /// Hibernate this instance now, through every gate (administrators).
     #[command(
         after_long_help = "Examples:\n  sudo agentctl hibernate --dry-run\n  sudo agentctl hibernate --yes"
@@ -229,6 +243,32 @@ pub(crate) enum ConfigVerb {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         key: String,
     },
+}
+
+/// `simulate`.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Lay this configuration over the one of this machine.
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Only this last while of the recording: 12h, 7d.
+    #[arg(long, value_name = "SPAN", value_parser = span, conflicts_with = "trace")]
+    pub(crate) since: Option<Duration>,
+    /// Replay this trace instead of the recording; '-' is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Tell what is saved at this price, US dollars an hour.
+    #[arg(long, value_name = "USD", conflicts_with = "export")]
+    pub(crate) price: Option<f64>,
+    /// Show everything that happens, also what leads to nothing.
+    #[arg(long, conflicts_with = "export")]
+    pub(crate) all: bool,
+    /// Replay nothing; write the trace to this file as plain lines. '-' is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    /// Replace the names of users and programs in what is written.
+    #[arg(long, requires = "export")]
+    pub(crate) anonymise: bool,
 }
 
 /// `hibernate` and `stop`.

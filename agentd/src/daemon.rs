@@ -50,8 +50,8 @@ pub(crate) struct Daemon {
     cloud: Arc<Cloud>,
     actuators: Rc<RefCell<Rc<Actuators>>>,
     shown: Rc<RefCell<Shown>>,
-    recorder: Rc<Cell<RecorderSettings>>,
     wishes: Rc<RefCell<TagWishes>>,
+    recorder: Rc<Cell<RecorderSettings>>,
     asks: mpsc::Sender<Ask>,
     asked: RefCell<Option<mpsc::Receiver<Ask>>>,
 }
@@ -73,8 +73,8 @@ impl Daemon {
             cloud,
             actuators: Rc::new(RefCell::new(Rc::new(actuators))),
             shown: Rc::new(RefCell::new(shown)),
-            recorder,
             wishes: Rc::default(),
+            recorder,
             asks,
             asked: RefCell::new(Some(asked)),
         }

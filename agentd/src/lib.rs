@@ -21,6 +21,7 @@ pub mod publish;
 pub mod run;
 pub mod sampling;
 pub mod shell;
+pub mod simulate;
 pub mod sources;
 pub mod store;
 pub mod timer;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agentd::config::LoadFrom;
+use agentd::config::{LoadFrom, duration};
 use agentd::config_command::{self, ConfigQuestion, ConfigRequest};
 use agentd::run::{self, Options};
-use clap::{Parser, Subcommand};
+use agentd::simulate::{self, ExportRequest, SimulateRequest, SimulateTask};
+use clap::{Args, Parser, Subcommand};
 
 /// Watches its own EC2 instance, and hibernates or stops it when nobody needs it.
 ///
@@ -40,6 +41,47 @@ enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Replay the recording or a trace under a policy; the running agent is not asked.
+    Simulate(SimulateArgs),
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
+struct SimulateArgs {
+    /// Lay this configuration over the one of this machine.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Replay only this last while of the recording: 12h, 7d.
+    #[arg(long, value_name = "SPAN", value_parser = duration::parse, conflicts_with = "trace")]
+    since: Option<Duration>,
+    /// Replay this trace instead of the recording; '-' is standard input.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Tell what is saved at this price, US dollars an hour.
+    #[arg(long, value_name = "USD", value_parser = price)]
+    price: Option<f64>,
+    /// Show everything that happens, also what leads to nothing.
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+    /// Show times in UTC.
+    #[arg(long)]
+    utc: bool,
+    /// Replay nothing; write the trace to this file as plain lines. '-' is standard output.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "price", "all", "json", "utc"])]
+    export: Option<PathBuf>,
+    /// Replace the names of users and programs in what is written.
+    #[arg(long, requires = "export")]
+    anonymise: bool,
+}
+
+/// A price that makes sense.
+fn price(text: &str) -> Result<f64, String> {
+    let price = text.parse::<f64>().map_err(|_| "expected a number such as 0.42".to_owned())?;
+    let sensible = (0.0..=100_000.0).contains(&price);
+    if sensible { Ok(price) } else { Err("expected a number from 0".to_owned()) }
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +121,9 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Some(Verb::Config { verb }) => config_command::print_config(&from, &into_request(verb)),
+        Some(Verb::Simulate(args)) => {
+            simulate::simulate(&from, &arguments.state_dir, &into_simulation(args))
+        }
         None => daemon(Options {
             config: from,
             state_dir: arguments.state_dir,
@@ -95,6 +140,15 @@ fn into_request(verb: ConfigVerb) -> ConfigRequest {
             ConfigRequest { json, what: ConfigQuestion::Explain(key) }
         }
     }
+}
+
+fn into_simulation(args: SimulateArgs) -> SimulateRequest {
+    let SimulateArgs { policy, since, trace, price, all, json, utc, export, anonymise } = args;
+    let task = match export {
+        Some(to) => SimulateTask::Export(ExportRequest { to, anonymise }),
+        None => SimulateTask::Replay { policy, price, all, json, utc },
+    };
+    SimulateRequest { trace, since, task }
 }
 
 fn daemon(options: Options) -> ExitCode {

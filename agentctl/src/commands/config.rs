@@ -14,9 +14,14 @@ const INSTALLED: &str = "/usr/sbin/agentd";
 
 /// `agentctl config …`: becomes `agentd config …`, with its output and its exit code.
 pub(super) fn config(screen: &Screen, args: &ConfigArgs) -> Done {
+    become_daemon(|daemon| command(daemon, args, screen.json))
+}
+
+/// Becomes the daemon's program with the arguments that `command` gives it.
+pub(super) fn become_daemon(command: impl Fn(&Path) -> Command) -> Done {
     let own = std::env::current_exe().ok();
     let daemon = daemon(own.as_deref(), Path::new(INSTALLED));
-    let error = command(&daemon, args, screen.json).exec();
+    let error = command(&daemon).exec();
     Err(Failure::local(format!("cannot run '{}': {error}", daemon.display()))
         .with_hint("install the package agentd, or put agentd beside agentctl"))
 }

@@ -6,6 +6,7 @@ mod events;
 mod hold;
 mod power;
 mod run;
+mod simulate;
 mod status;
 mod watch;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> ProcessCode {
         Verb::Run(args) => run::run(&client, &screen, &args),
         Verb::Events(args) => events::events(&client, &screen, &args),
         Verb::Config(args) => config::config(&screen, &args),
+        Verb::Simulate(args) => simulate::simulate(&screen, cli.options.utc, &args),
         Verb::Hibernate(args) => power::power(&client, &screen, Power::Hibernate, args),
         Verb::Stop(args) => power::power(&client, &screen, Power::Stop, args),
         Verb::Doctor => doctor::doctor(&client, &screen),

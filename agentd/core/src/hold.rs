@@ -49,6 +49,14 @@ pub(crate) struct Made {
 }
 
 impl Holds {
+    /// Gives every owner another name and takes the reasons out, for a trace that is handed on.
+    pub fn rename(&mut self, name: &mut dyn FnMut(&str) -> String) {
+        for hold in &mut self.list {
+            hold.owner = name(&hold.owner);
+            hold.reason.clear();
+        }
+    }
+
     /// Makes a hold, shortened to what the actor may have.
     pub(crate) fn make(
         &mut self,

@@ -33,6 +33,13 @@ pub enum LoadFrom {
     },
     /// This file alone, which must exist.
     File(PathBuf),
+    /// A file, which must exist, over what is loaded from elsewhere.
+    Over {
+        /// What it is laid over.
+        base: Box<LoadFrom>,
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// A file and its text.
@@ -45,10 +52,7 @@ pub(super) struct Text {
 /// Reads all files in the order of their weight. What cannot be read is a problem, never passed over: it might have
 /// been what keeps the machine up.
 pub(super) fn read(from: &LoadFrom, problems: &mut Problems) -> Vec<Text> {
-    let files = match from {
-        LoadFrom::File(file) => vec![file.clone()],
-        LoadFrom::System { root } => found(root, problems),
-    };
+    let files = listed(from, problems);
     let mut texts = Vec::with_capacity(files.len());
     for file in files {
         match read_one(&file, problems) {
@@ -57,6 +61,18 @@ pub(super) fn read(from: &LoadFrom, problems: &mut Problems) -> Vec<Text> {
         }
     }
     texts
+}
+
+fn listed(from: &LoadFrom, problems: &mut Problems) -> Vec<PathBuf> {
+    match from {
+        LoadFrom::File(file) => vec![file.clone()],
+        LoadFrom::System { root } => found(root, problems),
+        LoadFrom::Over { base, file } => {
+            let mut files = listed(base, problems);
+            files.push(file.clone());
+            files
+        }
+    }
 }
 
 fn found(root: &Path, problems: &mut Problems) -> Vec<PathBuf> {

@@ -7,6 +7,7 @@
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 
 use super::process::number;
+use super::psi::{self, Pressure};
 use super::{HostError, HostRoot};
 
 /// The most of any cgroup file that is read.
@@ -123,6 +124,14 @@ impl Hierarchy {
             }
         }
         Ok(Some(sum))
+    }
+
+    /// The pressure of `cpu`, `io` or `memory` on a group; none where the kernel does not keep it, or the group is gone.
+    pub fn pressure(&self, path: &str, of: &str) -> Result<Option<Pressure>, HostError> {
+        if self.version == Version::Legacy {
+            return Ok(None);
+        }
+        psi::read(&self.root, &self.file(path, &format!("{of}.pressure")))
     }
 
     /// The processes in a group itself, not in those below it; none if the group is gone. A threaded group has none of

@@ -150,7 +150,8 @@ impl ResumeWatch {
     }
 }
 
-async fn connect(mode: &BusMode, root: &HostRoot) -> Result<Connection, LogindError> {
+/// Connects to the bus that is wanted.
+pub(super) async fn connect(mode: &BusMode, root: &HostRoot) -> Result<Connection, LogindError> {
     let builder = match mode {
         BusMode::None => return Err(LogindError::NoBus("none is wanted")),
         BusMode::Address(address) => Builder::address(address.as_str()),

@@ -8,9 +8,14 @@ pub mod block;
 pub mod cgroup;
 pub mod lock;
 pub mod logind;
+pub mod logins;
 pub mod namespace;
 pub mod process;
+pub mod program;
+pub mod psi;
 pub mod root;
+pub mod stat;
+pub mod systemd;
 pub mod tcp;
 pub mod terminal;
 #[cfg(test)]

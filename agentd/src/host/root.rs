@@ -152,6 +152,17 @@ impl HostRoot {
         Ok(self.inspect(path)?.is_some())
     }
 
+    /// Whether there is something at `path` itself, also a link that leads nowhere.
+    pub fn is_entry(&self, path: &str) -> Result<bool, HostError> {
+        match std::fs::symlink_metadata(self.path(path)) {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                let error = HostError::io("inspect", path, error);
+                if error.is_missing() { Ok(false) } else { Err(error) }
+            }
+        }
+    }
+
     /// The names in a folder, sorted, at most `limit`; more are an error.
     pub fn names(&self, path: &str, limit: usize) -> Result<Vec<String>, HostError> {
         self.select(path, limit, |_| true)

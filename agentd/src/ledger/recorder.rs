@@ -28,13 +28,13 @@ const ANEW_EVERY: Duration = Duration::from_mins(10);
 const WRITE_EVERY: Duration = Duration::from_mins(1);
 
 /// A file does not grow beyond this by much: it is closed at the next line that begins anew.
-const MOST_FILE: usize = 512 * 1024;
+const MOST_FILE: usize = if cfg!(test) { 64 * 1024 } else { 512 * 1024 };
 
 /// The longest line.
 pub const MOST_LINE: usize = 1024 * 1024;
 
 /// So many bytes may wait while the disk hangs; then they are given up.
-const MOST_WAITING: usize = 2 * 1024 * 1024;
+const MOST_WAITING: usize = if cfg!(test) { 256 * 1024 } else { 2 * 1024 * 1024 };
 
 /// The recorder of one agent.
 #[derive(Debug)]

@@ -1,8 +1,11 @@
 //! cloud-init that has not finished: the machine is still being set up.
 //!
-//! The files are those of cloud-init's own documentation ("Boot status"): `/run/cloud-init/result.json` is written when
-//! the last stage ends, `status.json` tells the stage until then, and `disabled` is left by the systemd generator
-//! where cloud-init does not run.
+//! The files are those of cloud-init's own documentation ("Boot status"). `/run/cloud-init/result.json` is made when the last
+//! stage ends; it is a link to `/var/lib/cloud/data`, where the file of an earlier boot may lie for ever, so the
+//! link itself is asked for: `/run` is new after every boot. (`cloud-init clean` removes what it leads to; the set-up is
+//! over all the same.) `status.json` tells the stage until then, and `disabled` is left by the systemd generator where
+//! cloud-init does not run, which is also the case where it found no data source. After a reboot cloud-init runs again,
+//! shortly, and counts until it has finished.
 
 use std::time::Duration;
 
@@ -25,7 +28,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     lane: Lane::Fast,
     deadline: Duration::from_millis(500),
     options: &[],
-    open: |context| Opened::Blocking(Box::new(CloudInit { root: context.host.clone() })),
+    open: |context| Opened::Blocking(Box::new(CloudInit::new(context.host.clone()))),
 };
 
 /// A set-up that takes longer hangs: two hours, in milliseconds.
@@ -36,14 +39,24 @@ const LIMIT: usize = 1 << 20;
 #[derive(Debug)]
 struct CloudInit {
     root: HostRoot,
+    /// Its folder was there before, so its absence is a fault.
+    seen: bool,
 }
 
 impl CloudInit {
-    fn look(&self) -> Result<Reading, HostError> {
+    fn new(root: HostRoot) -> Self {
+        Self { root, seen: false }
+    }
+
+    fn look(&mut self) -> Result<Reading, HostError> {
         if !self.root.exists("/run/cloud-init")? {
+            if self.seen {
+                return Err(HostError::malformed("/run/cloud-init", "it was there before"));
+            }
             return Ok(Reading::absent("there is no '/run/cloud-init'"));
         }
-        if self.root.exists("/run/cloud-init/result.json")? {
+        self.seen = true;
+        if self.root.is_entry("/run/cloud-init/result.json")? {
             return Ok(Reading::Signals(Vec::new()));
         }
         if self.root.exists("/run/cloud-init/disabled")? {
@@ -75,7 +88,7 @@ mod tests {
     use crate::host::tree::Tree;
 
     fn read(tree: &Tree) -> Reading {
-        CloudInit { root: tree.root() }.read(Stamp::default())
+        CloudInit::new(tree.root()).read(Stamp::default())
     }
 
     fn running(owner: Option<&str>) -> Reading {
@@ -116,11 +129,27 @@ mod tests {
     }
 
     #[test]
+    fn the_result_of_an_earlier_boot_does_not_end_the_block() {
+        let tree = Tree::new();
+        tree.file("/var/lib/cloud/data/result.json", "{}");
+        tree.file("/run/cloud-init/enabled", "");
+        assert_eq!(read(&tree), running(None));
+        let link = tree.path("/run/cloud-init/result.json");
+        std::os::unix::fs::symlink("../../var/lib/cloud/data/result.json", link).unwrap();
+        assert_eq!(read(&tree), Reading::Signals(Vec::new()));
+        tree.remove("/var/lib/cloud");
+        assert_eq!(read(&tree), Reading::Signals(Vec::new()), "it was cleaned after the set-up");
+    }
+
+    #[test]
     fn what_cannot_be_looked_at_is_blind() {
         let tree = Tree::new();
+        let mut source = CloudInit::new(tree.root());
         tree.folder("/run/cloud-init");
-        std::os::unix::fs::symlink("result.json", tree.path("/run/cloud-init/result.json"))
-            .unwrap();
+        source.read(Stamp::default());
+        tree.remove("/run/cloud-init");
+        assert!(matches!(source.read(Stamp::default()), Reading::Blind { .. }));
+        std::os::unix::fs::symlink("cloud-init", tree.path("/run/cloud-init")).unwrap();
         assert!(matches!(read(&tree), Reading::Blind { .. }));
     }
 }

@@ -16,9 +16,12 @@ use agent_core::stamp::Stamp;
 pub use crate::host::HostRoot;
 pub use crate::host::logind::BusMode;
 
+mod due;
+mod ide;
 mod ownership;
 mod pace;
 mod sampler;
+mod workgroups;
 
 pub use sampler::{Sampler, SourceSettings, Which};
 
@@ -128,6 +131,9 @@ pub type Pending<'a> = Pin<Box<dyn Future<Output = Reading> + 'a>>;
 pub trait AsyncSource {
     /// Looks once.
     fn read(&mut self, now: Stamp) -> Pending<'_>;
+
+    /// The same as [`Source::refresh`].
+    fn refresh(&mut self) {}
 }
 
 /// What a source is opened with.
@@ -157,6 +163,11 @@ impl Context {
         }
     }
 
+    /// A duration option; `otherwise` if it is not set.
+    pub fn duration(&self, key: &str, otherwise: Duration) -> Duration {
+        crate::config::duration::parse(self.text(key)).unwrap_or(otherwise)
+    }
+
     /// A list option; empty if it is not set.
     pub fn list(&self, key: &str) -> Vec<String> {
         let array = self.options.get(key).and_then(toml::Value::as_array);
@@ -180,7 +191,10 @@ macro_rules! sources {
     };
 }
 
-sources! { cpu, input, gpu, network, clients, disk, inhibitors, packages, cloudinit }
+sources! {
+    cpu, input, sessions, gpu, network, clients, disk, pressure, steal, batch, jupyter, exec, inhibitors, packages,
+    cloudinit, timers, cron
+}
 
 #[cfg(test)]
 mod tests;

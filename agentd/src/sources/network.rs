@@ -37,7 +37,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     unit: "B/s",
     scale: 1.0,
     combine: Combine::Sum,
-    busy_above: 2048.0,
+    busy_above: 2000.0,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_secs(1),
@@ -77,7 +77,12 @@ impl Network {
             .connections
             .iter()
             .zip(owners)
-            .map(|(it, whose)| Connection { cookie: it.cookie, bytes: it.bytes(), whose })
+            .map(|(it, whose)| Connection {
+                cookie: it.cookie,
+                bytes: it.bytes(),
+                sent: it.sent,
+                whose,
+            })
             .collect();
         self.payload.take(now, &connections);
         for (subject, grown) in self.namespaces.look(now)? {

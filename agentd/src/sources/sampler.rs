@@ -220,7 +220,12 @@ impl Sampler {
                 let epoch = slot.epoch;
                 Taken::Job(Job { index, epoch, source, now, refresh }, slot.spec.lane)
             }
-            Body::Async(source) => Taken::Async(source, slot.spec.deadline),
+            Body::Async(mut source) => {
+                if which == Which::All {
+                    source.refresh();
+                }
+                Taken::Async(source, slot.spec.deadline)
+            }
             Body::Closed | Body::Away(_) => Taken::Nothing,
         }
     }

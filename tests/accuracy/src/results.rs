@@ -54,8 +54,11 @@ pub fn random_worlds(scenarios: &[Scenario]) -> Vec<Sample> {
 
 fn sample(scenarios: &[Scenario], seed: u64) -> Sample {
     let mut dice = Dice::new(seed);
-    let mut sample =
-        Sample { faults: Vec::new(), ours: Count::default(), peers: vec![Count::default(); PEERS.len()] };
+    let mut sample = Sample {
+        faults: Vec::new(),
+        ours: Count::default(),
+        peers: vec![Count::default(); PEERS.len()],
+    };
     for scenario in scenarios {
         let world = World::random(&mut dice);
         let policy = ours::lean(&ours::policy(scenario.profile), scenario);

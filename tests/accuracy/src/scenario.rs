@@ -154,12 +154,14 @@ pub fn seconds(minutes: f64) -> u32 {
 
 impl Scenario {
     /// The machine has so many processors.
+    #[must_use]
     pub fn cpus(mut self, ncpu: u32) -> Self {
         self.ncpu = ncpu;
         self
     }
 
     /// From one minute to another some signals differ.
+    #[must_use]
     pub fn during(mut self, from: f64, to: f64, patch: Patch) -> Self {
         let (from, to) = (seconds(from), seconds(to));
         self.segments.push(Segment { from, to, cycle: None, patch });
@@ -167,12 +169,14 @@ impl Scenario {
     }
 
     /// All the time some signals differ.
+    #[must_use]
     pub fn always(self, patch: Patch) -> Self {
         let end = f64::from(self.minutes);
         self.during(0.0, end, patch)
     }
 
     /// Between two minutes some signals differ in the first `on` seconds of every `period` seconds.
+    #[must_use]
     pub fn bursts(mut self, from: f64, to: f64, period: u32, on: u32, patch: Patch) -> Self {
         let (from, to) = (seconds(from), seconds(to));
         self.segments.push(Segment { from, to, cycle: Some((period, on)), patch });
@@ -180,6 +184,7 @@ impl Scenario {
     }
 
     /// Keys are pressed from one minute to another, one every so many minutes.
+    #[must_use]
     pub fn typing(mut self, from: f64, to: f64, every: f64) -> Self {
         let (from, to, every) = (seconds(from), seconds(to), seconds(every).max(1));
         self.inputs.extend((from..=to).step_by(every as usize));
@@ -188,6 +193,7 @@ impl Scenario {
     }
 
     /// Something happens at a minute.
+    #[must_use]
     pub fn event(mut self, at: f64, event: Event) -> Self {
         self.events.push((seconds(at), event));
         self.events.sort_by_key(|(at, _)| *at);
@@ -195,6 +201,7 @@ impl Scenario {
     }
 
     /// Something happens every so many minutes.
+    #[must_use]
     pub fn events_every(mut self, minutes: f64, event: Event) -> Self {
         let period = seconds(minutes).max(1);
         let times = (period..self.minutes * 60).step_by(period as usize);
@@ -203,34 +210,40 @@ impl Scenario {
     }
 
     /// What came before.
+    #[must_use]
     pub fn after(mut self, history: History) -> Self {
         self.history = history;
         self
     }
 
     /// The owner chose this profile.
+    #[must_use]
     pub fn under(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
     }
 
     /// The label: a person works, from minute to minute.
+    #[must_use]
     pub fn human(self, from: f64, to: f64) -> Self {
         self.work(from, to, Kind::Human)
     }
 
     /// The label: a program works, from minute to minute.
+    #[must_use]
     pub fn job(self, from: f64, to: f64) -> Self {
         self.work(from, to, Kind::Job)
     }
 
     /// The label: work of a kind.
+    #[must_use]
     pub fn work(mut self, from: f64, to: f64, kind: Kind) -> Self {
         self.work.push(Work { from, to, kind });
         self
     }
 
     /// The label: it must never be stopped.
+    #[must_use]
     pub fn keep(mut self) -> Self {
         let to = f64::from(self.minutes);
         self.stop = false;
@@ -243,9 +256,10 @@ impl Scenario {
             return "KEEP".to_owned();
         }
         let spans: Vec<String> = self.work.iter().map(|w| format!("{}-{}", w.from, w.to)).collect();
-        match spans.is_empty() {
-            true => "STOP".to_owned(),
-            false => format!("keep {}, then STOP", spans.join(", ")),
+        if spans.is_empty() {
+            "STOP".to_owned()
+        } else {
+            format!("keep {}, then STOP", spans.join(", "))
         }
     }
 

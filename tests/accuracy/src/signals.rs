@@ -130,7 +130,7 @@ pub struct Signals {
     pub timer_at: Option<u32>,
     /// Requests a second that a service answers.
     pub svc_req: f64,
-    /// CloudWatch has no data.
+    /// `CloudWatch` has no data.
     pub cw_gap: bool,
     /// EC2 refuses to read and write tags.
     pub tag_denied: bool,
@@ -239,7 +239,10 @@ impl Signals {
 
     /// What the busiest processor does, as a share of one.
     pub fn busiest_core(&self) -> f64 {
-        [self.user_cpu, self.ide_cpu, self.sys_cpu, self.kthr].into_iter().fold(0.0, f64::max).min(1.0)
+        [self.user_cpu, self.ide_cpu, self.sys_cpu, self.kthr]
+            .into_iter()
+            .fold(0.0, f64::max)
+            .min(1.0)
     }
 
     /// The tasks that the load average counts.

@@ -17,7 +17,7 @@ pub struct Totals {
     pub pkts: f64,
     /// What the busiest processor did.
     pub busiest_core: f64,
-    /// Seconds for which CloudWatch has no data.
+    /// Seconds for which `CloudWatch` has no data.
     pub no_data: f64,
 }
 

@@ -48,7 +48,12 @@ fn summary(text: &mut String, rows: &[Row], worlds: &[Sample]) {
     let counts = |column: usize| Count::of(rows.iter().map(|row| verdict(row, column)));
     columns.sort_by_key(|column| (core::cmp::Reverse(counts(*column).right), *column));
     let all = rows.len();
-    write(text, &format!("| rule | right of {all} | wrong stops | missed | right of A/B/C/D | random worlds: right, least/mean/most | minutes wasted |"));
+    write(
+        text,
+        &format!(
+            "| rule | right of {all} | wrong stops | missed | right of A/B/C/D | random worlds: right, least/mean/most | minutes wasted |"
+        ),
+    );
     write(text, "|---|---|---|---|---|---|---|");
     for column in columns {
         let count = counts(column);
@@ -80,12 +85,11 @@ fn summary(text: &mut String, rows: &[Row], worlds: &[Sample]) {
 
 /// The mean of the minutes that the machine ran in vain, over the scenarios that the rule got right.
 fn mean_waste(rows: &[Row], column: usize) -> f64 {
-    let wasted = rows.iter().filter(|row| row.scenario.stop).filter_map(|row| {
-        match verdict(row, column) {
+    let wasted =
+        rows.iter().filter(|row| row.scenario.stop).filter_map(|row| match verdict(row, column) {
             Verdict::Right { wasted } => Some(wasted),
             _ => None,
-        }
-    });
+        });
     mean(wasted)
 }
 
@@ -106,7 +110,10 @@ fn bold(text: &str, is: bool) -> String {
 fn scenarios(text: &mut String, rows: &[Row]) {
     write(text, "## Every scenario");
     write(text, "");
-    write(text, "✓ as labelled; **W**@m stopped in the middle of work, in minute m; N never stopped, or more than 100 minutes late.");
+    write(
+        text,
+        "✓ as labelled; **W**@m stopped in the middle of work, in minute m; N never stopped, or more than 100 minutes late.",
+    );
     write(text, "");
     let names: Vec<&str> = (0..=PEERS.len()).map(name).collect();
     write(text, &format!("| id | scenario | right | {} |", names.join(" | ")));
@@ -114,7 +121,10 @@ fn scenarios(text: &mut String, rows: &[Row]) {
     for row in rows {
         let cells: Vec<String> = (0..=PEERS.len()).map(|n| verdict(row, n).cell()).collect();
         let Scenario { id, title, .. } = row.scenario;
-        write(text, &format!("| {id} | {title} | {} | {} |", row.scenario.right(), cells.join(" | ")));
+        write(
+            text,
+            &format!("| {id} | {title} | {} | {} |", row.scenario.right(), cells.join(" | ")),
+        );
     }
     write(text, "");
 }
@@ -123,7 +133,10 @@ fn peers(text: &mut String, rows: &[Row]) {
     let scenarios: Vec<Scenario> = rows.iter().map(|row| row.scenario.clone()).collect();
     write(text, "## The other rules");
     write(text, "");
-    write(text, "Above, all wait for 30 minutes, so that what they see is compared. The last column is with their own timeout.");
+    write(
+        text,
+        "Above, all wait for 30 minutes, so that what they see is compared. The last column is with their own timeout.",
+    );
     write(text, "");
     write(text, "| rule | looks at | own timeout, minutes | right with it |");
     write(text, "|---|---|---|---|");
@@ -138,12 +151,18 @@ fn peers(text: &mut String, rows: &[Row]) {
 fn teeth(text: &mut String, bites: &[Bite]) {
     write(text, "## Changed limits");
     write(text, "");
-    write(text, "Each limit four times as high and a quarter as high, and the scenarios whose verdict changes. A limit that nobody would miss here is guarded by no scenario.");
+    write(
+        text,
+        "Each limit four times as high and a quarter as high, and the scenarios whose verdict changes. A limit that nobody would miss here is guarded by no scenario.",
+    );
     write(text, "");
     write(text, "| limit | × 4 | ÷ 4 |");
     write(text, "|---|---|---|");
     for bite in bites {
-        write(text, &format!("| `{}` | {} | {} |", bite.what, list(&bite.higher), list(&bite.lower)));
+        write(
+            text,
+            &format!("| `{}` | {} | {} |", bite.what, list(&bite.higher), list(&bite.lower)),
+        );
     }
 }
 

@@ -13,8 +13,12 @@ use crate::world::World;
 /// Sources with a limit.
 const LIMITS: &[&str] = &["cpu", "disk", "network", "clients", "gpu", "pressure", "steal"];
 
-/// Spans of the idle policy.
-const SPANS: &[(&str, fn(&mut Policy) -> &mut Duration)] = &[
+/// Finds a span in a policy.
+type Span = fn(&mut Policy) -> &mut Duration;
+
+/// Spans of the idle policy. The graces are not among them: they are shorter than `act_after` and only show with a
+/// shorter one.
+const SPANS: &[(&str, Span)] = &[
     ("act_after", |policy| &mut policy.idle.act_after),
     ("connected_after", |policy| &mut policy.idle.connected_after),
     ("job_after", |policy| &mut policy.idle.job_after),

@@ -31,8 +31,22 @@ impl World {
 
     /// Scales the rates of a step.
     pub fn scale(&self, signals: &mut Signals, ncpu: u32) {
-        let [user, ide, sys, kthr, iowait, steal, net, net_user, rx, pkts, disk, disk_user, gpu, mem] =
-            self.factors;
+        let [
+            user,
+            ide,
+            sys,
+            kthr,
+            iowait,
+            steal,
+            net,
+            net_user,
+            rx,
+            pkts,
+            disk,
+            disk_user,
+            gpu,
+            mem,
+        ] = self.factors;
         let cores = f64::from(ncpu);
         let base = Signals::base();
         for (value, factor) in [

@@ -72,7 +72,7 @@ pub(super) struct Changed {
 #[derive(Clone, Debug, Default)]
 struct Known {
     at: Option<Stamp>,
-    readings: BTreeMap<SourceName, (Stamp, Vec<Signal>)>,
+    readings: BTreeMap<SourceName, (Stamp, Reading)>,
 }
 
 impl Known {
@@ -83,14 +83,8 @@ impl Known {
 
     /// Takes over what an input that is told whole says.
     fn learn(&mut self, at: Stamp, input: &Input) {
-        let Input::Observed(Observation { source, reading }) = input else { return };
-        match reading {
-            Reading::Signals(signals) => {
-                self.readings.insert(source.clone(), (at, signals.clone()));
-            }
-            Reading::Absent { .. } | Reading::Blind { .. } => {
-                self.readings.remove(source);
-            }
+        if let Input::Observed(Observation { source, reading }) = input {
+            self.readings.insert(source.clone(), (at, reading.clone()));
         }
     }
 }
@@ -200,14 +194,20 @@ impl Decoder {
             Seen::Same(source) => (source, None),
             Seen::Changed(changed) => (changed.source.clone(), Some(changed)),
         };
-        let Some((then, signals)) = self.known.readings.get_mut(&source) else {
+        let Some((then, reading)) = self.known.readings.get_mut(&source) else {
             return Err(format!("`seen`: source '{source}' has no reading before"));
         };
         let passed_ms = at.boot_ms.wrapping_sub(then.boot_ms);
         *then = at;
-        let changed = changed.unwrap_or_else(|| Changed::nothing(source.clone()));
-        changed.apply(signals, passed_ms)?;
-        let reading = Reading::Signals(signals.clone());
+        match (&mut *reading, changed) {
+            (Reading::Signals(signals), changed) => {
+                let changed = changed.unwrap_or_else(|| Changed::nothing(source.clone()));
+                changed.apply(signals, passed_ms)?;
+            }
+            (_, None) => {}
+            (_, Some(_)) => return Err(format!("`seen`: source '{source}' has no signals")),
+        }
+        let reading = reading.clone();
         Ok(Input::Observed(Observation { source, reading }))
     }
 }
@@ -238,11 +238,17 @@ impl Step {
 
 /// Tells an input by what changed since the source was read before, and remembers it.
 fn tell(known: &mut Known, at: Stamp, input: &Input) -> Seen {
-    if let Input::Observed(Observation { source, reading: Reading::Signals(signals) }) = input
+    if let Input::Observed(Observation { source, reading }) = input
         && let Some((then, before)) = known.readings.get_mut(source)
     {
         let passed_ms = at.boot_ms.wrapping_sub(then.boot_ms);
-        if let Some(changed) = Changed::between(source, before, signals, passed_ms) {
+        let changed = match (&mut *before, reading) {
+            (Reading::Signals(before), Reading::Signals(now)) => {
+                Changed::between(source, before, now, passed_ms)
+            }
+            (before, now) => (before == now).then(|| Changed::nothing(source.clone())),
+        };
+        if let Some(changed) = changed {
             *then = at;
             return if changed == Changed::nothing(source.clone()) {
                 Seen::Same(changed.source)

@@ -1,49 +1,10 @@
-//! Whether a program may be run as root: only when nobody but root can have changed it.
+//! Whether the hook may be run as root: only when nobody but root can have changed it.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Bits of the mode with which somebody other than the owner can write.
-const OTHERS_WRITE: u32 = 0o022;
-/// Any of the execute bits.
-const EXECUTE: u32 = 0o111;
+use crate::host::program;
 
-/// Checks every component of an absolute path: owned by root (or by whom the agent runs as, which is root outside of
-/// tests), writable by nobody else, no symbolic link, and a program at its end. The error names the component.
+/// Checks every component of an absolute path ([`program::inspect`]). The error names the component.
 pub(super) fn inspect(path: &Path) -> Result<(), String> {
-    if !path.is_absolute() {
-        return Err(format!("the hook '{}' is not an absolute path", path.display()));
-    }
-    let agent = nix::unistd::geteuid().as_raw();
-    let mut components: Vec<&Path> = path.ancestors().collect();
-    components.reverse();
-    for component in components {
-        let shown = component.display();
-        let metadata = std::fs::symlink_metadata(component)
-            .map_err(|error| format!("the hook's '{shown}' cannot be read: {error}"))?;
-        check(&metadata, agent)
-            .map_err(|what| format!("'{shown}' {what}, so the hook is not run"))?;
-        let is_program = component == path;
-        if is_program && !(metadata.is_file() && metadata.mode() & EXECUTE != 0) {
-            return Err(format!(
-                "the hook '{shown}' is not an executable file; make it one with chmod 0755"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn check(metadata: &Metadata, agent: u32) -> Result<(), String> {
-    if metadata.is_symlink() {
-        return Err("is a symbolic link (name the real path)".to_owned());
-    }
-    let owner = metadata.uid();
-    if owner != 0 && owner != agent {
-        return Err(format!("belongs to uid {owner} and not to root"));
-    }
-    if metadata.mode() & OTHERS_WRITE != 0 {
-        return Err("can be written by its group or by everybody".to_owned());
-    }
-    Ok(())
+    program::inspect(path, "hook")
 }

@@ -61,7 +61,8 @@ pub struct Records {
 
 impl core::fmt::Debug for Records {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Records").field("name", &self.name).field("line", &self.line).finish()
+        let mut shown = f.debug_struct("Records");
+        shown.field("name", &self.name).field("line", &self.line).finish_non_exhaustive()
     }
 }
 

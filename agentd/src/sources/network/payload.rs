@@ -6,6 +6,10 @@
 //! Everybody on the internet may talk to sshd until it closes an attempt, after two minutes at most (`LoginGraceTime`
 //! of `sshd_config(5)`) and some kilobytes. So the first 64 kibibytes of a connection of sshd count only once it is older than
 //! that; a session that types less is seen by its terminal.
+//!
+//! What sshd sends to a client is a copy, or a terminal on which something redraws itself (htop, watch, a log) while nobody
+//! looks. A copy is much faster, so the first 16 kibibytes that a connection of sshd sends in a second do not count. What
+//! a client sends counts from its first byte.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -19,6 +23,8 @@ use super::owners::Whose;
 const ALLOWANCE: u64 = 64 << 10;
 /// After this a connection of sshd is a session.
 const GRACE: Duration = Duration::from_secs(150);
+/// So many bytes a second a terminal takes to redraw itself.
+const REDRAW_PER_S: u64 = 16 << 10;
 /// The most owners that are shown one by one.
 const SUBJECTS: usize = 64;
 /// Where the others are counted.
@@ -31,6 +37,8 @@ pub(super) struct Connection {
     pub(super) cookie: u64,
     /// What it carried so far.
     pub(super) bytes: u64,
+    /// Of them, what it sent.
+    pub(super) sent: u64,
     /// Whose it is.
     pub(super) whose: Whose,
 }
@@ -38,6 +46,7 @@ pub(super) struct Connection {
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     bytes: u64,
+    sent: u64,
     since: Stamp,
     look: u64,
 }
@@ -48,6 +57,7 @@ pub(super) struct Payload {
     seen: HashMap<u64, Seen>,
     totals: BTreeMap<String, (Role, u64)>,
     look: u64,
+    looked_at: Stamp,
 }
 
 impl Payload {
@@ -56,22 +66,27 @@ impl Payload {
         let first = self.look == 0;
         self.look += 1;
         for connection in connections {
-            let bytes = connection.bytes;
-            let unknown = Seen { bytes: if first { bytes } else { 0 }, since: now, look: 0 };
+            let Connection { bytes, sent, .. } = *connection;
+            let (old, old_sent) = if first { (bytes, sent) } else { (0, 0) };
+            let unknown = Seen { bytes: old, sent: old_sent, since: now, look: 0 };
             let before = self.seen.get(&connection.cookie).copied().unwrap_or(unknown);
-            self.seen.insert(connection.cookie, Seen { bytes, look: self.look, ..before });
-            self.count(&connection.whose, before, bytes, now);
+            self.seen.insert(connection.cookie, Seen { bytes, sent, look: self.look, ..before });
+            self.count(connection, before, now);
         }
+        self.looked_at = now;
         let look = self.look;
         self.seen.retain(|_, seen| seen.look == look);
     }
 
-    fn count(&mut self, whose: &Whose, before: Seen, bytes: u64, now: Stamp) {
+    fn count(&mut self, connection: &Connection, before: Seen, now: Stamp) {
+        let bytes = connection.bytes;
         let moved = bytes.saturating_sub(before.bytes);
-        match whose {
+        match &connection.whose {
             Whose::Work(name) => self.add(name, Role::Workload, moved),
             Whose::Sshd => {
                 let moved = beyond_allowance(now.since(before.since), before.bytes, bytes);
+                let sent = connection.sent.saturating_sub(before.sent);
+                let moved = moved.saturating_sub(sent.min(redraws(now.since(self.looked_at))));
                 self.add("SSH connections", Role::Workload, moved);
             }
             Whose::Housekeeping => self.add("system.slice", Role::Ignored, moved),
@@ -99,6 +114,12 @@ impl Payload {
     }
 }
 
+/// What a terminal is sent in so long without anybody using it.
+fn redraws(span: Duration) -> u64 {
+    let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    ms.saturating_mul(REDRAW_PER_S) / 1000
+}
+
 /// How much of what a connection of sshd carried from `before` to `now` counts, when it was first met so long ago.
 pub(in crate::sources) fn beyond_allowance(age: Duration, before: u64, now: u64) -> u64 {
     now.saturating_sub(if age >= GRACE { before } else { before.max(ALLOWANCE) })
@@ -116,6 +137,7 @@ mod tests {
         let connection = |(cookie, bytes): &(u64, u64)| Connection {
             cookie: *cookie,
             bytes: *bytes,
+            sent: 0,
             whose: whose.clone(),
         };
         list.iter().map(connection).collect()
@@ -189,6 +211,45 @@ mod tests {
         assert_eq!(total(&payload), 50);
     }
 
+    /// One connection of sshd that sends at a rate for ten minutes after its first five; what counts a second.
+    fn sending(rate: u64) -> u64 {
+        let mut payload = Payload::default();
+        let mut total_at_first = 0;
+        for second in (0..900).step_by(10) {
+            let sent = rate * second;
+            let one = Connection { cookie: 1, bytes: sent, sent, whose: Whose::Sshd };
+            payload.take(at(second), &[one]);
+            if second == 300 {
+                total_at_first = total(&payload);
+            }
+        }
+        (total(&payload) - total_at_first) / 590
+    }
+
+    #[test]
+    fn a_terminal_that_redraws_itself_does_not_count_and_a_copy_does() {
+        for redraw in [100, 2000, 6000, 16_000] {
+            assert_eq!(sending(redraw), 0, "{redraw} B/s");
+        }
+        for copy in [40_000, 1_000_000, 20_000_000] {
+            assert!(sending(copy) >= copy / 2, "{copy} B/s");
+        }
+    }
+
+    #[test]
+    fn what_a_client_sends_counts_beside_a_redraw() {
+        let mut payload = Payload::default();
+        payload.take(at(0), &[]);
+        let carried = |received, sent| {
+            vec![Connection { cookie: 1, bytes: received + sent, sent, whose: Whose::Sshd }]
+        };
+        payload.take(at(200), &carried(100, 70_000));
+        payload.take(at(400), &carried(100, 70_000));
+        let before = total(&payload);
+        payload.take(at(410), &carried(5100, 90_000));
+        assert_eq!(total(&payload) - before, 5000);
+    }
+
     #[test]
     fn housekeeping_is_shown_and_the_agent_and_conversations_inside_are_not() {
         let mut payload = Payload::default();
@@ -227,6 +288,7 @@ mod tests {
                     .map(|(cookie, bytes, owner)| Connection {
                         cookie,
                         bytes,
+                        sent: bytes / 2,
                         whose: whose[usize::from(owner)].clone(),
                     })
                     .collect();

@@ -4,10 +4,12 @@ use crate::scenario::{Scenario, scene};
 use crate::signals::{Jupyter, Place};
 
 /// The group.
-pub fn all() -> Vec<Scenario> {
+pub(super) fn all() -> Vec<Scenario> {
     let mut all = processors();
+    all.extend(threads());
     all.extend(bursts());
     all.extend(gpus());
+    all.extend(gpus_hardly_used());
     all.extend(gpus_held());
     all.extend(traffic());
     all.extend(waiting());
@@ -50,6 +52,11 @@ fn processors() -> Vec<Scenario> {
                 s.place = Place::Transient;
             })
             .job(0.0, 240.0),
+    ]
+}
+
+fn threads() -> Vec<Scenario> {
+    vec![
         scene("B23", "single-thread job, 1 core of 16 (6.25 %), nohup, 5 h", 900)
             .cpus(16)
             .during(0.0, 300.0, |s| s.user_cpu = 1.0)
@@ -138,6 +145,11 @@ fn gpus() -> Vec<Scenario> {
             })
             .bursts(0.0, 240.0, 90, 20, |s| s.gpu(1, 80.0))
             .job(0.0, 240.0),
+    ]
+}
+
+fn gpus_hardly_used() -> Vec<Scenario> {
+    vec![
         scene("B05", "small RL job: GPU 3-4 %, 1 core of 48, 5 h", 900)
             .cpus(48)
             .during(0.0, 300.0, |s| {
@@ -207,32 +219,32 @@ fn gpus_held() -> Vec<Scenario> {
                 s.user_cpu = 0.03;
                 s.place = Place::Container;
             }),
-        scene(
-            "B09",
-            "MIG: device utilisation unsupported, job on slice, 0.3 core of 96, 5 h",
-            900,
-        )
-        .cpus(96)
-        .during(0.0, 300.0, |s| {
-            s.user_cpu = 0.3;
-            s.gpus = vec![None];
-            s.mig = true;
-            s.gpu_procs = 1;
-        })
-        .during(300.0, 900.0, |s| {
-            s.gpus = vec![None];
-            s.mig = true;
-        })
-        .job(0.0, 300.0),
-        scene("B10", "NVML fails for 2 h while a process computes at 0.04 core, then recovers", 700)
-            .cpus(48)
-            .during(0.0, 700.0, |s| s.gpu(1, 0.0))
-            .during(0.0, 120.0, |s| {
-                s.gpu_err = true;
+        scene("B09", "MIG: device utilisation unsupported, job on slice, 0.3 core of 96, 5 h", 900)
+            .cpus(96)
+            .during(0.0, 300.0, |s| {
+                s.user_cpu = 0.3;
+                s.gpus = vec![None];
+                s.mig = true;
                 s.gpu_procs = 1;
-                s.user_cpu = 0.04;
             })
-            .job(0.0, 120.0),
+            .during(300.0, 900.0, |s| {
+                s.gpus = vec![None];
+                s.mig = true;
+            })
+            .job(0.0, 300.0),
+        scene(
+            "B10",
+            "NVML fails for 2 h while a process computes at 0.04 core, then recovers",
+            700,
+        )
+        .cpus(48)
+        .during(0.0, 700.0, |s| s.gpu(1, 0.0))
+        .during(0.0, 120.0, |s| {
+            s.gpu_err = true;
+            s.gpu_procs = 1;
+            s.user_cpu = 0.04;
+        })
+        .job(0.0, 120.0),
         scene("B48", "MIG slice: a process holds memory and sleeps, 10 h", 600).always(|s| {
             s.gpus = vec![None];
             s.mig = true;
@@ -316,15 +328,19 @@ fn waiting() -> Vec<Scenario> {
                 s.iowait = 1.0;
             },
         ),
-        scene("B18", "thrashing: 0.04 core, every task waits for memory 30 % of the time, 90 min", 600)
-            .during(0.0, 90.0, |s| {
-                s.user_cpu = 0.04;
-                s.mem_full = 30.0;
-                s.iowait = 1.5;
-                s.dstate = 3;
-                s.disk = 3e7;
-            })
-            .job(0.0, 90.0),
+        scene(
+            "B18",
+            "thrashing: 0.04 core, every task waits for memory 30 % of the time, 90 min",
+            600,
+        )
+        .during(0.0, 90.0, |s| {
+            s.user_cpu = 0.04;
+            s.mem_full = 30.0;
+            s.iowait = 1.5;
+            s.dstate = 3;
+            s.disk = 3e7;
+        })
+        .job(0.0, 90.0),
         scene("B40", "job of a batch scheduler waits 80 min for a licence, then computes", 700)
             .during(0.0, 150.0, |s| s.batch = true)
             .during(80.0, 150.0, |s| {

@@ -1,16 +1,17 @@
-//! A: people at the machine, and people who left something open.
+//! A, first part: people at terminals, connections of ssh, and what people left open.
 
 use crate::scenario::{Scenario, scene};
-use crate::signals::{Desktop, Foreground, Jupyter};
+use crate::signals::{Foreground, Signals};
 
 /// The group.
-pub fn all() -> Vec<Scenario> {
+pub(super) fn all() -> Vec<Scenario> {
     let mut all = terminals();
+    all.extend(sessions());
     all.extend(terminals_without_a_person());
+    all.extend(jobs_in_the_foreground());
+    all.extend(sessions_left_open());
     all.extend(connections());
-    all.extend(editors());
-    all.extend(notebooks());
-    all.extend(desktops());
+    all.extend(tunnels());
     all
 }
 
@@ -48,6 +49,11 @@ fn terminals() -> Vec<Scenario> {
             })
             .typing(0.0, 120.0, 12.0)
             .human(0.0, 120.0),
+    ]
+}
+
+fn sessions() -> Vec<Scenario> {
+    vec![
         scene("A10", "typing in an SSM session 45 min, closed", 600)
             .during(0.0, 45.0, |s| {
                 s.pts = 1;
@@ -113,23 +119,35 @@ fn terminals_without_a_person() -> Vec<Scenario> {
             })
             .typing(0.0, 15.0, 0.5)
             .human(0.0, 15.0),
-        scene(
-            "A07",
-            "fg job in ssh, 0.4 core of 16, user away 3 h, then prompt left open",
-            700,
-        )
-        .cpus(16)
-        .during(0.0, 5.0, |s| s.ssh())
-        .during(5.0, 185.0, |s| {
-            s.ssh();
-            s.user_cpu = 0.4;
-            s.fg = Foreground::Job;
-        })
-        .during(185.0, 700.0, |s| s.ssh())
-        .typing(0.0, 4.8, 0.4)
-        .job(0.0, 185.0),
+        scene("A07", "fg job in ssh, 0.4 core of 16, user away 3 h, then prompt left open", 700)
+            .cpus(16)
+            .during(0.0, 5.0, Signals::ssh)
+            .during(5.0, 185.0, |s| {
+                s.ssh();
+                s.user_cpu = 0.4;
+                s.fg = Foreground::Job;
+            })
+            .during(185.0, 700.0, Signals::ssh)
+            .typing(0.0, 4.8, 0.4)
+            .job(0.0, 185.0),
+    ]
+}
+
+fn jobs_in_the_foreground() -> Vec<Scenario> {
+    vec![
+        scene("A48", "abandoned ssh with a wide htop that redraws 6 KB/s, 10 h", 610)
+            .during(0.0, 10.0, Signals::shell)
+            .during(10.0, 610.0, |s| {
+                s.ssh();
+                s.user_cpu = 0.02;
+                s.net = 6450.0;
+                s.pkts = 8.0;
+                s.fg = Foreground::Display;
+            })
+            .typing(0.0, 9.6, 0.4)
+            .human(0.0, 10.0),
         scene("A44", "ssh: a silent job in the foreground waits 150 min for another machine", 700)
-            .during(0.0, 5.0, |s| s.ssh())
+            .during(0.0, 5.0, Signals::ssh)
             .during(5.0, 150.0, |s| {
                 s.ssh();
                 s.fg = Foreground::Job;
@@ -137,13 +155,18 @@ fn terminals_without_a_person() -> Vec<Scenario> {
             .typing(0.0, 5.0, 0.5)
             .job(0.0, 150.0),
         scene("A46", "ssh: a job in the foreground hangs: protected for 4 h (a choice)", 700)
-            .during(0.0, 5.0, |s| s.ssh())
+            .during(0.0, 5.0, Signals::ssh)
             .during(5.0, 700.0, |s| {
                 s.ssh();
                 s.fg = Foreground::Job;
             })
             .typing(0.0, 5.0, 0.5)
             .job(0.0, 240.0),
+    ]
+}
+
+fn sessions_left_open() -> Vec<Scenario> {
+    vec![
         scene("A09", "SSM session abandoned; service closes it after 20 min", 600)
             .during(0.0, 10.0, |s| {
                 s.pts = 1;
@@ -221,6 +244,19 @@ fn connections() -> Vec<Scenario> {
                 s.rx_client = 0.0;
             })
             .job(0.0, 45.0),
+    ]
+}
+
+fn tunnels() -> Vec<Scenario> {
+    vec![
+        scene("A50", "a sleeping laptop connects again for 30 s every 20 min, 10 h", 620)
+            .during(0.0, 15.0, |s| s.vscode(0.06, 900.0, 6000.0))
+            .bursts(15.0, 620.0, 1200, 30, |s| {
+                s.ssh_notty = 1;
+                s.ssh_estab = 1;
+            })
+            .during(0.0, 620.0, |s| s.vscode_srv = true)
+            .human(0.0, 15.0),
         scene("A21", "ssh -N tunnel left open, keepalive only, 10 h", 600).always(|s| {
             s.ssh_notty = 1;
             s.ssh_estab = 1;
@@ -263,138 +299,5 @@ fn connections() -> Vec<Scenario> {
                 s.net = 8000.0;
             })
             .human(0.0, 50.0),
-    ]
-}
-
-fn editors() -> Vec<Scenario> {
-    vec![
-        scene("A11", "VS Code connected, user asleep 10 h (5 s keepalive)", 620)
-            .during(0.0, 20.0, |s| s.vscode(0.06, 900.0, 6000.0))
-            .during(20.0, 620.0, |s| s.vscode(0.01, 25.0, 600.0))
-            .human(0.0, 20.0),
-        scene("A12", "VS Code with a terminal, typing 50 min, lid closed, the server stays", 620)
-            .during(0.0, 50.0, |s| {
-                s.vscode(0.08, 700.0, 5000.0);
-                s.pts = 2;
-                s.user_cpu = 0.02;
-            })
-            .during(50.0, 620.0, |s| {
-                s.vscode_srv = true;
-                s.ide_cpu = 0.01;
-                s.pts = 2;
-            })
-            .typing(0.0, 50.0, 1.0)
-            .human(0.0, 50.0),
-        scene(
-            "A25",
-            "VS Code connected, reading code 45 min (slow scrolling only), then editing 15 min, \
-             disconnect",
-            600,
-        )
-        .during(0.0, 45.0, |s| s.vscode(0.015, 55.0, 700.0))
-        .during(45.0, 60.0, |s| s.vscode(0.06, 900.0, 6000.0))
-        .human(0.0, 60.0),
-        scene("A38", "JetBrains Gateway, editing 90 min, the indexer at 2 cores meanwhile", 650)
-            .during(0.0, 90.0, |s| s.vscode(2.0, 1200.0, 9000.0))
-            .during(90.0, 650.0, |s| {
-                s.vscode_srv = true;
-                s.ide_cpu = 0.03;
-            })
-            .human(0.0, 90.0),
-        scene("A40", "tests run in the terminal of VS Code, 1.2 cores, 75 min, user watches", 600)
-            .during(0.0, 75.0, |s| {
-                s.vscode(0.03, 30.0, 3000.0);
-                s.pts = 1;
-                s.user_cpu = 1.2;
-                s.fg = Foreground::Job;
-            })
-            .typing(0.0, 1.0, 0.5)
-            .human(0.0, 75.0),
-    ]
-}
-
-fn notebooks() -> Vec<Scenario> {
-    vec![
-        scene("A13", "Jupyter tab open overnight, kernel idle, ws ping 30 s", 620)
-            .during(0.0, 20.0, |s| {
-                s.estab_app = 2;
-                s.user_cpu = 0.05;
-                s.rx_client = 300.0;
-                s.net = 3000.0;
-                s.jup = Jupyter::Active;
-            })
-            .during(20.0, 620.0, |s| {
-                s.estab_app = 2;
-                s.rx_client = 8.0;
-                s.net = 520.0;
-                s.jup = Jupyter::Idle;
-            })
-            .human(0.0, 20.0),
-        scene("A14", "Jupyter cell prints for 3 h, the browser was closed after 10 min", 700)
-            .during(0.0, 10.0, |s| {
-                s.estab_app = 2;
-                s.user_cpu = 1.0;
-                s.rx_client = 200.0;
-                s.net = 3000.0;
-                s.jup = Jupyter::Busy;
-            })
-            .during(10.0, 180.0, |s| {
-                s.user_cpu = 1.0;
-                s.jup = Jupyter::Busy;
-            })
-            .during(180.0, 700.0, |s| s.jup = Jupyter::Idle)
-            .job(0.0, 180.0),
-        scene("A15", "Jupyter kernel stuck busy (blocked in input()/sleep) 10 h", 600)
-            .always(|s| s.jup = Jupyter::BusySilent),
-        scene("A16", "Jupyter kernel computes 5 h on one core, prints nothing, no client", 900)
-            .during(0.0, 300.0, |s| {
-                s.user_cpu = 1.0;
-                s.jup = Jupyter::BusySilent;
-            })
-            .during(300.0, 900.0, |s| s.jup = Jupyter::Idle)
-            .job(0.0, 300.0),
-        scene("A26", "RStudio: editing 50 min, the tab stays open overnight", 650)
-            .during(0.0, 50.0, |s| {
-                s.estab_app = 1;
-                s.user_cpu = 0.04;
-                s.rx_client = 150.0;
-                s.net = 2200.0;
-            })
-            .during(50.0, 650.0, |s| {
-                s.estab_app = 1;
-                s.rx_client = 6.0;
-                s.net = 500.0;
-            })
-            .human(0.0, 50.0),
-    ]
-}
-
-fn desktops() -> Vec<Scenario> {
-    vec![
-        scene("A17", "DCV desktop in use (input every 2 min), 2 h", 700)
-            .during(0.0, 120.0, |s| {
-                s.dcv = Desktop::Active;
-                s.user_cpu = 0.5;
-                s.net = 90_000.0;
-                s.pkts = 150.0;
-            })
-            .human(0.0, 120.0),
-        scene("A18", "DCV desktop with an animation and nobody, profile \"desktop\", 10 h", 600)
-            .under(crate::scenario::Profile::Desktop)
-            .always(|s| {
-                s.dcv = Desktop::Open;
-                s.user_cpu = 0.2;
-                s.net = 700.0;
-            }),
-        scene("A42", "VNC through an ssh tunnel, mouse and keys, 70 min", 600)
-            .during(0.0, 70.0, |s| {
-                s.ssh_notty = 1;
-                s.ssh_estab = 1;
-                s.user_cpu = 0.3;
-                s.rx_client = 400.0;
-                s.net = 60_000.0;
-                s.pkts = 90.0;
-            })
-            .human(0.0, 70.0),
     ]
 }

@@ -1,9 +1,10 @@
 //! D: starts and resumes, clocks, restarts of the agent, and sources that fail.
 
 use crate::scenario::{Event, History, Kind, Scenario, scene};
+use crate::signals::Signals;
 
 /// The group.
-pub fn all() -> Vec<Scenario> {
+pub(super) fn all() -> Vec<Scenario> {
     let mut all = coming_back();
     all.extend(clocks());
     all.extend(restarts());
@@ -21,7 +22,7 @@ fn coming_back() -> Vec<Scenario> {
         .cpus(2)
         .after(History::Resumed)
         .during(0.0, 1.0, |s| s.sys_cpu = 0.6)
-        .during(6.0, 36.0, |s| s.shell())
+        .during(6.0, 36.0, Signals::shell)
         .typing(6.0, 36.0, 0.4)
         .human(0.0, 36.0),
         scene(
@@ -32,7 +33,7 @@ fn coming_back() -> Vec<Scenario> {
         .cpus(2)
         .after(History::Started)
         .during(0.0, 1.0, |s| s.sys_cpu = 1.1)
-        .during(5.0, 45.0, |s| s.shell())
+        .during(5.0, 45.0, Signals::shell)
         .typing(5.0, 45.0, 0.4)
         .human(0.0, 45.0),
         scene("D04", "resumed by mistake: nobody comes", 600)
@@ -40,10 +41,10 @@ fn coming_back() -> Vec<Scenario> {
             .during(0.0, 1.0, |s| s.sys_cpu = 0.6)
             .work(0.0, 10.0, Kind::Arrival),
         scene("D12", "suspended for 14 h at minute 20; its user is back 8 min later", 600)
-            .during(0.0, 5.0, |s| s.shell())
+            .during(0.0, 5.0, Signals::shell)
             .typing(0.0, 5.0, 0.5)
             .event(20.0, Event::Sleep(14 * 3600))
-            .during(28.0, 48.0, |s| s.shell())
+            .during(28.0, 48.0, Signals::shell)
             .typing(28.0, 48.0, 0.5)
             .human(0.0, 48.0),
         scene("D14", "resumed in the middle of a computation that goes on for 2 h", 600)
@@ -64,7 +65,7 @@ fn clocks() -> Vec<Scenario> {
             s.ssh();
             s.user_cpu = 0.03;
         })
-        .during(18.0, 48.0, |s| s.shell())
+        .during(18.0, 48.0, Signals::shell)
         .typing(0.0, 10.0, 0.4)
         .typing(18.0, 48.0, 0.4)
         .event(15.0, Event::ClockStep(10_800))
@@ -128,15 +129,21 @@ fn faults() -> Vec<Scenario> {
                 s.blind = &["cpu"];
             })
             .job(0.0, 90.0),
-        scene("D22", "metadata service down for 60 min, machine idle", 600)
-            .during(0.0, 60.0, |s| s.imds_down = true),
+        scene("D22", "metadata service down for 60 min, machine idle", 600).during(
+            0.0,
+            60.0,
+            |s| s.imds_down = true,
+        ),
         scene("D24", "GPU driver lost for 40 min, nothing computes", 600)
             .always(|s| s.gpu(1, 0.0))
             .during(0.0, 40.0, |s| {
                 s.gpu_err = true;
                 s.cw_gap = true;
             }),
-        scene("D26", "logind does not answer for 45 min, then nobody holds anything", 600)
-            .during(0.0, 45.0, |s| s.blind = &["inhibitors"]),
+        scene("D26", "logind does not answer for 45 min, then nobody holds anything", 600).during(
+            0.0,
+            45.0,
+            |s| s.blind = &["inhibitors"],
+        ),
     ]
 }

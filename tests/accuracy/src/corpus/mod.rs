@@ -7,12 +7,14 @@ mod compute;
 mod interactive;
 mod lifecycle;
 mod noise;
+mod screens;
 
 use crate::scenario::Scenario;
 
 /// Every scenario, by id.
 pub fn all() -> Vec<Scenario> {
     let mut all = interactive::all();
+    all.extend(screens::all());
     all.extend(compute::all());
     all.extend(noise::all());
     all.extend(lifecycle::all());

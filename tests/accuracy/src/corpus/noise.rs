@@ -1,13 +1,16 @@
 //! C: the machine's own life, services, strangers, and things that must not be interrupted.
 
 use crate::scenario::{Event, History, Kind, Profile, Scenario, scene};
-use crate::signals::Place;
+use crate::signals::{Place, Signals};
 
 /// The group.
-pub fn all() -> Vec<Scenario> {
+pub(super) fn all() -> Vec<Scenario> {
     let mut all = boot_and_updates();
+    all.extend(setups());
     all.extend(agents());
+    all.extend(regular_noise());
     all.extend(services());
+    all.extend(containers());
     all.extend(leftovers());
     all.extend(intent());
     all
@@ -29,7 +32,7 @@ fn boot_and_updates() -> Vec<Scenario> {
                 s.sys_cpu = 1.0;
                 s.net = 50_000.0;
             })
-            .during(20.0, 50.0, |s| s.shell())
+            .during(20.0, 50.0, Signals::shell)
             .typing(20.0, 50.0, 0.4)
             .work(0.0, 20.0, Kind::Arrival)
             .human(20.0, 50.0),
@@ -41,6 +44,11 @@ fn boot_and_updates() -> Vec<Scenario> {
                 s.net = 4e5;
             })
             .work(25.0, 37.0, Kind::Hold),
+    ]
+}
+
+fn setups() -> Vec<Scenario> {
+    vec![
         scene("C04", "cloud-init installs for 50 min, now and then without a trace", 600)
             .after(History::FreshBoot)
             .during(0.0, 50.0, |s| s.cloudinit = true)
@@ -53,11 +61,16 @@ fn boot_and_updates() -> Vec<Scenario> {
         scene("C10", "apt stuck with its lock for 8 h: protected for 2 h (a choice)", 700)
             .during(0.0, 480.0, |s| s.dpkg = true)
             .work(0.0, 120.0, Kind::Hold),
-        scene("C18", "logrotate and man-db: 40 s of a core and 30 MB/s of the system", 500)
-            .bursts(20.0, 500.0, 7200, 40, |s| {
+        scene("C18", "logrotate and man-db: 40 s of a core and 30 MB/s of the system", 500).bursts(
+            20.0,
+            500.0,
+            7200,
+            40,
+            |s| {
                 s.sys_cpu = 1.0;
                 s.disk = 3e7;
-            }),
+            },
+        ),
     ]
 }
 
@@ -87,6 +100,11 @@ fn agents() -> Vec<Scenario> {
             10,
             |s| s.sys_cpu = 0.32,
         ),
+    ]
+}
+
+fn regular_noise() -> Vec<Scenario> {
+    vec![
         scene("C14", "Prometheus scrapes every 15 s, 2 KB/s, network card enp39s0", 600).always(
             |s| {
                 s.net = 2450.0;
@@ -104,6 +122,17 @@ fn agents() -> Vec<Scenario> {
             |s| {
                 s.sys_cpu = 0.3;
                 s.net = 5000.0;
+            },
+        ),
+        scene("C44", "monitoring logs in over ssh every 5 min for 10 s, 10 h", 600).bursts(
+            0.0,
+            600.0,
+            300,
+            10,
+            |s| {
+                s.ssh_notty = 1;
+                s.ssh_estab = 1;
+                s.user_cpu = 0.06;
             },
         ),
         scene("C22", "a user's crontab every 5 min: 1 s of a core", 600).bursts(
@@ -149,6 +178,11 @@ fn services() -> Vec<Scenario> {
                 s.svc_req = 2.0;
             })
             .keep(),
+    ]
+}
+
+fn containers() -> Vec<Scenario> {
+    vec![
         scene("C16", "five idle containers with health checks, 0.012 core", 600).always(|s| {
             s.user_cpu = 0.012;
             s.place = Place::Container;
@@ -183,16 +217,12 @@ fn services() -> Vec<Scenario> {
 
 fn leftovers() -> Vec<Scenario> {
     vec![
-        scene(
-            "C11",
-            "ext4lazyinit/md resync by kernel threads 20 MB/s 40 min, nobody there",
-            600,
-        )
-        .during(0.0, 40.0, |s| {
-            s.kthr = 0.06;
-            s.iowait = 0.3;
-            s.disk = 2e7;
-        }),
+        scene("C11", "ext4lazyinit/md resync by kernel threads 20 MB/s 40 min, nobody there", 600)
+            .during(0.0, 40.0, |s| {
+                s.kthr = 0.06;
+                s.iowait = 0.3;
+                s.disk = 2e7;
+            }),
         scene("C13", "detached tmux, three idle shells, 10 h", 600).always(|s| {
             s.tmux = true;
             s.pts = 3;

@@ -5,8 +5,8 @@
 
 use agent_core::policy::Policy;
 
+use super::machine::app_clients;
 use crate::scenario::{STEP, Scenario};
-use super::machine::has_app_clients;
 use crate::signals::{Foreground, Signals};
 
 /// The policy without what the scenario never touches.
@@ -32,7 +32,7 @@ fn has(source: &str, signals: &Signals) -> bool {
     }
     match source {
         "batch" => signals.batch,
-        "clients" => signals.rx_client > 0.0 || has_app_clients(signals),
+        "clients" => signals.rx_client > 0.0 || app_clients(signals) > 0,
         "cron" | "exec" | "jupyter" => false,
         "cloudinit" => signals.cloudinit,
         "disk" => signals.disk_user > 0.0,

@@ -52,12 +52,14 @@ const HOUR_MS: u64 = 3_600_000;
 const TIMER_SOON: i64 = 90 * 60;
 /// Time that the hypervisor took counts only while work wants to run, cores.
 const RUNS: f64 = 0.005;
+/// What a terminal takes to redraw itself, bytes a second.
+const REDRAW: f64 = 16_384.0;
 /// A GPU on which processes only draw counts from here on, percent.
 const DRAWING_ABOVE: f64 = 10.0;
 
 /// Running sums and terminals.
 #[derive(Clone, Debug, Default)]
-pub struct Machine {
+pub(super) struct Machine {
     user_us: [f64; 3],
     ide_us: f64,
     sys_us: f64,
@@ -66,7 +68,9 @@ pub struct Machine {
     system_bytes: f64,
     disk_work: f64,
     disk_system: f64,
+    /// What the talking client has sent on its connection, and the connection.
     client_bytes: f64,
+    client_port: u32,
     stalled_us: f64,
     stolen_us: f64,
     /// The mark of each pseudo-terminal.
@@ -75,18 +79,19 @@ pub struct Machine {
 
 impl Machine {
     /// So many seconds pass.
-    pub fn pass(&mut self, signals: &Signals, seconds: f64) {
+    pub(super) fn pass(&mut self, signals: &Signals, seconds: f64) {
         self.user_us[place(signals.place)] += signals.user_cpu * seconds * 1e6;
         self.ide_us += signals.ide_cpu * seconds * 1e6;
         self.sys_us += signals.sys_cpu * seconds * 1e6;
-        let ssh = signals.ssh_estab > 0;
-        let payload = session_payload(signals) * seconds;
-        let work = (signals.net_user * seconds, payload);
-        // A copy over ssh is traffic of sshd's connection.
-        let (of_work, of_ssh) = if ssh { (0.0, work.0.max(work.1)) } else { (work.0.max(work.1), 0.0) };
-        self.work_bytes += of_work;
-        self.ssh_bytes += of_ssh;
-        self.system_bytes += (signals.net * seconds - of_work - of_ssh).max(0.0);
+        let carried = session_payload(signals).max(signals.net_user);
+        let (of_work, of_ssh) = match signals.ssh_estab {
+            // A copy over ssh is traffic of sshd's connection.
+            0 => (carried, 0.0),
+            connections => (0.0, beyond_redraws(carried, signals.rx_client, connections)),
+        };
+        self.work_bytes += of_work * seconds;
+        self.ssh_bytes += of_ssh * seconds;
+        self.system_bytes += (signals.net - carried).max(0.0) * seconds;
         self.client_bytes += signals.rx_client * seconds;
         self.stalled_us += signals.mem_full / 100.0 * seconds * 1e6;
         if signals.user_cpu >= RUNS {
@@ -96,26 +101,31 @@ impl Machine {
         self.disk_system += (signals.disk - signals.disk_user).max(0.0) * seconds;
     }
 
-    /// Terminals are opened and closed.
-    pub fn open(&mut self, signals: &Signals, at_ms: i64) {
+    /// Terminals and connections are opened and closed.
+    pub(super) fn open(&mut self, signals: &Signals, at_ms: i64) {
         self.marks.resize(signals.pts as usize, at_ms);
+        if connections(signals) == 0 && self.client_bytes > 0.0 {
+            // Who comes back comes by a new connection.
+            self.client_bytes = 0.0;
+            self.client_port += 1;
+        }
     }
 
     /// A key is read from the newest terminal.
-    pub fn key(&mut self, at_ms: i64) {
+    pub(super) fn key(&mut self, at_ms: i64) {
         if let Some(mark) = self.marks.last_mut() {
             *mark = at_ms - at_ms.rem_euclid(QUANTUM_MS);
         }
     }
 
     /// The kernel's counters begin anew.
-    pub fn reset_counters(&mut self) {
+    pub(super) fn reset_counters(&mut self) {
         let marks = core::mem::take(&mut self.marks);
         *self = Self { marks, ..Self::default() };
     }
 
     /// What a source gives. `now_ms` is the time of the scenario.
-    pub fn reading(&self, source: &str, signals: &Signals, now_ms: i64) -> Reading {
+    pub(super) fn reading(&self, source: &str, signals: &Signals, now_ms: i64) -> Reading {
         if signals.blind.contains(&source) {
             return Reading::blind("read it: input/output error");
         }
@@ -161,15 +171,15 @@ impl Machine {
     }
 
     fn clients(&self, signals: &Signals) -> Reading {
-        // Clients of services of the system are not people's.
-        let of_people = if has_app_clients(signals) { signals.estab_app } else { 0 };
-        let connections = signals.ssh_estab + of_people;
         let mut list = Vec::new();
-        for number in 0..connections {
-            let bytes = if number == 0 { self.client_bytes } else { 0.0 };
-            list.push(counter(&format!("203.0.113.9:{}", 51_544 + number), bytes));
+        for number in 0..connections(signals) {
+            let (port, bytes) = match number {
+                0 => (51_544 + self.client_port, self.client_bytes),
+                silent => (40_000 + silent, 0.0),
+            };
+            list.push(counter(&format!("203.0.113.9:{port}"), bytes));
         }
-        for number in 0..of_people {
+        for number in 0..app_clients(signals) {
             let by = Stretch::Connected;
             list.push(Signal::new(format!("client {number}"), Value::Stretches { by }));
         }
@@ -187,17 +197,27 @@ impl Machine {
     }
 }
 
+/// What counts of the connections of sshd: of what they send, only what is more than a terminal takes to redraw itself.
+fn beyond_redraws(carried: f64, received: f64, connections: u32) -> f64 {
+    let sent = (carried - received).max(0.0);
+    carried - sent.min(f64::from(connections) * REDRAW)
+}
+
 /// What connections of people carry in both directions: what lies above the noise of a machine that nobody uses.
 fn session_payload(signals: &Signals) -> f64 {
-    let connected = signals.ssh_estab > 0
-        || signals.rx_client > 0.0
-        || signals.jup == Jupyter::Active;
+    let connected =
+        signals.ssh_estab > 0 || signals.rx_client > 0.0 || signals.jup == Jupyter::Active;
     if connected { (signals.net - Signals::base().net).max(signals.rx_client) } else { 0.0 }
 }
 
-/// Whether somebody's browser is connected, rather than a program to a service.
-pub(super) fn has_app_clients(signals: &Signals) -> bool {
-    signals.estab_app > 0 && (signals.rx_client > 0.0 || signals.jup != Jupyter::Off)
+/// The clients of people that are no ssh: browsers, rather than programs that talk to a service of the system.
+pub(super) fn app_clients(signals: &Signals) -> u32 {
+    let of_people = signals.rx_client > 0.0 || signals.jup != Jupyter::Off;
+    if of_people { signals.estab_app } else { 0 }
+}
+
+fn connections(signals: &Signals) -> u32 {
+    signals.ssh_estab + app_clients(signals)
 }
 
 /// Who is connected and what runs in the foreground of the terminals.
@@ -268,4 +288,3 @@ fn counter(subject: &str, total: f64) -> Signal {
 fn whole(total: f64) -> u64 {
     total as u64
 }
-

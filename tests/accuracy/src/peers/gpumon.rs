@@ -59,7 +59,8 @@ impl Gpumon {
         let packets = step.totals.pkts - minute_ago.pkts;
         let known: Vec<f64> = signals.gpus.iter().flatten().copied().collect();
         let failed = signals.gpu_err || known.len() < signals.gpus.len();
-        let mean = known.iter().sum::<f64>() / f64::from(u32::try_from(known.len()).unwrap_or(1).max(1));
+        let mean =
+            known.iter().sum::<f64>() / f64::from(u32::try_from(known.len()).unwrap_or(1).max(1));
         mean.round() <= 10.0 && core <= 0.1 && packets <= 15_000.0 && !failed
     }
 }

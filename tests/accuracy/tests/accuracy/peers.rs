@@ -18,7 +18,11 @@ fn every_rule_reproduces_its_published_verdicts() {
             cells += 1;
             let verdict = score::peer(peer, &scenario, TIMEOUT);
             if !published.starts_with(verdict.class()) {
-                faults.push(format!("{id} {}: {published} was published, got {}", peer.name, verdict.cell()));
+                faults.push(format!(
+                    "{id} {}: {published} was published, got {}",
+                    peer.name,
+                    verdict.cell()
+                ));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Reading the state changes nothing.
 
+use core::fmt::Write as _;
+
 use agent_accuracy::corpus;
 use agent_accuracy::ours::{self, Look, Watcher};
 use agent_accuracy::world::World;
@@ -19,7 +21,7 @@ impl Watcher for Reader {
             std::hint::black_box(look.engine.view(look.now));
         }
         let decision = serde_json::to_string(look.decision).unwrap();
-        self.trace.push_str(&format!("{} {decision}\n", look.at_ms));
+        writeln!(self.trace, "{} {decision}", look.at_ms).unwrap();
     }
 }
 

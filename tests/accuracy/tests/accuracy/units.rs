@@ -15,8 +15,10 @@ fn verdict(scenario: &Scenario) -> Verdict {
 #[test]
 fn one_busy_thread_is_never_stopped_whatever_the_size() {
     for size in SIZES {
-        let scenario =
-            scene("R2", "one thread under nohup", 240).cpus(size).always(|s| s.user_cpu = 1.0).keep();
+        let scenario = scene("R2", "one thread under nohup", 240)
+            .cpus(size)
+            .always(|s| s.user_cpu = 1.0)
+            .keep();
         assert!(matches!(verdict(&scenario), Verdict::Right { .. }), "{size} processors");
     }
 }

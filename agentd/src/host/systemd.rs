@@ -1,0 +1,265 @@
+//! The timers of the system's systemd over D-Bus (org.freedesktop.systemd1(5)).
+//!
+//! Only the system manager is asked. The buses of user managers lie in `/run/user/UID`, which belongs to that user
+//! alone: a root without privileges does not get there.
+
+use std::collections::HashMap;
+
+use thiserror::Error;
+use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
+
+use super::HostRoot;
+use super::logind::{BusMode, LogindError, connect};
+
+/// The most timers that are looked at.
+const TIMERS: usize = 500;
+/// What is known of a unit's files is asked again after this long, milliseconds.
+const FILES_FOR_MS: u64 = 10 * 60 * 1000;
+/// Where units come from that nobody on the machine wrote: packages, and generators that translate other files.
+const VENDORS: [&str; 4] = [
+    "/usr/lib/systemd/system/",
+    "/lib/systemd/system/",
+    "/usr/local/lib/systemd/system/snap.",
+    "/run/systemd/generator",
+];
+/// Where packages put units; a copy in `/etc` of the same name is a vendor's unit that somebody changed.
+const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
+
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+
+/// Why systemd gave no answer.
+#[derive(Debug, Error)]
+pub enum SystemdError {
+    /// No bus is wanted, or the machine has none.
+    #[error(transparent)]
+    NoBus(LogindError),
+    /// There is a bus, and systemd did not boot the machine.
+    #[error("reach systemd: it did not boot the machine ({0})")]
+    NoSystemd(zbus::Error),
+    /// Anything else.
+    #[error("ask systemd for its timers over D-Bus: {0}")]
+    Failed(zbus::Error),
+}
+
+/// One timer that somebody on the machine made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timer {
+    /// The unit's name.
+    pub name: String,
+    /// When its calendar fires next, microseconds since 1970; none if it does not.
+    pub next_wall_us: Option<u64>,
+    /// When it fires next by `CLOCK_MONOTONIC`, microseconds; none if it does not.
+    pub next_monotonic_us: Option<u64>,
+    /// When it fired last, microseconds since 1970; none if it never did.
+    pub last_wall_us: Option<u64>,
+    /// It fires again so long after each run (`OnUnitActiveSec=`, `OnUnitInactiveSec=`), microseconds.
+    pub repeats_us: Option<u64>,
+}
+
+/// `ListUnitsByPatterns`: name, description, load state, active state, sub state, following, path, job id, job type,
+/// job path.
+type Unit =
+    (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+
+/// A client that keeps its connection, and connects anew after a failure.
+#[derive(Debug)]
+pub struct Systemd {
+    mode: BusMode,
+    root: HostRoot,
+    connection: Option<Connection>,
+    /// Whether a timer is a vendor's, and when that was found out.
+    vendors: HashMap<String, (bool, u64)>,
+}
+
+impl Systemd {
+    /// A client that has not connected yet.
+    pub fn new(mode: BusMode, root: HostRoot) -> Self {
+        Self { mode, root, connection: None, vendors: HashMap::new() }
+    }
+
+    /// The active timers that did not come with the system. `now_ms` is any clock that only goes forward.
+    pub async fn timers(&mut self, now_ms: u64) -> Result<Vec<Timer>, SystemdError> {
+        // Taken out for the call: if the caller gives up waiting, the next call uses a new connection.
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.mode, &self.root).await.map_err(unreachable)?,
+        };
+        let asked = self.ask(&connection, now_ms).await;
+        let timers = asked.map_err(|error| self.classify(error))?;
+        self.connection = Some(connection);
+        Ok(timers)
+    }
+
+    async fn ask(&mut self, bus: &Connection, now_ms: u64) -> zbus::Result<Vec<Timer>> {
+        let none: [&str; 0] = [];
+        let asked = (none.as_slice(), ["*.timer"].as_slice());
+        let manager = "org.freedesktop.systemd1.Manager";
+        let answer = bus
+            .call_method(
+                Some(SYSTEMD),
+                "/org/freedesktop/systemd1",
+                Some(manager),
+                "ListUnitsByPatterns",
+                &asked,
+            )
+            .await?;
+        let units: Vec<Unit> = answer.body().deserialize()?;
+        if units.len() > TIMERS {
+            return Err(zbus::Error::Failure(format!("more than {TIMERS} timers")));
+        }
+        let mut timers = Vec::new();
+        for (name, _, _, active, _, _, path, ..) in units {
+            if active != "active" || self.is_vendors(bus, &name, &path, now_ms).await? {
+                continue;
+            }
+            let properties = properties(bus, &path, "org.freedesktop.systemd1.Timer").await?;
+            timers.push(timer(name, &properties));
+        }
+        self.vendors.retain(|_, (_, at)| now_ms.saturating_sub(*at) <= FILES_FOR_MS);
+        Ok(timers)
+    }
+
+    async fn is_vendors(
+        &mut self,
+        bus: &Connection,
+        name: &str,
+        path: &OwnedObjectPath,
+        now_ms: u64,
+    ) -> zbus::Result<bool> {
+        let known = self.vendors.get(name);
+        if let Some((vendors, _)) =
+            known.filter(|(_, at)| now_ms.saturating_sub(*at) <= FILES_FOR_MS)
+        {
+            return Ok(*vendors);
+        }
+        let properties = properties(bus, path, "org.freedesktop.systemd1.Unit").await?;
+        let fragment = match properties.get("FragmentPath").map(|value| &**value) {
+            Some(Variant::Str(fragment)) => fragment.as_str(),
+            _ => "",
+        };
+        let vendors = self.came_with_the_system(name, fragment);
+        self.vendors.insert(name.to_owned(), (vendors, now_ms));
+        Ok(vendors)
+    }
+
+    /// snapd writes the timers of snaps to `/etc`.
+    fn came_with_the_system(&self, name: &str, fragment: &str) -> bool {
+        let copied = || {
+            PACKAGED
+                .iter()
+                .any(|folder| self.root.exists(&format!("{folder}/{name}")).unwrap_or(false))
+        };
+        VENDORS.iter().any(|place| fragment.starts_with(place))
+            || name.starts_with("snap.")
+            || copied()
+    }
+
+    /// systemd makes `/run/systemd/system` when it has booted the machine (`sd_booted(3)`).
+    fn classify(&self, error: zbus::Error) -> SystemdError {
+        let answered = matches!(error, zbus::Error::MethodError(..) | zbus::Error::FDO(_));
+        if answered && !self.root.exists("/run/systemd/system").unwrap_or(true) {
+            SystemdError::NoSystemd(error)
+        } else {
+            SystemdError::Failed(error)
+        }
+    }
+}
+
+fn unreachable(error: LogindError) -> SystemdError {
+    match error {
+        LogindError::NoBus(_) => SystemdError::NoBus(error),
+        LogindError::NoLogind(error) | LogindError::Failed { error, .. } => {
+            SystemdError::Failed(error)
+        }
+    }
+}
+
+async fn properties(
+    bus: &Connection,
+    path: &OwnedObjectPath,
+    interface: &str,
+) -> zbus::Result<HashMap<String, OwnedVariant>> {
+    let of = Some("org.freedesktop.DBus.Properties");
+    let answer = bus.call_method(Some(SYSTEMD), path, of, "GetAll", &(interface,)).await?;
+    answer.body().deserialize()
+}
+
+/// A time that is 0 or infinity is none.
+fn timer(name: String, properties: &HashMap<String, OwnedVariant>) -> Timer {
+    let time = |key: &str| match properties.get(key).map(|value| &**value) {
+        Some(Variant::U64(time)) => Some(*time).filter(|time| ![0, u64::MAX].contains(time)),
+        _ => None,
+    };
+    let mut repeats_us = None;
+    if let Some(list) = properties.get("TimersMonotonic")
+        && let Ok(list) = list.try_clone()
+        && let Ok(list) = Vec::<(String, u64, u64)>::try_from(list)
+    {
+        let again = |base: &str| ["OnUnitActiveUSec", "OnUnitInactiveUSec"].contains(&base);
+        let spans = list.into_iter().filter(|(base, ..)| again(base)).map(|(_, span, _)| span);
+        repeats_us = spans.min();
+    }
+    Timer {
+        name,
+        next_wall_us: time("NextElapseUSecRealtime"),
+        next_monotonic_us: time("NextElapseUSecMonotonic"),
+        last_wall_us: time("LastTriggerUSec"),
+        repeats_us,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tree::Tree;
+
+    fn client(tree: &Tree) -> Systemd {
+        Systemd::new(BusMode::None, tree.root())
+    }
+
+    #[test]
+    fn vendors_timers_are_told_from_those_of_people() {
+        let tree = Tree::new();
+        tree.file("/usr/lib/systemd/system/apt-daily.timer", "");
+        let systemd = client(&tree);
+        for (name, fragment, vendors) in [
+            ("apt-daily.timer", "/usr/lib/systemd/system/apt-daily.timer", true),
+            ("apt-daily.timer", "/etc/systemd/system/apt-daily.timer", true),
+            ("fstrim.timer", "/lib/systemd/system/fstrim.timer", true),
+            ("snap.lxd.daily.timer", "/etc/systemd/system/snap.lxd.daily.timer", true),
+            ("backup.timer", "/etc/systemd/system/backup.timer", false),
+            ("run-u7.timer", "/run/systemd/transient/run-u7.timer", false),
+            ("x.timer", "/usr/local/lib/systemd/system/x.timer", false),
+            ("x.timer", "", false),
+        ] {
+            assert_eq!(systemd.came_with_the_system(name, fragment), vendors, "{name} {fragment}");
+        }
+    }
+
+    #[test]
+    fn the_properties_of_a_timer_are_understood() {
+        let value = |value: Variant<'_>| value.try_to_owned().unwrap();
+        let monotonic = vec![("OnBootUSec", 5_u64, 5_u64), ("OnUnitActiveUSec", 600_000_000, 0)];
+        let properties = HashMap::from([
+            ("NextElapseUSecRealtime".to_owned(), value(Variant::U64(u64::MAX))),
+            ("NextElapseUSecMonotonic".to_owned(), value(Variant::U64(77))),
+            ("LastTriggerUSec".to_owned(), value(Variant::U64(0))),
+            ("TimersMonotonic".to_owned(), value(Variant::from(monotonic))),
+        ]);
+        let expected = Timer {
+            name: "x.timer".to_owned(),
+            next_monotonic_us: Some(77),
+            repeats_us: Some(600_000_000),
+            ..Timer::default()
+        };
+        assert_eq!(timer("x.timer".to_owned(), &properties), expected);
+        let nothing = timer("x.timer".to_owned(), &HashMap::new());
+        assert_eq!(nothing, Timer { name: "x.timer".to_owned(), ..Timer::default() });
+    }
+
+    #[tokio::test]
+    async fn without_a_bus_nothing_is_asked() {
+        let mut systemd = client(&Tree::new());
+        assert!(matches!(systemd.timers(0).await, Err(SystemdError::NoBus(_))));
+    }
+}

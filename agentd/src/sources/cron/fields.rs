@@ -1,0 +1,239 @@
+//! When a line of a crontab runs (crontab(5)).
+
+use std::time::Duration;
+
+use agent_core::stamp::Stamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+/// The minutes, hours, days and months of a job, one bit a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct When {
+    minutes: u64,
+    hours: u64,
+    days: u64,
+    months: u64,
+    /// Sunday is bit 0.
+    weekdays: u64,
+    /// The days of the month or of the week begin with a star: a day must fit both. Otherwise one is enough.
+    both_days: bool,
+}
+
+/// The next run of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    /// How long until then.
+    pub(super) wait: Duration,
+    /// Another run is no further from it than the time that was looked ahead.
+    pub(super) often: bool,
+}
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
+/// Understands five fields, or a word such as `@daily`. `Some(None)` never runs at a time (`@reboot`).
+pub(super) fn parse<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Option<When>> {
+    let first = words.next()?;
+    if let Some(name) = first.strip_prefix('@') {
+        let fields = match name.to_ascii_lowercase().as_str() {
+            "reboot" => return Some(None),
+            "yearly" | "annually" => "0 0 1 1 *",
+            "monthly" => "0 0 1 * *",
+            "weekly" => "0 0 * * 0",
+            "daily" | "midnight" => "0 0 * * *",
+            "hourly" => "0 * * * *",
+            _ => return None,
+        };
+        return parse(&mut fields.split(' '));
+    }
+    let (hours, days) = (words.next()?, words.next()?);
+    let (months, weekdays) = (words.next()?, words.next()?);
+    let week = field(weekdays, 0, 7, &WEEKDAYS)?;
+    Some(Some(When {
+        minutes: field(first, 0, 59, &[])?,
+        hours: field(hours, 0, 23, &[])?,
+        days: field(days, 1, 31, &[])?,
+        months: field(months, 1, 12, &MONTHS)?,
+        // Sunday is 0 and 7.
+        weekdays: week | (week >> 7 & 1),
+        both_days: days.starts_with('*') || weekdays.starts_with('*'),
+    }))
+}
+
+/// A list of numbers, names, ranges and steps. `a~b` (a random number between the two) may be any of them.
+fn field(text: &str, least: u32, most: u32, names: &[&str]) -> Option<u64> {
+    let value = |text: &str| {
+        let lower = text.to_ascii_lowercase();
+        let named = names.iter().position(|name| *name == lower);
+        let number = match named {
+            Some(at) => u32::try_from(at).ok()? + least,
+            None => text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))?,
+        };
+        (least..=most).contains(&number).then_some(number)
+    };
+    let mut bits = 0;
+    for part in text.split(',') {
+        let (range, step) = match part.split_once('/') {
+            Some((range, step)) => (range, step.parse::<usize>().ok().filter(|step| *step > 0)?),
+            None => (part, 1),
+        };
+        let (from, to) = if range == "*" {
+            (least, most)
+        } else if let Some((from, to)) = range.split_once(['-', '~']) {
+            (value(from)?, value(to)?)
+        } else {
+            // A step after a single number goes up to the end.
+            let from = value(range)?;
+            (from, if part.contains('/') { most } else { from })
+        };
+        if from > to {
+            return None;
+        }
+        bits |= (from..=to).step_by(step).fold(0, |bits, value| bits | 1_u64 << value);
+    }
+    Some(bits)
+}
+
+impl When {
+    fn fits(&self, at: &Zoned) -> bool {
+        let has = |bits: u64, value: i8| u32::try_from(value).is_ok_and(|value| bits >> value & 1 == 1);
+        let day = has(self.days, at.day());
+        let weekday = has(self.weekdays, at.weekday().to_sunday_zero_offset());
+        let fits_day = if self.both_days { day && weekday } else { day || weekday };
+        has(self.minutes, at.minute())
+            && has(self.hours, at.hour())
+            && has(self.months, at.month())
+            && fits_day
+    }
+
+    /// Whether it runs in that minute since 1970.
+    fn runs(&self, minute: i64, zone: &TimeZone) -> bool {
+        let moment = Timestamp::from_second(minute.saturating_mul(60));
+        moment.is_ok_and(|moment| self.fits(&moment.to_zoned(zone.clone())))
+    }
+}
+
+/// The next run within `ahead` from now; none if there is none, or if the job runs at no time.
+pub(super) fn next(
+    when: &Option<When>,
+    now: Stamp,
+    ahead: Duration,
+    zone: &TimeZone,
+) -> Option<Next> {
+    let when = when.as_ref()?;
+    let span = i64::try_from(ahead.as_secs() / 60).unwrap_or(i64::MAX).max(1);
+    let this = now.wall_ms.div_euclid(60_000);
+    let run = (this + 1..=this.saturating_add(span)).find(|minute| when.runs(*minute, zone))?;
+    let around = (run.saturating_sub(span)..run).chain(run + 1..=run.saturating_add(span));
+    let often = { around }.any(|minute| when.runs(minute, zone));
+    let wait_ms = (run * 60_000).saturating_sub(now.wall_ms);
+    Some(Next { wait: Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)), often })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AHEAD: Duration = Duration::from_mins(90);
+
+    fn when(line: &str) -> Option<Option<When>> {
+        parse(&mut line.split_ascii_whitespace())
+    }
+
+    /// Minutes until the next run, and whether it runs often, seen from a moment in UTC.
+    fn from(moment: &str, line: &str) -> Option<(u64, bool)> {
+        let moment: Timestamp = moment.parse().unwrap();
+        let now = Stamp::new(0, 0, moment.as_millisecond());
+        let next = next(&when(line).unwrap(), now, AHEAD, &TimeZone::UTC)?;
+        Some((next.wait.as_secs() / 60, next.often))
+    }
+
+    // A Thursday.
+    const NOON: &str = "2026-11-26T12:00:00Z";
+
+    #[test]
+    fn the_next_run_is_found() {
+        for (line, expected) in [
+            ("30 12 * * *", Some((30, false))),
+            ("0 12 * * *", None),
+            ("30 13 * * *", Some((90, false))),
+            ("31 13 * * *", None),
+            ("0 13 26 11 *", Some((60, false))),
+            ("0 13 27 11 *", None),
+            ("0 13 * dec *", None),
+            ("0 13 * * thu", Some((60, false))),
+            ("0 13 * * 5", None),
+            ("0 13 1 * 4", Some((60, false))),
+            ("0 13 1 * 5", None),
+            ("0 13 */2 * 4", None),
+            ("0 13 */5 * 4", Some((60, false))),
+            ("0 13 * * 1-5", Some((60, false))),
+            ("0 13 * * 7,0", None),
+            ("@daily", None),
+            ("@reboot", None),
+            ("@hourly", Some((60, true))),
+            ("*/5 * * * *", Some((5, true))),
+            ("0 */2 * * *", None),
+            ("0 1-23/2 * * *", Some((60, false))),
+            ("5/20 12 * * *", Some((5, true))),
+            ("10~50 13 * * *", Some((70, true))),
+        ] {
+            assert_eq!(from(NOON, line), expected, "{line}");
+        }
+        assert_eq!(from("2026-12-31T23:59:30Z", "@yearly"), Some((0, false)));
+        assert_eq!(from("2028-02-28T23:30:00Z", "0 0 29 2 *"), Some((30, false)));
+    }
+
+    #[test]
+    fn a_summer_hour_that_does_not_exist_has_no_run() {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let moment: Timestamp = "2026-03-29T00:30:00Z".parse().unwrap();
+        let now = Stamp::new(0, 0, moment.as_millisecond());
+        assert_eq!(next(&when("30 2 * * *").unwrap(), now, AHEAD, &zone), None);
+        let three = next(&when("5 3 * * *").unwrap(), now, AHEAD, &zone).unwrap();
+        assert_eq!(three.wait, Duration::from_mins(35));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "",
+            "* * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "*/0 * * * *",
+            "5-1 * * * *",
+            "+5 * * * *",
+            "-5 * * * *",
+            "x * * * *",
+            "1,,2 * * * *",
+            "* * * * fun",
+            "99999999999999999999 * * * *",
+            "@sometimes",
+        ] {
+            assert_eq!(when(line), None, "{line}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_makes_the_parser_panic(line in ".{0,60}") {
+            when(&line);
+        }
+
+        /// What runs at one minute of the day is found from every other minute, and at the right time.
+        #[test]
+        fn a_daily_job_is_due_when_it_says(minute in 0_i64..1440, now in 0_i64..1440) {
+            let when = when(&format!("{} {} * * *", minute % 60, minute / 60)).unwrap();
+            let stamp = Stamp::new(0, 0, (20_000 * 1440 + now) * 60_000);
+            let wait = (minute - now).rem_euclid(1440);
+            let expected = (1..=90).contains(&wait).then(|| u64::try_from(wait * 60).unwrap());
+            let found = next(&when, stamp, AHEAD, &TimeZone::UTC);
+            proptest::prop_assert_eq!(found.map(|next| next.wait.as_secs()), expected);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Tables of cron (crontab(5)), and which of them came with the system.
+
+use std::collections::BTreeSet;
+
+use super::fields::{self, When};
+use crate::host::{HostError, HostRoot};
+
+/// The most of a package's list that is read.
+const LIMIT: usize = 1 << 20;
+/// The most packages.
+const PACKAGES: usize = 50_000;
+/// dpkg's lists of configuration files, one a package (dpkg-query(1)).
+const DPKG: &str = "/var/lib/dpkg/info";
+/// Tables of well-known packages, for systems without dpkg.
+const KNOWN: [&str; 8] =
+    ["0hourly", "raid-check", "sysstat", "dailyjobs", "mdadm", "e2scrub_all", "anacron", "certbot"];
+
+/// Whose table it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The system's: the user stands behind the times.
+    System,
+    /// One user's.
+    Personal,
+}
+
+/// One line that says something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// A job.
+    Job {
+        /// When it runs; nothing: when the machine starts.
+        when: Option<When>,
+        /// As whom, where the line tells it.
+        user: Option<&'a str>,
+        /// In which time zone, where the table tells it (`CRON_TZ`).
+        zone: Option<&'a str>,
+    },
+    /// Not understood.
+    Nonsense,
+}
+
+/// The jobs of a table with the numbers of their lines. Comments, settings and the lines that run `/etc/cron.hourly` and
+/// so on are left out.
+pub(super) fn lines(text: &str, kind: Kind) -> Vec<(usize, Line<'_>)> {
+    let mut found = Vec::new();
+    let mut zone = None;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some((name, value)) = setting(line) {
+            if name == "CRON_TZ" {
+                zone = Some(value).filter(|value| is_zone(value));
+            }
+            continue;
+        }
+        let folders = line.contains("/etc/cron.") || line.contains("anacron");
+        if kind == Kind::System && folders {
+            continue;
+        }
+        // A minus in front keeps a job out of the log.
+        let mut words = line.strip_prefix('-').unwrap_or(line).split_ascii_whitespace();
+        let job = fields::parse(&mut words).and_then(|when| {
+            let user = match kind {
+                Kind::System => Some(words.next()?),
+                Kind::Personal => None,
+            };
+            words.next()?;
+            Some(Line::Job { when, user, zone })
+        });
+        found.push((index + 1, job.unwrap_or(Line::Nonsense)));
+    }
+    found
+}
+
+/// `NAME = value`, with or without quotes.
+fn setting<'a>(line: &'a str) -> Option<(&'a str, &'a str)> {
+    let (name, value) = line.split_once('=')?;
+    let bare = |text: &'a str| text.trim().trim_matches(['"', '\'']);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let word = bare(name);
+    let begins = word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    (begins && word.bytes().all(plain)).then(|| (word, bare(value)))
+}
+
+/// A name of a time zone that stays below its folder.
+fn is_zone(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
+    !name.is_empty() && !name.starts_with('/') && name.len() < 64 && name.bytes().all(plain)
+}
+
+/// cron passes over files with a dot in their name, such as `backup.dpkg-old`.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+/// Which tables belong to a package; asked for anew when a table comes or goes.
+#[derive(Debug, Default)]
+pub(super) struct Packaged {
+    known: Option<(BTreeSet<String>, BTreeSet<String>)>,
+}
+
+impl Packaged {
+    /// Those of `tables` that belong to a package.
+    pub(super) fn of(
+        &mut self,
+        root: &HostRoot,
+        tables: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, HostError> {
+        if let Some((_, packaged)) = self.known.as_ref().filter(|(known, _)| known == tables) {
+            return Ok(packaged.clone());
+        }
+        let name = |path: &String| KNOWN.contains(&path.rsplit('/').next().unwrap_or_default());
+        let mut packaged: BTreeSet<String> =
+            tables.iter().filter(|path| name(path)).cloned().collect();
+        if packaged.len() < tables.len() {
+            let files = match root.names(DPKG, PACKAGES * 8) {
+                Ok(files) => files,
+                Err(error) if error.is_missing() => Vec::new(),
+                Err(error) => return Err(error),
+            };
+            for file in files.iter().filter(|file| file.ends_with(".conffiles")) {
+                let mut text = Vec::new();
+                root.read_into(&format!("{DPKG}/{file}"), LIMIT, &mut text)?;
+                let text = String::from_utf8_lossy(&text);
+                packaged.extend(text.lines().map(str::to_owned).filter(|l| tables.contains(l)));
+            }
+        }
+        self.known = Some((tables.clone(), packaged.clone()));
+        Ok(packaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str, kind: Kind) -> Vec<(usize, &'static str, Option<&str>, Option<&str>)> {
+        let tell = |(number, line)| match line {
+            Line::Job { when: Some(_), user, zone } => (number, "job", user, zone),
+            Line::Job { when: None, user, zone } => (number, "start", user, zone),
+            Line::Nonsense => (number, "nonsense", None, None),
+        };
+        lines(text, kind).into_iter().map(tell).collect()
+    }
+
+    #[test]
+    fn a_personal_table_is_understood() {
+        let text = "# mine\n\nMAILTO=\"\"\n  CRON_TZ = 'Europe/Berlin'\n0 3 * * * backup =x\n-*/5 * * * * x\n@reboot y\n0 3 * * *\nfoo bar\n";
+        let berlin = Some("Europe/Berlin");
+        let expected = [
+            (5, "job", None, berlin),
+            (6, "job", None, berlin),
+            (7, "start", None, berlin),
+            (8, "nonsense", None, None),
+            (9, "nonsense", None, None),
+        ];
+        assert_eq!(told(text, Kind::Personal), expected);
+    }
+
+    #[test]
+    fn a_table_of_the_system_names_users_and_its_folders_are_no_jobs() {
+        let text = "SHELL=/bin/sh\n17 * * * * root cd / && run-parts --report /etc/cron.hourly\n25 6 * * * root test -x /usr/sbin/anacron || x\n0 3 * * * alice run\n0 3 * * * alice\n";
+        let expected = [(4, "job", Some("alice"), None), (5, "nonsense", None, None)];
+        assert_eq!(told(text, Kind::System), expected);
+    }
+
+    #[test]
+    fn a_zone_cannot_leave_its_folder() {
+        for name in ["../../etc/passwd", "/etc/passwd", "", "a.b"] {
+            assert!(!is_zone(name), "{name}");
+        }
+        assert!(is_zone("America/Argentina/Ushuaia") && is_zone("Etc/GMT+5"));
+    }
+
+    #[test]
+    fn only_names_that_cron_reads_are_tables() {
+        for (name, expected) in
+            [("backup", true), ("e2scrub_all", true), ("x.dpkg-old", false), (".hidden", false), ("a~", false)]
+        {
+            assert_eq!(is_name(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use super::*;
+use crate::host::tree::Tree;
+use crate::sources::BusMode;
+
+/// 2026-11-26, twelve o'clock UTC.
+const NOON_MS: i64 = 1_795_694_400_000;
+
+fn stamp() -> Stamp {
+    Stamp::new(36_000_000, 0, NOON_MS)
+}
+
+fn source(tree: &Tree) -> Cron {
+    Cron::new(&Context { host: tree.root(), options: toml::Table::new(), bus: BusMode::None })
+}
+
+/// What blocks, and what is shown.
+fn told(reading: Reading) -> (Vec<String>, Vec<String>) {
+    let Reading::Signals(signals) = reading else { panic!("{reading:?}") };
+    let line = |signal: &Signal| {
+        format!("{}: {}", signal.subject, signal.owner.as_deref().unwrap_or_default())
+    };
+    let blocks = |signal: &&Signal| matches!(signal.value, Value::Blocks { .. });
+    let (blocking, shown): (Vec<_>, Vec<_>) = signals.iter().partition(blocks);
+    (blocking.into_iter().map(line).collect(), shown.into_iter().map(line).collect())
+}
+
+#[test]
+fn a_machine_without_cron_and_at_has_none() {
+    let tree = Tree::new();
+    assert!(matches!(source(&tree).read(stamp()), Reading::Absent { .. }));
+    tree.folder("/var/spool/cron/crontabs");
+    assert_eq!(source(&tree).read(stamp()), Reading::Signals(Vec::new()));
+}
+
+#[test]
+fn jobs_that_are_due_soon_block_wherever_they_are_written() {
+    let tree = Tree::new();
+    tree.file("/etc/crontab", "30 12 * * * bob /srv/run\n17 * * * * root run-parts /etc/cron.hourly\n");
+    tree.file("/etc/cron.d/backup", "0 13 * * * root /srv/backup\n*/5 * * * * root /srv/poll\n");
+    tree.file("/var/spool/cron/crontabs/alice", "0 13 * * * train\n0 3 * * * later\n@reboot x\n");
+    tree.file("/var/spool/cron/carol", "1 12 * * * train\n");
+    let minutes = NOON_MS / 60_000 + 20;
+    tree.file(&format!("/var/spool/cron/atjobs/a00001{minutes:08x}"), "#!/bin/sh\n");
+    tree.file("/var/spool/cron/atjobs/.SEQ", "1\n");
+    tree.file(&format!("/var/spool/at/b00002{:08x}", minutes - 120), "stale");
+    let (blocking, shown) = told(source(&tree).read(stamp()));
+    let at = format!("/var/spool/cron/atjobs/a00001{minutes:08x}: due 12:20:00 UTC");
+    let expected = [
+        "/etc/crontab line 1: bob, due 12:30:00 UTC",
+        "/etc/cron.d/backup line 1: root, due 13:00:00 UTC",
+        "/var/spool/cron/crontabs/alice line 1: alice, due 13:00:00 UTC",
+        "/var/spool/cron/carol line 1: carol, due 12:01:00 UTC",
+        &at,
+    ];
+    assert_eq!(blocking, expected);
+    assert_eq!(shown, ["/etc/cron.d/backup line 2: root, runs often and is not waited for"]);
+}
+
+#[test]
+fn tables_of_packages_do_not_count() {
+    let tree = Tree::new();
+    for name in ["e2scrub_all", "php", "mine"] {
+        tree.file(&format!("/etc/cron.d/{name}"), "0 13 * * * root x\n");
+    }
+    tree.file("/var/lib/dpkg/info/php-common.conffiles", "/etc/init.d/php\n/etc/cron.d/php\n");
+    let (blocking, _) = told(source(&tree).read(stamp()));
+    assert_eq!(blocking, ["/etc/cron.d/mine line 1: root, due 13:00:00 UTC"]);
+}
+
+#[test]
+fn the_time_zone_is_the_machines_or_the_tables() {
+    let tree = Tree::new();
+    tree.file("/var/spool/cron/crontabs/alice", "0 13 * * * x\nCRON_TZ=Etc/UTC\n0 13 * * * x\n");
+    let zones = [("/etc/localtime", "Europe/Berlin"), ("/usr/share/zoneinfo/Etc/UTC", "Etc/UTC")];
+    for (path, name) in zones {
+        let Ok(bytes) = std::fs::read(format!("/usr/share/zoneinfo/{name}")) else {
+            eprintln!("skipped: this machine has no time zones");
+            return;
+        };
+        tree.file(path, bytes);
+    }
+    // One o'clock in Berlin is now.
+    let (blocking, _) = told(source(&tree).read(stamp()));
+    assert_eq!(blocking, ["/var/spool/cron/crontabs/alice line 3: alice, due 13:00:00 UTC"]);
+    tree.file("/etc/localtime", "garbage");
+    assert!(matches!(source(&tree).read(stamp()), Reading::Blind { why } if why.contains("localtime")));
+}
+
+#[test]
+fn nonsense_is_shown_and_does_not_hide_the_other_jobs() {
+    let tree = Tree::new();
+    tree.file("/var/spool/cron/crontabs/alice", b"\xff\xfe\n61 * * * * x\n0 13 * * * x\n");
+    let (blocking, shown) = told(source(&tree).read(stamp()));
+    assert_eq!(blocking.len(), 1);
+    assert_eq!(shown.len(), 2);
+    assert!(shown[1].contains("line 2: makes no sense"), "{shown:?}");
+}
+
+#[test]
+fn what_fails_is_blind_and_names_the_file() {
+    let tree = Tree::new();
+    tree.folder("/var/spool/cron/crontabs");
+    std::os::unix::fs::symlink("/proc/self/mem", tree.path("/var/spool/cron/crontabs/alice"))
+        .unwrap();
+    let Reading::Blind { why } = source(&tree).read(stamp()) else { panic!("not blind") };
+    assert!(why.contains("/var/spool/cron/crontabs/alice"), "{why}");
+}
+
+#[test]
+fn tables_are_read_once_a_minute_and_on_demand() {
+    let tree = Tree::new();
+    tree.folder("/var/spool/cron/crontabs");
+    let mut source = source(&tree);
+    assert_eq!(source.standing(stamp()), None);
+    source.read(stamp());
+    let soon = stamp().after(Duration::from_secs(50));
+    assert_eq!(source.standing(soon), Some(Reading::Signals(Vec::new())));
+    assert_eq!(source.standing(stamp().after(Duration::from_secs(55))), None);
+    source.refresh();
+    assert_eq!(source.standing(soon), None);
+}

@@ -1,0 +1,50 @@
+//! What a job that will run at a known time comes to.
+
+use std::time::Duration;
+
+use agent_core::reading::{Signal, Value};
+use agent_core::stamp::Stamp;
+
+use super::Context;
+use crate::actuators::text;
+
+/// The default of the option `ahead`.
+const AHEAD: Duration = Duration::from_mins(90);
+/// Nobody waits for a job that is due in more than a day.
+const MOST: Duration = Duration::from_hours(24);
+/// A job that has not begun so long after it was due never will.
+const SLACK: Duration = Duration::from_mins(30);
+
+/// The option `ahead`.
+pub(super) fn ahead(context: &Context) -> Duration {
+    context.duration("ahead", AHEAD).min(MOST)
+}
+
+/// The signal of a job that runs in so long: it blocks if that is within `ahead` and it does not run `often`, which is
+/// once in `ahead` or more; else it is shown with the minutes until then.
+pub(super) fn signal(
+    subject: &str,
+    owner: Option<&str>,
+    wait: Duration,
+    often: bool,
+    now: Stamp,
+    ahead: Duration,
+) -> Signal {
+    let whose = owner.map(|owner| format!("{owner}, ")).unwrap_or_default();
+    if wait <= ahead && !often {
+        let cap = u64::try_from((ahead + SLACK).as_millis()).unwrap_or(u64::MAX);
+        let at = text::time_of_day(now.after(wait).wall_ms);
+        return Signal::new(subject, Value::Blocks { cap_ms: cap })
+            .owned_by(format!("{whose}due {at}"));
+    }
+    let minutes = u32::try_from(wait.as_secs() / 60).unwrap_or(u32::MAX);
+
+    let note = if often {
+        "runs often and is not waited for"
+    } else {
+        "will not run while the machine is stopped"
+    };
+    Signal::new(subject, Value::Shown { value: f64::from(minutes) })
+        .owned_by(format!("{whose}{note}"))
+        .ignored()
+}

@@ -1,0 +1,179 @@
+//! Timers of systemd that somebody on the machine made and that are due soon.
+//!
+//! An instance that is stopped cannot wake itself, so a job that is due at three in the morning does not run on it. If
+//! such a timer is due within `ahead`, the machine waits for it; one that is due later is shown, with the word that it will
+//! not run while the machine is stopped.
+//!
+//! A timer that fires again within `ahead` would keep the machine up for ever, and its next run is as good as the one that
+//! is missed. It is shown only. What came with the system (packages, generators, snaps) does not count either: its
+//! jobs are housekeeping, and systemd makes up for most of them after the next start (`Persistent=`).
+//!
+//! The timers of user managers (`systemctl --user`) cannot be seen: their buses belong to their users alone.
+
+use std::time::Duration;
+
+use agent_core::policy::Combine;
+use agent_core::reading::{Reading, Signal};
+use agent_core::stamp::Stamp;
+
+use super::{
+    AsyncSource, Context, Lane, Opened, OptionKind, OptionSpec, Pending, SourceSpec, blind, due,
+};
+use crate::host::systemd::{Systemd, SystemdError, Timer};
+
+/// What is known of it.
+pub const SPEC: SourceSpec = SourceSpec {
+    name: "timers",
+    about: "Timers of systemd that were made on this machine, not by a package, and are due soon.",
+    unit: "min",
+    scale: 1.0,
+    combine: Combine::Sum,
+    busy_above: 0.0,
+    average: Duration::from_mins(1),
+    lane: Lane::Async,
+    deadline: Duration::from_secs(1),
+    options: &[OptionSpec {
+        key: "ahead",
+        kind: OptionKind::Duration,
+        default: "\"90m\"",
+        about: "A timer that is due within this long keeps the machine up, unless it fires again as soon.",
+    }],
+    open: |context| Opened::Async(Box::new(Timers::new(context))),
+};
+
+#[derive(Debug)]
+struct Timers {
+    systemd: Systemd,
+    ahead: Duration,
+}
+
+impl Timers {
+    fn new(context: &Context) -> Self {
+        let systemd = Systemd::new(context.bus.clone(), context.host.clone());
+        Self { systemd, ahead: due::ahead(context) }
+    }
+}
+
+impl AsyncSource for Timers {
+    fn read(&mut self, now: Stamp) -> Pending<'_> {
+        Box::pin(async move { judge(self.systemd.timers(now.boot_ms).await, now, self.ahead) })
+    }
+}
+
+fn judge(answer: Result<Vec<Timer>, SystemdError>, now: Stamp, ahead: Duration) -> Reading {
+    match answer {
+        Ok(list) => Reading::Signals(list.iter().filter_map(|it| signal(it, now, ahead)).collect()),
+        Err(error @ (SystemdError::NoBus(_) | SystemdError::NoSystemd(_))) => {
+            Reading::absent(format!("cannot {error}"))
+        }
+        Err(error) => blind(&error),
+    }
+}
+
+/// A timer without a next run says nothing.
+fn signal(timer: &Timer, now: Stamp, ahead: Duration) -> Option<Signal> {
+    let monotonic_us = now.boot_ms.saturating_sub(now.asleep_ms).saturating_mul(1000);
+    let wall_us = u64::try_from(now.wall_ms).unwrap_or(0).saturating_mul(1000);
+    let by_wall = timer.next_wall_us.map(|next| next.saturating_sub(wall_us));
+    let by_clock = timer.next_monotonic_us.map(|next| next.saturating_sub(monotonic_us));
+    let wait = Duration::from_micros(by_wall.into_iter().chain(by_clock).min()?);
+    // How long after its last run a calendar fires tells how often it does; one that never ran may run once only.
+    let calendar = match (timer.next_wall_us, timer.last_wall_us) {
+        (Some(next), Some(last)) => Some(next.saturating_sub(last)),
+        _ => None,
+    };
+    let period = calendar.into_iter().chain(timer.repeats_us).min().map(Duration::from_micros);
+    let often = period.is_some_and(|period| period <= ahead);
+    let name: String = timer.name.chars().filter(|c| !c.is_control()).take(100).collect();
+    Some(due::signal(&name, None, wait, often, now, ahead))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_core::reading::Value;
+    use crate::host::tree::Tree;
+    use crate::sources::BusMode;
+
+    const MINUTE: u64 = 60_000_000;
+    const WALL: u64 = 1_700_000_000_000;
+    const AHEAD: Duration = Duration::from_mins(90);
+
+    /// Ten hours after boot, six of which were slept through.
+    fn now() -> Stamp {
+        Stamp::new(36_000_000, 21_600_000, i64::try_from(WALL).unwrap())
+    }
+
+    fn at_wall(minutes: u64) -> Option<u64> {
+        Some(WALL * 1000 + minutes * MINUTE)
+    }
+
+    fn timer() -> Timer {
+        Timer { name: "backup.timer".to_owned(), ..Timer::default() }
+    }
+
+    fn blocks(timer: &Timer) -> Option<bool> {
+        signal(timer, now(), AHEAD)
+            .map(|signal| matches!(signal.value, Value::Blocks { .. }))
+    }
+
+    #[test]
+    fn a_timer_that_is_due_soon_blocks_and_a_later_one_is_shown() {
+        for (minutes, expected) in [(0, true), (90, true), (91, false), (1440, false)] {
+            let timer = Timer { next_wall_us: at_wall(minutes), ..timer() };
+            assert_eq!(blocks(&timer), Some(expected), "{minutes}");
+        }
+        let late = Timer { next_wall_us: at_wall(200), ..timer() };
+        let signal = signal(&late, now(), AHEAD).unwrap();
+        assert_eq!(signal.value, Value::Shown { value: 200.0 });
+        assert!(signal.owner.unwrap().contains("while the machine is stopped"));
+    }
+
+    #[test]
+    fn monotonic_time_excludes_sleep() {
+        // Four hours awake.
+        let soon = Timer { next_monotonic_us: Some((240 + 30) * MINUTE), ..timer() };
+        assert_eq!(blocks(&soon), Some(true));
+        let late = Timer { next_monotonic_us: Some((240 + 100) * MINUTE), ..timer() };
+        assert_eq!(blocks(&late), Some(false));
+    }
+
+    #[test]
+    fn a_timer_that_fires_often_never_blocks() {
+        let five_minutes = Timer {
+            next_wall_us: at_wall(3),
+            last_wall_us: Some(WALL * 1000 - 2 * MINUTE),
+            ..timer()
+        };
+        assert_eq!(blocks(&five_minutes), Some(false));
+        let again = Timer {
+            next_monotonic_us: Some(241 * MINUTE),
+            repeats_us: Some(10 * MINUTE),
+            ..timer()
+        };
+        assert_eq!(blocks(&again), Some(false));
+        let daily = Timer {
+            next_wall_us: at_wall(3),
+            last_wall_us: Some(WALL * 1000 - 1437 * MINUTE),
+            ..timer()
+        };
+        assert_eq!(blocks(&daily), Some(true));
+    }
+
+    #[test]
+    fn a_timer_that_is_over_says_nothing() {
+        assert_eq!(blocks(&timer()), None);
+    }
+
+    #[tokio::test]
+    async fn without_a_bus_there_are_none_and_a_bus_that_fails_is_blind() {
+        let tree = Tree::new();
+        let context = |bus| Context { host: tree.root(), options: toml::Table::new(), bus };
+        let reading = Timers::new(&context(BusMode::None)).read(now()).await;
+        assert!(matches!(reading, Reading::Absent { .. }), "{reading:?}");
+        let nobody = BusMode::Address(format!("unix:path={}", tree.path("/nobody").display()));
+        let reading = Timers::new(&context(nobody)).read(now()).await;
+        let Reading::Blind { why } = reading else { panic!("{reading:?}") };
+        assert!(why.starts_with("failed to ask systemd"), "{why}");
+    }
+}

@@ -1,9 +1,15 @@
 //! The only place that asks the kernel what time it is, and on which boot.
+//!
+//! What the daemon waits for by itself goes through [`sleep`] and [`work`] (and the [timer](crate::timer)), so that a test can move the time
+//! of the real program ([`virtual_time`]). On a live machine they are the runtime's own timer and nothing.
+
+use std::time::Duration;
 
 use agent_core::stamp::Stamp;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::host::HostRoot;
+use crate::virtual_time::{self, Counted, VirtualTime};
 
 /// Reads the kernel's clocks. It is copied freely; it has no state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +37,37 @@ fn millis(id: ClockId) -> i64 {
         .map_or(0, |t| t.tv_sec().saturating_mul(1000).saturating_add(t.tv_nsec() / 1_000_000))
 }
 
+/// The time that this process lives by: the kernel's, unless a driver moves it.
+pub fn now() -> Stamp {
+    virtual_time::get().map_or_else(|| Clock.now(), VirtualTime::now)
+}
+
+/// Waits, by the same time.
+pub async fn sleep(pause: Duration) {
+    match virtual_time::get() {
+        None => tokio::time::sleep(pause).await,
+        Some(time) => time.sleep(pause).await,
+    }
+}
+
+/// Work in the world outside, until it is dropped: a driver of the time waits for its end. Else it is nothing.
+#[derive(Debug)]
+pub struct Work(Option<Counted<'static>>);
+
+/// Announces work.
+pub fn work() -> Work {
+    Work(virtual_time::get().map(VirtualTime::work))
+}
+
+impl Work {
+    /// Begins: at once, or when it is its turn in a time that a driver moves.
+    pub async fn begin(&mut self) {
+        if let Some(counted) = &mut self.0 {
+            counted.begin().await;
+        }
+    }
+}
+
 /// The id of this boot (`/proc/sys/kernel/random/boot_id`, `random(4)`). Without it nothing of an earlier run can be
 /// trusted to be of this boot, so an unreadable one yields an id that equals no other.
 pub fn boot_id(host: &HostRoot, now: Stamp) -> String {
@@ -50,6 +87,17 @@ mod tests {
         let b = Clock.now();
         assert!(b.boot_ms >= a.boot_ms);
         assert!(a.wall_ms > 1_600_000_000_000);
+    }
+
+    #[tokio::test]
+    async fn without_a_driver_time_is_the_kernels_and_work_is_nothing() {
+        let before = now();
+        sleep(Duration::from_millis(3)).await;
+        assert!(now().since(before) >= Duration::from_millis(2));
+        assert!(Clock.now().since(before) < Duration::from_hours(1));
+        let mut work = work();
+        work.begin().await;
+        assert!(work.0.is_none());
     }
 
     #[test]

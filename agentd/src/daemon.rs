@@ -15,8 +15,9 @@ use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 
-use crate::actuators::{self, ActuatorSettings, Actuators};
+use crate::actuators::{self, ActuatorSettings, Actuators, Interlock};
 use crate::aws::Cloud;
+use crate::bus::{self, Voice};
 use crate::config::{self, Loaded, RecorderSettings};
 use crate::doctor::{self, Examination, Sight, SourceReport};
 use crate::events::{self, ShellEvent};
@@ -48,6 +49,8 @@ pub(crate) struct Daemon {
     host: HostRoot,
     bus: BusMode,
     cloud: Arc<Cloud>,
+    interlock: Arc<Interlock>,
+    voice: Voice,
     actuators: Rc<RefCell<Rc<Actuators>>>,
     shown: Rc<RefCell<Shown>>,
     wishes: Rc<RefCell<TagWishes>>,
@@ -60,7 +63,10 @@ impl Daemon {
     pub(crate) fn new(options: Options, loaded: Loaded, host: HostRoot, cloud: Arc<Cloud>) -> Self {
         // Another root is a fixture: the machine's own message bus would describe the wrong machine.
         let bus = if host.is_real() { BusMode::System } else { BusMode::None };
-        let actuators = make_actuators(&loaded, &host, &bus, &cloud);
+        let (interlock, voice) = (Interlock::new(host.clone()), Voice::default());
+        let around = Around { host: &host, bus: &bus, voice: &voice, interlock: &interlock };
+        let actuators = make_actuators(&loaded, &around, &cloud);
+        actuators.clear_countdown();
         let imds = Health { ok: false, detail: "not asked yet".to_owned(), last_good: None };
         let shown = Shown { instance: None, imds, config: config_info(&loaded) };
         let (asks, asked) = mpsc::channel(4);
@@ -71,6 +77,8 @@ impl Daemon {
             host,
             bus,
             cloud,
+            interlock,
+            voice,
             actuators: Rc::new(RefCell::new(Rc::new(actuators))),
             shown: Rc::new(RefCell::new(shown)),
             wishes: Rc::default(),
@@ -113,6 +121,9 @@ impl Daemon {
         let (commands, mut asked) = mpsc::channel::<CommandRequest>(INBOX);
         let doctor = self.doctor(subscriber.clone());
         let accounts = Accounts::new(self.host.clone());
+        let on_bus =
+            bus::serve(self.bus.clone(), self.host.clone(), subscriber.clone(), self.voice.clone());
+        tokio::task::spawn_local(on_bus);
         let context = IpcContext::new(subscriber, commands, Arc::new(now), doctor, accounts);
         tokio::task::spawn_local(ipc::serve(listener, context, std::future::pending()));
         tokio::task::spawn_local(async move {
@@ -156,6 +167,7 @@ impl Daemon {
         to: &mpsc::Sender<Message>,
     ) -> DaemonHands {
         DaemonHands {
+            interlock: Arc::clone(&self.interlock),
             actuators: Rc::clone(&self.actuators),
             to: to.downgrade(),
             asks: self.asks.clone(),
@@ -212,6 +224,8 @@ impl Daemon {
             }
             let _ = to.send(Message::Refresh).await;
         }
+        // Nobody follows the countdown from here on.
+        self.actuators.borrow().clear_countdown();
         let _ = to.send(Message::Shutdown).await;
     }
 
@@ -221,12 +235,14 @@ impl Daemon {
         match result {
             Ok(fresh) => {
                 tell_reload(&fresh, &self.loaded.borrow());
-                self.actuators.replace(Rc::new(make_actuators(
-                    &fresh,
-                    &self.host,
-                    &self.bus,
-                    &self.cloud,
-                )));
+                let around = Around {
+                    host: &self.host,
+                    bus: &self.bus,
+                    voice: &self.voice,
+                    interlock: &self.interlock,
+                };
+                let actuators = make_actuators(&fresh, &around, &self.cloud);
+                self.actuators.replace(Rc::new(actuators));
                 self.shown.borrow_mut().config = config_info(&fresh);
                 self.recorder.set(fresh.settings.recorder);
                 let policy = fresh.settings.policy.clone();
@@ -251,13 +267,18 @@ fn tell_reload(fresh: &Loaded, old: &Loaded) {
     tell_warnings(fresh);
 }
 
-fn make_actuators(
-    loaded: &Loaded,
-    host: &HostRoot,
-    bus: &BusMode,
-    cloud: &Arc<Cloud>,
-) -> Actuators {
+/// What outlives the actuators of one configuration.
+struct Around<'a> {
+    host: &'a HostRoot,
+    bus: &'a BusMode,
+    voice: &'a Voice,
+    interlock: &'a Arc<Interlock>,
+}
+
+fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> Actuators {
     let settings = &loaded.settings;
+    let input = settings.policy.sources.get(&SourceName::new("input"));
+    around.interlock.watch(input.is_none_or(|source| source.enabled));
     let hook = settings.hook.as_ref().map(|hook| actuators::HookSettings {
         command: hook.command.to_string(),
         timeout: hook.timeout,
@@ -267,8 +288,11 @@ fn make_actuators(
         tag_prefix: settings.tags.prefix.clone(),
         tag_compat: settings.tags.compat.iter().map(|c| c.as_str().to_owned()).collect(),
         hook,
-        host: host.clone(),
-        bus: bus.clone(),
+        warn_command: settings.warn_command.as_ref().map(ToString::to_string),
+        voice: around.voice.clone(),
+        interlock: Arc::clone(around.interlock),
+        host: around.host.clone(),
+        bus: around.bus.clone(),
         hostname: nix::unistd::gethostname()
             .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned()),
         clock: now,

@@ -2,16 +2,19 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use agent_core::action::{ActionKind, ActionRequest};
+use agent_core::action::{ActionKind, ActionRequest, Outcome};
 use agent_core::decision::Decision;
 use agent_core::memory::Memory;
+use agent_core::reason::Event;
 use agent_core::stamp::Stamp;
 use agent_core::verdict::View;
 use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 
-use crate::actuators::{Actuators, Finish};
+use crate::actuators::{Actuators, Finish, Interlock};
+use crate::clock;
 use crate::events::{self, ShellEvent};
 use crate::instance::Shown;
 use crate::processes::Watchers;
@@ -25,6 +28,8 @@ use crate::wishes::{self, TagWishes};
 pub struct DaemonHands {
     /// The actuators.
     pub actuators: Rc<RefCell<Rc<Actuators>>>,
+    /// The last look before a call.
+    pub interlock: Arc<Interlock>,
     /// Where outcomes go.
     pub to: mpsc::WeakSender<Message>,
     /// The reader of the sources.
@@ -46,19 +51,32 @@ pub struct DaemonHands {
 impl Hands for DaemonHands {
     fn start(&mut self, request: ActionRequest) {
         let (to, key) = (self.to.clone(), request.key);
+        if let ActionKind::Withdraw { call } = request.kind {
+            // At once: who was told that the machine is held must be able to rely on it.
+            self.interlock.withdraw(call);
+        }
         if matches!(request.kind, ActionKind::Reread) {
+            // Before the reading begins, so that whatever is touched from now on is seen there or at the last look.
+            self.interlock.arm();
             let asks = self.asks.clone();
+            let work = clock::work();
             tokio::task::spawn_local(async move {
                 // A reader that is gone is a loop that ends.
                 let _ = asks.send(Ask::Reread(key)).await;
+                drop(work);
             });
             return;
         }
         let actuators = Rc::clone(&self.actuators.borrow());
+        let mut work = clock::work();
         let asked = Rc::clone(&self.wishes);
         tokio::task::spawn_local(async move {
+            work.begin().await;
             let message = match actuators.run(&request).await {
-                Finish::Outcome(outcome) => Message::Finished { key, outcome },
+                Finish::Outcome(outcome) => {
+                    tell_delivery(&request.kind, &outcome);
+                    Message::Finished { key, outcome }
+                }
                 Finish::Described(state) => Message::Described { key, state },
                 Finish::Abilities(abilities, tags) => {
                     if let Some(tags) = tags {
@@ -77,6 +95,11 @@ impl Hands for DaemonHands {
         for event in &decision.events {
             events::emit(event);
             self.publisher.record(now, event.clone());
+            if let Event::Hibernated { slept_ms } = event
+                && let Err(error) = self.actuators.borrow().came_back(*slept_ms)
+            {
+                events::emit(ShellEvent::Unexpected { what: format!("failed to {error}") });
+            }
         }
     }
 
@@ -92,6 +115,7 @@ impl Hands for DaemonHands {
     }
 
     fn follow(&mut self, memory: &Memory) {
+        self.interlock.follow(memory);
         self.watchers.follow(memory);
     }
 
@@ -119,4 +143,20 @@ impl Hands for DaemonHands {
             |error| ShellEvent::StateUnwritable { error: error.to_owned() },
         ));
     }
+}
+
+/// Says in the journal who was reached by a warning or a call-off, and who was not.
+fn tell_delivery(kind: &ActionKind, outcome: &Outcome) {
+    let called_off = match kind {
+        ActionKind::Warn(_) => false,
+        ActionKind::CallOff { .. } => true,
+        _ => return,
+    };
+    let detail = match outcome {
+        Outcome::Done { detail } | Outcome::Already { detail } => detail.clone(),
+        Outcome::Withheld { because } => format!("nobody: {because}"),
+        Outcome::Refused(refusal) => format!("nobody: {}", refusal.detail),
+        Outcome::Failed { error, .. } => format!("nobody: failed to {error}"),
+    };
+    events::emit(ShellEvent::WarningDelivered { called_off, detail });
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::aws::Cloud;
 use crate::aws::identity::{self, Identity, LifeCycle};
+use crate::clock;
 use crate::events::{self, ShellEvent};
 use crate::publish::{ConfigInfo, Health, InstanceInfo};
 use crate::shell::Message;
@@ -44,6 +45,8 @@ pub async fn watch(
     let mut failures: u32 = 0;
     let mut known: Option<String> = None;
     loop {
+        let mut work = clock::work();
+        work.begin().await;
         let (message, pause) = match cloud.identify().await {
             Ok(found) => {
                 let info = describe(&cloud, &found).await;
@@ -71,7 +74,8 @@ pub async fn watch(
             Some(to) if to.send(message).await.is_ok() => {}
             _ => return,
         }
-        tokio::time::sleep(pause).await;
+        drop(work);
+        clock::sleep(pause).await;
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod actuators;
 pub mod aws;
+pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod config_command;
@@ -25,4 +26,5 @@ pub mod simulate;
 pub mod sources;
 pub mod store;
 pub mod timer;
+pub mod virtual_time;
 pub mod wishes;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agentd::config::{LoadFrom, duration};
 use agentd::config_command::{self, ConfigQuestion, ConfigRequest};
+use agentd::host::HostRoot;
 use agentd::run::{self, Options};
 use agentd::simulate::{self, ExportRequest, SimulateRequest, SimulateTask};
 use clap::{Args, Parser, Subcommand};
@@ -30,6 +31,9 @@ struct Arguments {
     /// Look /proc, /sys, /dev and /run up below this folder, and use no message bus.
     #[arg(long, value_name = "DIR", default_value = "/", global = true)]
     host_root: PathBuf,
+    /// Live by the time that a test tells on this socket. Refused on a live machine.
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    virtual_clock: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Verb>,
 }
@@ -43,6 +47,14 @@ enum Verb {
     },
     /// Replay the recording or a trace under a policy; the running agent is not asked.
     Simulate(SimulateArgs),
+    /// Write the standard input to terminals, and name those that took it.
+    ///
+    /// systemd runs this for the agent, which itself may not write to terminals that take no messages.
+    #[command(hide = true)]
+    WriteTerminals {
+        /// The terminals, `pts/3`.
+        names: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -124,10 +136,14 @@ fn main() -> ExitCode {
         Some(Verb::Simulate(args)) => {
             simulate::simulate(&from, &arguments.state_dir, &into_simulation(args))
         }
+        Some(Verb::WriteTerminals { names }) => {
+            agentd::actuators::write_from_stdin(&HostRoot::at(&arguments.host_root), &names)
+        }
         None => daemon(Options {
             config: from,
             state_dir: arguments.state_dir,
             host_root: arguments.host_root,
+            virtual_clock: arguments.virtual_clock,
         }),
     }
 }

@@ -10,6 +10,7 @@ use nix::unistd::{SysconfVar, sysconf};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::clock;
 use crate::host::HostRoot;
 use crate::host::process::Processes;
 use crate::shell::Message;
@@ -54,7 +55,7 @@ impl Watchers {
 
 async fn watch(host: HostRoot, to: mpsc::WeakSender<Message>, pid: u32, since: Stamp) {
     while is_there(&host, pid, since) {
-        tokio::time::sleep(LOOK_EVERY).await;
+        clock::sleep(LOOK_EVERY).await;
     }
     if let Some(to) = to.upgrade() {
         // A loop that has ended needs no word.

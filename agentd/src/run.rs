@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::aws::{Cloud, CloudError, CloudSettings};
-use crate::clock::{self, Clock};
+use crate::clock;
 use crate::config::{self, ConfigError, LoadFrom, Loaded};
 use crate::config_command::{EXIT_CONFIG, known_sources};
 use crate::daemon::Daemon;
@@ -26,6 +26,8 @@ use crate::ledger::LedgerError;
 use crate::publish::AgentInfo;
 use crate::shell::Shell;
 use crate::store::Files;
+use crate::virtual_time;
+use crate::virtual_time::driver::{Driver, DriverError};
 
 /// Messages that may wait for the loop. It takes each in microseconds; more than this is a flood that must wait.
 pub(crate) const INBOX: usize = 256;
@@ -41,6 +43,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Where /proc, /sys, /dev and /run are.
     pub host_root: PathBuf,
+    /// The socket of the driver that moves the time, for tests.
+    pub virtual_clock: Option<PathBuf>,
 }
 
 /// Why the daemon cannot run. The messages fit after "failed to".
@@ -69,6 +73,9 @@ pub enum RunError {
     /// The AWS side.
     #[error(transparent)]
     Cloud(#[from] CloudError),
+    /// The time, where a driver moves it.
+    #[error(transparent)]
+    VirtualClock(#[from] DriverError),
     /// The signals.
     #[error("listen for signals: {0}")]
     Signals(std::io::Error),
@@ -104,14 +111,15 @@ pub fn report(result: Result<(), RunError>) -> ExitCode {
     }
 }
 
-/// The kernel's time.
+/// The time that the daemon lives by.
 pub(crate) fn now() -> Stamp {
-    Clock.now()
+    clock::now()
 }
 
 /// Runs until it is asked to end.
 pub async fn run(options: Options) -> Result<(), RunError> {
     events::start(Verbosity::default()).map_err(RunError::Events)?;
+    let driver = connect_driver(&options)?;
     let started = now();
     let loaded = config::load(&options.config, &known_sources())?;
     let host = HostRoot::at(&options.host_root);
@@ -137,6 +145,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     daemon.serve(listener, subscriber, inbox_tx.downgrade());
     let hands = daemon.hands(publisher, agent, &inbox_tx);
     daemon.watch_the_world(&inbox_tx);
+    if let Some(driver) = driver {
+        tokio::task::spawn_local(driver.follow());
+    }
     // Ready before the metadata service or EC2 are touched: an installation from user-data waits for this.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(RunError::Signals)?;
@@ -146,9 +157,23 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 }
 
 fn connect_cloud() -> Result<Arc<Cloud>, RunError> {
-    let variable = |name: &str| std::env::var(name).ok();
     let settings = CloudSettings::from_env(variable)?;
-    Ok(Arc::new(Cloud::new(settings, variable, crate::aws::imds::boot_clock())?))
+    let clock = match virtual_time::get() {
+        None => crate::aws::imds::boot_clock(),
+        Some(time) => Arc::new(|| time.now().boot()),
+    };
+    Ok(Arc::new(Cloud::new(settings, variable, clock)?))
+}
+
+/// Lets a driver move the time, if that is wanted and this is no live machine.
+fn connect_driver(options: &Options) -> Result<Option<Driver>, RunError> {
+    let Some(socket) = &options.virtual_clock else { return Ok(None) };
+    let cloud = CloudSettings::from_env(variable)?;
+    Ok(Some(Driver::connect(socket, &options.host_root, &cloud)?))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn tell_start(agent: &AgentInfo, loaded: &Loaded) {

@@ -7,6 +7,7 @@ use agent_core::action::Key;
 use agent_core::stamp::Stamp;
 use tokio::sync::mpsc;
 
+use crate::clock;
 use crate::shell::Message;
 use crate::sources::{Sampler, SourceSettings, Which};
 use crate::timer::BootTimer;
@@ -39,12 +40,15 @@ pub async fn run(
     let mut timer = BootTimer::new();
     loop {
         let which = if answers.is_some() { Which::All } else { Which::Due };
+        let mut work = clock::work();
+        work.begin().await;
         let observations = sampler.sample(clock(), which).await;
         let Some(to) = to.upgrade() else { return };
         if to.send(Message::Sampled { observations, answers }).await.is_err() {
             return;
         }
         drop(to);
+        drop(work);
         let pause = sampler.next_due().map_or(NOTHING_TO_READ, |due| due.since(clock()));
         answers = tokio::select! {
             ask = asks.recv() => match ask {

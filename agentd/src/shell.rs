@@ -17,6 +17,8 @@ use agent_core::verdict::View;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock;
+
 /// What comes into the loop.
 #[derive(Debug)]
 pub enum Message {
@@ -153,7 +155,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
             let message = tokio::select! {
                 biased;
                 message = inbox.recv() => message,
-                () = tokio::time::sleep(pause) => Some(Message::Input(Input::Tick)),
+                () = clock::sleep(pause) => Some(Message::Input(Input::Tick)),
             };
             match message {
                 Some(Message::Shutdown) | None => break,

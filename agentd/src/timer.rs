@@ -12,6 +12,8 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::unix::AsyncFd;
 
+use crate::virtual_time;
+
 /// A timer that can be armed again and again. Without one (no descriptors left) the runtime's timer serves.
 #[derive(Debug)]
 pub struct BootTimer {
@@ -44,6 +46,9 @@ impl BootTimer {
 
     /// Waits for so long. Dropping the future disarms nothing; the next call arms the timer anew.
     pub async fn sleep(&mut self, pause: Duration) {
+        if let Some(time) = virtual_time::get() {
+            return time.sleep(pause).await;
+        }
         // A pause of zero would disarm the timer.
         let pause = pause.max(Duration::from_millis(1));
         let Some(fd) = &self.fd else { return tokio::time::sleep(pause).await };

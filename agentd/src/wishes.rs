@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::aws::Cloud;
 use crate::aws::imds::ImdsError;
+use crate::clock;
 use crate::config::duration;
 use crate::events::{self, ShellEvent};
 use crate::shell::Message;
@@ -102,6 +103,8 @@ pub async fn watch(
     to: mpsc::WeakSender<Message>,
 ) {
     loop {
+        let mut work = clock::work();
+        work.begin().await;
         let pause = match read(&cloud).await {
             Ok(Some(tags)) => {
                 if tell(&wishes, From::Imds, &tags, &to).await.is_none() {
@@ -116,7 +119,8 @@ pub async fn watch(
             // What cannot be read stands as it was.
             Err(_) => EVERY,
         };
-        tokio::time::sleep(pause).await;
+        drop(work);
+        clock::sleep(pause).await;
         if to.upgrade().is_none() {
             return;
         }

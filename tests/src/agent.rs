@@ -2,6 +2,7 @@
 
 mod launch;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::chown;
@@ -96,6 +97,7 @@ pub struct Agent {
     machine: Option<Machine>,
     folder: TempDir,
     extra: Vec<(String, String)>,
+    arguments: Vec<OsString>,
     user: Option<u32>,
     child: Option<Child>,
 }
@@ -120,7 +122,15 @@ impl Agent {
         let world = World::start(instance).map_err(doing("start the simulated services"))?;
         let folder = tempfile::Builder::new().prefix("agentd-").tempdir();
         let folder = folder.map_err(doing("make a folder"))?;
-        let agent = Self { world, machine, folder, extra: Vec::new(), user: None, child: None };
+        let agent = Self {
+            world,
+            machine,
+            folder,
+            extra: Vec::new(),
+            arguments: Vec::new(),
+            user: None,
+            child: None,
+        };
         fs::create_dir_all(agent.state_dir()).map_err(doing("make the state folder"))?;
         agent.configure(config)?;
         Ok(agent)
@@ -134,6 +144,11 @@ impl Agent {
     /// Sets an environment variable for the next start.
     pub fn set_variable(&mut self, name: &str, value: &str) {
         self.extra.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Adds an argument for every start from now on.
+    pub fn add_argument(&mut self, argument: impl Into<OsString>) {
+        self.arguments.push(argument.into());
     }
 
     /// Starts it as this user and group from now on, with a binary and folders of its own. Only root may do that.
@@ -222,6 +237,7 @@ impl Agent {
         if let Some(machine) = &self.machine {
             command.arg("--host-root").arg(machine.root());
         }
+        command.args(&self.arguments);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             let foreign =

@@ -19,6 +19,7 @@ pub mod procfs;
 pub mod server;
 pub mod socket;
 pub mod table;
+pub mod timelapse;
 pub mod wire;
 pub mod world;
 

@@ -5,6 +5,7 @@
 //! pseudo-terminals of this program, linked into the folder: their access time is the last key press, and what is
 //! written to them can be read as on a screen.
 
+mod meters;
 mod process;
 mod screen;
 
@@ -22,6 +23,7 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use tempfile::TempDir;
 
+pub use meters::{Connection, Meters, Whole};
 pub use process::Process;
 use screen::Screen;
 
@@ -239,6 +241,37 @@ impl Machine {
         self.spawn(&Process::new(0, "sshd", &place).of_user(uid))?;
         let shell = self.spawn(&Process::new(0, "bash", &place).of_user(uid).on_terminal(pts))?;
         Ok(Session { cgroup, pts, shell })
+    }
+
+    /// Opens a terminal that is called by `number` on this machine, with a shell of a user on it in a session scope that
+    /// is made if need be. A number of one's own is the same in every run. Returns the shell's id.
+    pub fn open_terminal(&self, number: u32, cgroup: &str, uid: u32) -> io::Result<u32> {
+        self.open_groups(cgroup)?;
+        let screen = Screen::open()?;
+        let device = screen.number();
+        let link = self.path(&format!("dev/pts/{number}"));
+        symlink(screen.path(), link)?;
+        locked(&self.inner.screens).insert(number, screen);
+        let place = format!("/{cgroup}");
+        self.spawn(&Process::new(0, "bash", &place).of_user(uid).on_terminal(device))
+    }
+
+    /// Closes a terminal and ends its shell.
+    pub fn close_terminal(&self, number: u32, shell: u32) -> io::Result<()> {
+        fs::remove_file(self.path(&format!("dev/pts/{number}")))?;
+        locked(&self.inner.screens).remove(&number);
+        self.end(shell)
+    }
+
+    /// Makes a cgroup and those above it, where they are missing.
+    pub fn open_groups(&self, cgroup: &str) -> io::Result<()> {
+        let ends = cgroup.match_indices('/').map(|(end, _)| end).chain([cgroup.len()]);
+        for path in ends.filter_map(|end| cgroup.get(..end)) {
+            if !self.path(&format!("{CGROUPS}/{path}")).exists() {
+                self.cgroup(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The session ends: its processes, its terminal and its scope go.

@@ -118,6 +118,11 @@ pub enum ActionKind {
         /// Which.
         power: Power,
     },
+    /// Withhold a call that was asked for, if it has not left the machine yet. Its outcome says whether that came in time.
+    Withdraw {
+        /// The key of the call.
+        call: Key,
+    },
     /// Ask EC2 for the state of this instance.
     Describe,
     /// Find out again what this instance can do (DryRun, DescribeInstances).
@@ -140,6 +145,7 @@ impl ActionKind {
             Self::Hook { .. } => "hook",
             Self::Power { power: Power::Hibernate } => "hibernate",
             Self::Power { power: Power::Stop } => "stop",
+            Self::Withdraw { .. } => "withdraw",
             Self::Describe => "describe",
             Self::Preflight => "preflight",
         }
@@ -206,6 +212,11 @@ pub enum Outcome {
     Already {
         /// One line.
         detail: String,
+    },
+    /// Not carried out: the machine was used, or the request was withdrawn, before anything left the machine.
+    Withheld {
+        /// What was seen, one line.
+        because: String,
     },
     /// Refused for good.
     Refused(Refusal),

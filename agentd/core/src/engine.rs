@@ -3,13 +3,14 @@
 //! The engine is a struct that one task owns. Its parts: `clock` (gaps, resumes, the idle clock), `commands`, `idle` (the
 //! way to an action), `acting` (hook and call), `outcome` (what became of an action), `recovery` (what an earlier run
 //! left), `preflight`, `tagging`, `stage`, `picture` (the view), `words`; `stretch`, `cycles` and `wishes` (what makes it wait
-//! longer).
+//! longer), `notice` (how long before an action people are told).
 
 mod acting;
 mod clock;
 mod commands;
 mod cycles;
 mod idle;
+mod notice;
 mod outcome;
 mod picture;
 mod preflight;
@@ -76,6 +77,10 @@ pub struct Engine {
     /// The last pause in which the agent could not look: when it was noticed, and how long it was in milliseconds.
     last_gap: Option<(Stamp, u64)>,
     phase: Phase,
+    /// A person was seen on this boot: an action is announced in time.
+    people: bool,
+    /// The call that was withdrawn, which is asked for once.
+    withdrawn: Option<Key>,
     /// After an intent was called off the next begins no sooner.
     pause_until: Stamp,
     /// The tries so far, while a recheck or a look stands between two of them.
@@ -147,6 +152,9 @@ impl Engine {
             resumed_at: None,
             last_gap: None,
             phase: Phase::Watching,
+            // What an earlier run saw on this boot is not known without its clock.
+            people: recovery.same_boot && recovery.clock.is_none(),
+            withdrawn: None,
             pause_until: now,
             retrying: None,
             stage: Stage::Active,
@@ -228,6 +236,7 @@ impl Engine {
             quiet_ms: self.quiet_ms,
             blind_from: self.blind_from,
             resumed_at: self.resumed_at,
+            people: self.people,
             intent: self.memory.intent.as_ref().map(|intent| intent.since),
             marks,
         }
@@ -256,6 +265,7 @@ impl Engine {
         let Observation { source, reading } = observation;
         let Some(track) = self.tracks.get_mut(&source) else { return };
         let effect = track.observe(now, reading);
+        self.people |= track.shows_people();
         if effect.became_blind {
             let why = track.detail().unwrap_or_default().to_owned();
             out.events.push(Event::SourceBlind { source: source.to_string(), why });

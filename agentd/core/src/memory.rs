@@ -126,6 +126,9 @@ pub struct IdleClock {
     /// end could not be saved.
     #[serde(default)]
     pub intent: Option<Stamp>,
+    /// A person was seen on this boot.
+    #[serde(default)]
+    pub people: bool,
     /// The marks (terminals) that were known: source, subject, mark.
     pub marks: Vec<(SourceName, String, u64)>,
 }

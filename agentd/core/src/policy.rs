@@ -119,10 +119,21 @@ pub struct Policy {
     pub sources: BTreeMap<SourceName, SourcePolicy>,
 }
 
+/// Where a person was seen, an action is announced at least this long before.
+const NOTICE: Duration = Duration::from_mins(2);
+/// A period that is shorter than this leaves no room for that. It is one of a demonstration: the configuration warns.
+const LEAST_PERIOD: Duration = Duration::from_mins(5);
+
 impl Policy {
     /// The least time between the first warning and the action: the longest warning, at most two minutes.
     pub fn least_notice(&self) -> Duration {
         let longest = self.idle.warn_before.iter().max().copied().unwrap_or(Duration::ZERO);
-        longest.min(Duration::from_mins(2))
+        longest.min(NOTICE)
+    }
+
+    /// The same where a person was seen on this boot: two minutes, whatever `warn_before` says. Only an `act_after` of less
+    /// than five minutes leaves it at what is configured.
+    pub fn least_notice_to_people(&self) -> Duration {
+        if self.idle.act_after >= LEAST_PERIOD { NOTICE } else { self.least_notice() }
     }
 }

@@ -140,6 +140,11 @@ impl Track {
         self.stretch
     }
 
+    /// Whether it shows that somebody is at the machine: a terminal, or a connection of a person.
+    pub(crate) fn shows_people(&self) -> bool {
+        self.stretch.is_some() || self.marks().next().is_some()
+    }
+
     /// Whether its blindness is a fault, not just the wait for a second reading.
     pub(crate) fn is_fault(&self) -> bool {
         self.told_blind

@@ -252,12 +252,29 @@ fn only_the_hook_and_the_call_can_destroy_work() {
         (ActionKind::Hook { power: Power::Stop }, "hook", true),
         (ActionKind::Power { power: Power::Hibernate }, "hibernate", true),
         (ActionKind::Power { power: Power::Stop }, "stop", true),
+        (ActionKind::Withdraw { call: Key(3) }, "withdraw", false),
         (ActionKind::Describe, "describe", false),
         (ActionKind::Preflight, "preflight", false),
     ];
     for (kind, name, destructive) in kinds {
         assert_eq!((kind.name(), kind.is_destructive()), (name, destructive));
     }
+}
+
+#[test]
+fn people_have_two_minutes_whatever_is_configured_unless_the_period_is_of_a_demonstration() {
+    let notice = |act_after: u64, spans: &[u64]| {
+        let mut policy = policy();
+        policy.idle.act_after = Duration::from_secs(act_after);
+        policy.idle.warn_before = spans.iter().map(|s| Duration::from_secs(*s)).collect();
+        policy.least_notice_to_people()
+    };
+    for spans in [&[] as &[u64], &[1], &[60, 10], &[120], &[600, 60]] {
+        assert_eq!(notice(300, spans), Duration::from_mins(2), "{spans:?}");
+        assert_eq!(notice(1800, spans), Duration::from_mins(2), "{spans:?}");
+    }
+    assert_eq!(notice(6, &[3, 1]), Duration::from_secs(3));
+    assert_eq!(notice(6, &[]), Duration::ZERO);
 }
 
 #[test]

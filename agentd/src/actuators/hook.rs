@@ -7,7 +7,7 @@
 
 mod guard;
 mod output;
-mod program;
+pub(super) mod program;
 mod unit;
 
 use core::time::Duration;
@@ -42,12 +42,15 @@ pub struct HookSettings {
     pub user: Option<String>,
 }
 
-/// What the hook is told.
+/// What a program is run for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Occasion {
-    action: &'static str,
-    deadline: String,
-    seconds_left: String,
+pub(super) struct Occasion {
+    /// The unit that systemd makes of it. One name: a second one cannot start while one runs.
+    pub(super) unit: &'static str,
+    /// The unit's description.
+    pub(super) about: &'static str,
+    /// What it is told.
+    pub(super) environment: Vec<(&'static str, String)>,
 }
 
 /// The hook.
@@ -69,20 +72,36 @@ impl Hook {
     pub(super) async fn run(&self, now: Stamp, power: Power) -> Outcome {
         let HookSettings { command, timeout, user } = &self.settings;
         let occasion = Occasion {
-            action: power.verb(),
-            deadline: rfc3339(now.after(*timeout).wall_ms),
-            seconds_left: timeout.as_secs().to_string(),
+            unit: "agentd-pre-stop",
+            about: "Pre-stop hook of agentd",
+            environment: vec![
+                ("AGENTD_EVENT", "idle".to_owned()),
+                ("AGENTD_ACTION", power.verb().to_owned()),
+                ("AGENTD_DEADLINE", rfc3339(now.after(*timeout).wall_ms)),
+                ("AGENTD_SECONDS_LEFT", timeout.as_secs().to_string()),
+            ],
         };
-        if !command.starts_with('/') {
-            return unit::run(&self.bus, command, *timeout).await;
-        }
-        let path = PathBuf::from(command);
-        if let Err(detail) = guard::inspect(&path) {
-            return refused(detail);
-        }
-        let starter = program::Starter::here(&self.bus);
-        program::run(starter, &path, user.as_deref(), &occasion, *timeout, self.kill_after).await
+        carry_out(&self.bus, command, user.as_deref(), &occasion, *timeout, self.kill_after).await
     }
+}
+
+/// Runs a program that only root can have changed, or starts a unit, within `limit`.
+pub(super) async fn carry_out(
+    bus: &BusMode,
+    command: &str,
+    user: Option<&str>,
+    occasion: &Occasion,
+    limit: Duration,
+    kill_after: Duration,
+) -> Outcome {
+    if !command.starts_with('/') {
+        return unit::run(bus, command, limit).await;
+    }
+    let path = PathBuf::from(command);
+    if let Err(detail) = guard::inspect(&path) {
+        return refused(detail);
+    }
+    program::run(program::Starter::here(bus), &path, user, occasion, limit, kill_after).await
 }
 
 fn refused(detail: String) -> Outcome {

@@ -5,6 +5,7 @@
 
 mod describe;
 mod hook;
+mod interlock;
 mod power;
 mod tag;
 pub(crate) mod text;
@@ -20,14 +21,17 @@ use agent_core::stamp::Stamp;
 
 use crate::aws::Cloud;
 use crate::aws::preflight::Preflight;
+use crate::bus::Voice;
 use crate::host::HostRoot;
 use crate::host::logind::BusMode;
 
 use hook::Hook;
 pub use hook::HookSettings;
+pub use interlock::Interlock;
 use power::PowerSwitch;
 use tag::Tagger;
-use warn::Crier;
+pub use warn::{CHANNELS, ChannelSpec, write_from_stdin};
+use warn::{WarnSettings, Warner, Word};
 
 /// What an actuator is and needs, for documentation, `doctor` and the IAM policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,12 @@ pub struct ActuatorSettings {
     pub tag_compat: Vec<String>,
     /// The pre-stop hook.
     pub hook: Option<HookSettings>,
+    /// The command that is run with warnings: a path or a unit.
+    pub warn_command: Option<String>,
+    /// Where signals are sent.
+    pub voice: Voice,
+    /// The last look before a call.
+    pub interlock: Arc<Interlock>,
     /// Where `/dev/pts` is looked up.
     pub host: HostRoot,
     /// Where systemd is reached when the hook is a unit.
@@ -87,20 +97,29 @@ pub enum Finish {
 pub struct Actuators {
     cloud: Arc<Cloud>,
     tagger: Tagger,
-    crier: Crier,
+    warner: Warner,
     hook: Option<Hook>,
     switch: PowerSwitch,
+    interlock: Arc<Interlock>,
     clock: fn() -> Stamp,
 }
 
 impl Actuators {
     /// The actuators of this instance. Nothing is touched yet.
     pub fn new(settings: ActuatorSettings, cloud: Arc<Cloud>) -> Self {
+        let warner = Warner::new(&WarnSettings {
+            host: settings.host,
+            hostname: settings.hostname,
+            bus: settings.bus.clone(),
+            voice: settings.voice,
+            command: settings.warn_command,
+        });
         Self {
             tagger: Tagger::new(settings.tag_prefix, &settings.tag_compat),
-            crier: Crier::new(settings.host, &settings.hostname),
+            warner,
             hook: settings.hook.map(|hook| Hook::new(hook, settings.bus)),
             switch: PowerSwitch::default(),
+            interlock: settings.interlock,
             clock: settings.clock,
             cloud,
         }
@@ -114,20 +133,25 @@ impl Actuators {
                 bounded(&tag::SPEC, again, self.tagger.write(&self.cloud, tags)).await,
             ),
             ActionKind::Warn(warning) => {
-                let text = self.crier.warning(now, warning);
-                Finish::Outcome(bounded(&warn::SPEC, never, self.crier.tell(&text)).await)
+                let word = Word::Warned(warning);
+                Finish::Outcome(bounded(&warn::SPEC, never, self.warner.tell(now, &word)).await)
             }
             ActionKind::CallOff { because } => {
-                let text = self.crier.call_off(now, because);
-                Finish::Outcome(bounded(&warn::SPEC, never, self.crier.tell(&text)).await)
+                let word = Word::CalledOff { because };
+                Finish::Outcome(bounded(&warn::SPEC, never, self.warner.tell(now, &word)).await)
             }
             ActionKind::Hook { power } => Finish::Outcome(match &self.hook {
                 Some(hook) => hook.run(now, *power).await,
                 None => Outcome::Already { detail: "no hook is configured".to_owned() },
             }),
             ActionKind::Power { power } => {
-                let asked = self.switch.throw(&self.cloud, *power);
+                let gate = self.interlock.gate(request.key);
+                let asked = self.switch.throw(&self.cloud, *power, gate);
                 Finish::Outcome(bounded(&power::SPEC, in_doubt, asked).await)
+            }
+            ActionKind::Withdraw { call } => {
+                self.interlock.withdraw(*call);
+                Finish::Outcome(Outcome::Done { detail: String::new() })
             }
             ActionKind::Describe => {
                 match tokio::time::timeout(describe::SPEC.deadline, describe::state(&self.cloud))
@@ -147,6 +171,16 @@ impl Actuators {
                 other.name()
             ))),
         }
+    }
+
+    /// The machine came back from hibernation: whoever logs in from now on is told.
+    pub fn came_back(&self, slept_ms: u64) -> Result<(), String> {
+        self.warner.came_back((self.clock)(), slept_ms)
+    }
+
+    /// Takes back what is said of a countdown that no agent follows any more.
+    pub fn clear_countdown(&self) {
+        self.warner.clear();
     }
 
     /// The keys of the tags that are written, for the check of the permission.

@@ -7,6 +7,7 @@ use agent_core::action::{InstanceState, Outcome, Power, Refusal};
 
 use super::{ActuatorSpec, again};
 use crate::aws::Cloud;
+use crate::aws::http::Gate;
 
 pub(super) const SPEC: ActuatorSpec = ActuatorSpec {
     name: "power",
@@ -29,8 +30,9 @@ impl PowerSwitch {
         }
     }
 
-    /// Reads the identity anew and calls `StopInstances` for it, once.
-    pub(super) async fn throw(&self, cloud: &Cloud, power: Power) -> Outcome {
+    /// Reads the identity anew and calls `StopInstances` for it, once, if `gate` still lets it through when the request is
+    /// about to leave the machine.
+    pub(super) async fn throw(&self, cloud: &Cloud, power: Power, gate: Gate) -> Outcome {
         let identity = match cloud.identify().await {
             Ok(identity) => identity,
             Err(error) => return again(error.to_string()),
@@ -47,7 +49,7 @@ impl PowerSwitch {
             });
         }
         let verb = power.verb();
-        match cloud.ec2(&identity).stop(power).await {
+        match cloud.ec2(&identity).stop_through(power, gate).await {
             Ok(InstanceState::Stopping | InstanceState::Stopped) => {
                 Outcome::Done { detail: format!("EC2 accepted to {verb} {}", identity.instance_id) }
             }
@@ -64,12 +66,18 @@ impl PowerSwitch {
 mod tests {
     use agent_core::action::Retry;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::aws::testec2::{Fake, ID, World, error};
     use crate::aws::testserver::Reply;
 
+    fn open() -> Gate {
+        Arc::new(|| Ok(()))
+    }
+
     async fn throw(fake: &Fake, power: Power) -> Outcome {
-        PowerSwitch::default().throw(&fake.cloud, power).await
+        PowerSwitch::default().throw(&fake.cloud, power, open()).await
     }
 
     #[tokio::test]
@@ -86,8 +94,8 @@ mod tests {
     async fn reads_the_identity_anew_each_time() {
         let fake = Fake::start(World::default()).await;
         let switch = PowerSwitch::default();
-        switch.throw(&fake.cloud, Power::Stop).await;
-        switch.throw(&fake.cloud, Power::Stop).await;
+        switch.throw(&fake.cloud, Power::Stop, open()).await;
+        switch.throw(&fake.cloud, Power::Stop, open()).await;
         assert_eq!(fake.imds.count("GET", "instance-identity/document"), 2);
     }
 
@@ -108,7 +116,7 @@ mod tests {
         let switch = PowerSwitch::default();
         switch.remember(Some("i-99999999"));
         switch.remember(None);
-        let outcome = switch.throw(&fake.cloud, Power::Stop).await;
+        let outcome = switch.throw(&fake.cloud, Power::Stop, open()).await;
         assert!(
             matches!(&outcome, Outcome::Refused(refusal) if refusal.code == "identity-changed"),
             "{outcome:?}"
@@ -141,5 +149,36 @@ mod tests {
             throw(&fake, Power::Stop).await,
             Outcome::Failed { retry: Retry::InDoubt, .. }
         ));
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_is_shut_holds_the_request_back_whatever_was_prepared() {
+        let fake = Fake::start(World::default()).await;
+        let shut: Gate = Arc::new(|| Err("pts/3 was used".to_owned()));
+        let outcome = PowerSwitch::default().throw(&fake.cloud, Power::Stop, shut).await;
+        assert_eq!(outcome, Outcome::Withheld { because: "pts/3 was used".to_owned() });
+        assert_eq!(fake.ec2.calls("StopInstances"), 0);
+        // The next one goes.
+        let outcome = throw(&fake, Power::Stop).await;
+        assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+        assert_eq!(fake.ec2.calls("StopInstances"), 1);
+    }
+
+    #[tokio::test]
+    async fn the_gate_is_asked_once_and_after_everything_that_takes_time() {
+        let fake = Fake::start(World::default()).await;
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = asked.clone();
+        let gate: Gate = Arc::new(move || {
+            noted.lock().unwrap().push(std::time::Instant::now());
+            Ok(())
+        });
+        let begun = std::time::Instant::now();
+        PowerSwitch::default().throw(&fake.cloud, Power::Stop, gate).await;
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), 1);
+        // Identity, credentials, signature and connection come before it, the answer after it.
+        println!("{:?} of preparation before the last look", asked[0].duration_since(begun));
+        assert!(asked[0] > begun && fake.ec2.calls("StopInstances") == 1);
     }
 }

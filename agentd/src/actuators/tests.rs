@@ -17,12 +17,21 @@ fn actuators(fake: &Fake, tree: &Tree) -> Actuators {
         tag_prefix: "agentd:".to_owned(),
         tag_compat: Vec::new(),
         hook: None,
+        warn_command: None,
+        voice: Voice::default(),
+        interlock: armed(tree),
         host: tree.root(),
         bus: BusMode::None,
         hostname: "box".to_owned(),
         clock,
     };
     Actuators::new(settings, fake.cloud.clone())
+}
+
+fn armed(tree: &Tree) -> Arc<Interlock> {
+    let interlock = Interlock::new(tree.root());
+    interlock.arm();
+    interlock
 }
 
 async fn finish(fake: &Fake, kind: ActionKind) -> Finish {

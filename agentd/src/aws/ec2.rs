@@ -20,7 +20,7 @@ use aws_sdk_ec2::types::{
 use super::budget::Budget;
 use super::credentials::CredentialSource;
 use super::errors::CallError;
-use super::http::Transport;
+use super::http::{Gate, Transport, gated};
 use super::identity::{Identity, InstanceId, Region};
 use super::imds::BootClock;
 use super::lost::call_error;
@@ -217,6 +217,11 @@ impl Ec2 {
             .find(|change| change.instance_id() == Some(self.id()));
         let state = change.and_then(|change| change.current_state()).and_then(|state| state.name());
         state.and_then(instance_state).ok_or_else(|| missing(ACTION, "the state of this instance"))
+    }
+
+    /// The same, unless `gate` forbids it at the last moment before the request leaves the machine.
+    pub async fn stop_through(&self, power: Power, gate: Gate) -> Result<InstanceState, CallError> {
+        gated(gate, self.stop(power)).await
     }
 
     /// `CreateTags` with all of these at once.

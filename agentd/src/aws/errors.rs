@@ -40,6 +40,14 @@ pub enum CallError {
         /// The cause.
         why: String,
     },
+    /// It was held back at the last moment; nothing left the machine.
+    #[error("call ec2:{action}: it was held back: {why}")]
+    Withheld {
+        /// The API action.
+        action: &'static str,
+        /// What was seen.
+        why: String,
+    },
     /// The answer was lost; the call may have been carried out.
     #[error("call ec2:{action}: the answer was lost: {why}")]
     Lost {
@@ -73,6 +81,7 @@ impl CallError {
         match self {
             Self::Api { action, code, message, status } => classify(action, code, message, *status),
             Self::NotSent { .. } => Outcome::Failed { error, retry: Retry::after(PAUSE) },
+            Self::Withheld { why, .. } => Outcome::Withheld { because: why.clone() },
             Self::Lost { .. } | Self::Garbled { .. } => {
                 Outcome::Failed { error, retry: Retry::InDoubt }
             }

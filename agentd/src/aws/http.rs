@@ -3,9 +3,11 @@
 //! It adds no retry and no redirect, and it keeps apart what matters most after a failed `StopInstances`: whether the
 //! request can have reached EC2 ([`TransportError`]).
 
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -14,6 +16,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
 use super::errors::chain;
@@ -34,9 +38,61 @@ pub enum TransportError {
     /// The request was never sent: no address, no connection, no TLS, or a request that cannot be written.
     #[error("send the request: {0}")]
     NotSent(String),
+    /// The gate was shut at the last moment: nothing of the request left the machine.
+    #[error("{0}")]
+    Withheld(String),
     /// The connection stood and no complete answer came: the request may have been carried out.
     #[error("receive the answer: {0}")]
     Lost(String),
+}
+
+/// Asked once, when the connection stands and the next thing would be the first byte of the request: whether it may go.
+/// An error says why not.
+pub type Gate = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+tokio::task_local! {
+    static GATE: Gate;
+}
+
+/// Makes a call whose requests pass `gate`. The connection is made, the request is signed, and only then is it asked, so
+/// that as little as possible happens between its answer and the wire.
+pub async fn gated<F: Future>(gate: Gate, call: F) -> F::Output {
+    GATE.scope(gate, call).await
+}
+
+/// A body that asks before it is sent. HTTP/1.1 writes it and the head of its request together; when the body fails, the
+/// connection is closed before either was flushed.
+struct GatedBody {
+    bytes: Option<Bytes>,
+    gate: Gate,
+    shut: Arc<Mutex<Option<String>>>,
+}
+
+impl Body for GatedBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let Some(bytes) = self.bytes.take() else { return Poll::Ready(None) };
+        Poll::Ready(Some(match (self.gate)() {
+            Ok(()) => Ok(Frame::data(bytes)),
+            Err(why) => {
+                *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+                Err(std::io::Error::other(why))
+            }
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
 }
 
 /// How the connector behaves.
@@ -84,10 +140,24 @@ impl Inner {
         Ok(self.client.get_or_init(|| client).clone())
     }
 
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-        let request = translate(request).map_err(TransportError::NotSent)?;
-        let mut response =
-            self.client()?.execute(request).await.map_err(|error| classify(&error))?;
+    async fn exchange(
+        &self,
+        request: HttpRequest,
+        gate: Option<Gate>,
+    ) -> Result<HttpResponse, TransportError> {
+        let (mut request, bytes) = translate(request).map_err(TransportError::NotSent)?;
+        let shut = Arc::new(Mutex::new(None));
+        *request.body_mut() = Some(match gate {
+            Some(gate) => {
+                reqwest::Body::wrap(GatedBody { bytes: Some(bytes), gate, shut: Arc::clone(&shut) })
+            }
+            None => bytes.into(),
+        });
+        let executed = self.client()?.execute(request).await;
+        if let Some(why) = shut.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(TransportError::Withheld(why));
+        }
+        let mut response = executed.map_err(|error| classify(&error))?;
         let status = response.status();
         let headers = response.headers().clone();
         let mut body = Vec::new();
@@ -143,16 +213,16 @@ fn read_bundle(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
 }
 
 /// The SDK's request as reqwest's. EC2 requests are small forms in memory; a streaming body does not occur.
-fn translate(request: HttpRequest) -> Result<reqwest::Request, String> {
+fn translate(request: HttpRequest) -> Result<(reqwest::Request, Bytes), String> {
     let request = request.try_into_http1x().map_err(|error| chain(&error))?;
     let (parts, body) = request.into_parts();
-    let bytes = body.bytes().ok_or("the request has a streaming body")?.to_vec();
+    let bytes = body.bytes().ok_or("the request has a streaming body")?;
+    let bytes = Bytes::copy_from_slice(bytes);
     let method = parts.method;
     let url = reqwest::Url::parse(&parts.uri.to_string()).map_err(|error| error.to_string())?;
     let mut translated = reqwest::Request::new(method, url);
     *translated.headers_mut() = parts.headers;
-    *translated.body_mut() = Some(bytes.into());
-    Ok(translated)
+    Ok((translated, bytes))
 }
 
 /// An error before the connection stood cannot have changed anything; every other one can.
@@ -168,7 +238,9 @@ fn classify(error: &reqwest::Error) -> TransportError {
 /// the SDK's timeout kind would hide whether the request was sent.
 fn connector_error(error: TransportError) -> ConnectorError {
     match &error {
-        TransportError::NotSent(_) => ConnectorError::io(Box::new(error)).never_connected(),
+        TransportError::NotSent(_) | TransportError::Withheld(_) => {
+            ConnectorError::io(Box::new(error)).never_connected()
+        }
         TransportError::Lost(_) => ConnectorError::io(Box::new(error)),
     }
 }
@@ -176,9 +248,10 @@ fn connector_error(error: TransportError) -> ConnectorError {
 impl HttpConnector for Transport {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let inner = self.0.clone();
-        HttpConnectorFuture::new(
-            async move { inner.exchange(request).await.map_err(connector_error) },
-        )
+        let gate = GATE.try_with(Clone::clone).ok();
+        HttpConnectorFuture::new(async move {
+            inner.exchange(request, gate).await.map_err(connector_error)
+        })
     }
 }
 

@@ -27,9 +27,10 @@ where
             status: answer.raw().status().as_u16(),
         },
         SdkError::ConstructionFailure(_) => CallError::NotSent { action, why: causes(error) },
-        SdkError::DispatchFailure(_) if stayed_here(error) => {
-            CallError::NotSent { action, why: causes(error) }
-        }
+        SdkError::DispatchFailure(_) if stayed_here(error) => match withheld(error) {
+            Some(why) => CallError::Withheld { action, why },
+            None => CallError::NotSent { action, why: causes(error) },
+        },
         _ => CallError::Lost { action, why: causes(error) },
     }
 }
@@ -39,12 +40,24 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     error.source().map_or_else(|| chain(error), chain)
 }
 
+/// Why the gate was shut, if it was.
+fn withheld(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(TransportError::Withheld(why)) = cause.downcast_ref::<TransportError>() {
+            return Some(why.clone());
+        }
+        next = cause.source();
+    }
+    None
+}
+
 /// Whether one of the causes says that nothing was sent.
 fn stayed_here(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(transport) = cause.downcast_ref::<TransportError>() {
-            return matches!(transport, TransportError::NotSent(_));
+            return !matches!(transport, TransportError::Lost(_));
         }
         if cause.downcast_ref::<CredentialsError>().is_some() {
             return true;

@@ -182,7 +182,9 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     let length = headers.iter().find(|(name, _)| name == "content-length");
     let length: usize = length.map_or(0, |(_, value)| value.parse().unwrap());
     while bytes.len() < head_end + length {
-        stream.read_buf(&mut bytes).await.ok()?;
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
     }
     let body = String::from_utf8_lossy(&bytes[head_end..]).into_owned();
     Some(Seen { method, path, headers, body })

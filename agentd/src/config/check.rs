@@ -113,9 +113,11 @@ fn actions(effective: &Effective, problems: &mut Problems) -> Result<(), Lacking
         let rule = "with no action there is nothing to fall back from";
         problems.push(against(effective, keys, "contradicts", rule));
     }
-    if none && !effective.text("idle.pre_stop")?.is_empty() {
-        let message = "never runs, because idle.action is \"none\"";
-        problems.push(Problem::warning(effective.place("idle.pre_stop"), "idle.pre_stop", message));
+    for key in ["idle.pre_stop", "idle.warn_command"] {
+        if none && !effective.text(key)?.is_empty() {
+            let message = "never runs, because idle.action is \"none\"";
+            problems.push(Problem::warning(effective.place(key), key, message));
+        }
     }
     Ok(())
 }

@@ -171,7 +171,18 @@ pub const KEYS: &[KeySpec] = &[
         "idle.warn_before",
         Kind::Spans { least: Duration::from_millis(500), most: hours(24), count: 8 },
         "[\"10m\", \"5m\", \"1m\"]",
-        "How long before the action the people who are logged in are warned.",
+        "How long before the action the people who are logged in are warned. Where a person was seen since boot, the \
+         first warning comes at least two minutes before, whatever this says; only an idle.act_after of less than 5m \
+         leaves it at this.",
+    ),
+    key(
+        "idle.warn_command",
+        Kind::Command,
+        "\"\"",
+        "A program (absolute path, owned by root, run without a shell and without arguments) that is run with every \
+         warning and when it is called off, for at most ten seconds; it reads AGENTD_EVENT (warned, called-off), \
+         AGENTD_ACTION, AGENTD_SECONDS_LEFT, AGENTD_AT and AGENTD_BECAUSE. Or a systemd unit that is started with \
+         every warning. Empty for none.",
     ),
     key(
         "idle.boot_grace",

@@ -25,6 +25,8 @@ pub struct Settings {
     pub tags: TagSettings,
     /// The pre-stop hook.
     pub hook: Option<HookSettings>,
+    /// What is run with warnings and call-offs.
+    pub warn_command: Option<HookCommand>,
     /// What is done at an interruption.
     pub interruption: InterruptionSettings,
     /// What is recorded.
@@ -178,6 +180,9 @@ pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settin
         sources,
         tags: tags(effective)?,
         hook: hook(effective)?,
+        warn_command: Some(effective.text("idle.warn_command")?)
+            .filter(|command| !command.is_empty())
+            .map(HookCommand::from),
         interruption: InterruptionSettings {
             enabled: effective.switch("interruption.enabled")?,
             hooks: commands(effective.texts("interruption.hooks")?),

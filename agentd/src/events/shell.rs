@@ -129,8 +129,10 @@ pub enum ShellEvent {
         /// What failed.
         error: String,
     },
-    /// A warning went to people.
+    /// A warning, or its call-off, went to people.
     WarningDelivered {
+        /// It was the call-off.
+        called_off: bool,
         /// To whom, one line.
         detail: String,
     },
@@ -336,8 +338,9 @@ fn outward(event: &ShellEvent) -> Line {
             format!("Cannot tag the instance, proceeding without it: {error}"),
         )
         .with(Field::Error, error),
-        ShellEvent::WarningDelivered { detail } => {
-            Line::info(ids::WARNING_DELIVERED, format!("The warning went to {detail}"))
+        ShellEvent::WarningDelivered { called_off, detail } => {
+            let what = if *called_off { "That it was called off" } else { "The warning" };
+            Line::info(ids::WARNING_DELIVERED, format!("{what} went to {detail}"))
                 .with(Field::Detail, detail)
         }
         ShellEvent::ReportWritten { kind, file } => {

@@ -91,7 +91,7 @@ fn around() -> Vec<ShellEvent> {
         ShellEvent::SocketFailed { error: error() },
         ShellEvent::TagsWritten { state: text("quiet"), because: text("idle") },
         ShellEvent::TagsFailed { error: error() },
-        ShellEvent::WarningDelivered { detail: text("alice on pts/0") },
+        ShellEvent::WarningDelivered { called_off: false, detail: text("alice on pts/0") },
         ShellEvent::TagRejected { problem: text("agentd-policy:mode = \"off\"") },
         ShellEvent::ReportWritten { kind: text("hibernated"), file: text("/x") },
         ShellEvent::CommandGiven {

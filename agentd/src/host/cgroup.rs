@@ -14,6 +14,8 @@ use super::{HostError, HostRoot};
 const LIMIT: usize = 1 << 20;
 /// The most groups in one group.
 const FOLDERS: usize = 8192;
+/// The slices of which at least one is on every machine with systemd.
+const SLICES: [&str; 2] = ["system.slice", "user.slice"];
 /// Where hierarchies are mounted.
 const MOUNT: &str = "/sys/fs/cgroup";
 
@@ -66,7 +68,7 @@ impl Hierarchy {
         base: String,
         version: Version,
     ) -> Result<Option<Self>, HostError> {
-        for slice in ["system.slice", "user.slice"] {
+        for slice in SLICES {
             if root.exists(&format!("{base}/{slice}"))? {
                 return Ok(Some(Self { root: root.clone(), base, version }));
             }
@@ -82,9 +84,20 @@ impl Hierarchy {
     /// The names of the groups directly below `path`, sorted; none if `path` is gone. `path` has no leading slash.
     pub fn children(&self, path: &str) -> Result<Vec<String>, HostError> {
         match self.root.folders(&self.file(path, ""), FOLDERS) {
-            Err(error) if error.is_missing() => Ok(Vec::new()),
+            // The top is never gone as long as the hierarchy is mounted.
+            Err(error) if error.is_missing() && !path.is_empty() => Ok(Vec::new()),
             other => other,
         }
+    }
+
+    /// The names of the groups at the top, sorted. A hierarchy in which systemd's slices were and are no more (it was
+    /// unmounted) is an error: without them it would look like a machine on which nobody does anything.
+    pub fn tops(&self) -> Result<Vec<String>, HostError> {
+        let tops = self.children("")?;
+        if tops.iter().any(|top| SLICES.contains(&top.as_str())) {
+            return Ok(tops);
+        }
+        Err(HostError::malformed(self.base.as_str(), "systemd's slices are no longer in it"))
     }
 
     /// The CPU time used in a group since it was made, in microseconds; none if the group is gone.
@@ -93,13 +106,18 @@ impl Hierarchy {
             Version::Unified => self.file(path, "cpu.stat"),
             Version::Legacy => self.file(path, "cpuacct.usage"),
         };
-        let Some(text) = self.read(&file)? else { return Ok(None) };
+        let Some(text) = self.read(&file)? else {
+            // Every group has it, so it is gone with its group only.
+            return match self.exists(path)? {
+                true => Err(HostError::malformed(file, "the group has none")),
+                false => Ok(None),
+            };
+        };
         let usage = match self.version {
-            Version::Unified => text
-                .split(|byte| *byte == b'\n')
-                .find_map(|line| line.strip_prefix(b"usage_usec "))
-                .and_then(number),
-            Version::Legacy => number(text.trim_ascii()).map(|nanoseconds| nanoseconds / 1000),
+            Version::Unified => {
+                lines(&text).find_map(|line| line.strip_prefix(b"usage_usec ")).and_then(number)
+            }
+            Version::Legacy => lines(&text).next().and_then(number).map(|ns| ns / 1000),
         };
         usage.map(Some).ok_or_else(|| HostError::malformed(file, "no CPU usage in it"))
     }
@@ -113,7 +131,10 @@ impl Hierarchy {
         let file = self.file(path, "io.stat");
         let Some(text) = self.read(&file)? else { return Ok(None) };
         let mut sum = 0_u64;
-        for line in text.split(|byte| *byte == b'\n') {
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            return Err(HostError::malformed(file, "its last line has no end"));
+        }
+        for line in lines(&text) {
             for field in line.split(|byte| *byte == b' ') {
                 let bytes = field.strip_prefix(b"rbytes=").or(field.strip_prefix(b"wbytes="));
                 if let Some(bytes) = bytes {
@@ -214,6 +235,11 @@ impl Hierarchy {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The lines that have an end: a number that was cut off is a smaller one.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
 }
 
 #[cfg(test)]

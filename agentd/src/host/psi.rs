@@ -38,8 +38,9 @@ fn is_unsupported(error: &HostError) -> bool {
 /// `some avg10=0.00 avg60=0.00 avg300=0.00 total=123`, and the same for `full`.
 fn parse(text: &[u8]) -> Option<Pressure> {
     let total = |word: &[u8]| {
-        let mut lines = text.split(|byte| *byte == b'\n');
-        let line = lines.find_map(|line| line.strip_prefix(word))?;
+        // A number that was cut off is a smaller one, so a line must have its end.
+        let mut lines = text.split_inclusive(|byte| *byte == b'\n');
+        let line = lines.find_map(|line| line.strip_prefix(word)?.strip_suffix(b"\n"))?;
         line.split(|byte| *byte == b' ').find_map(|field| field.strip_prefix(b"total="))
     };
     let full_us = match total(b"full ") {
@@ -71,6 +72,7 @@ mod tests {
             b"some total=-1\n",
             b"some total=1x\n",
             b"full total=3\n",
+            b"some avg10=0.00 total=12",
             b"some total=1\nfull total=x\n",
             b"\xff\xff",
         ] {

@@ -80,6 +80,7 @@ impl Names {
             Input::Finished { outcome, .. } => match outcome {
                 Outcome::Done { detail } | Outcome::Already { detail } => detail.clear(),
                 Outcome::Refused(refusal) => refusal.detail.clear(),
+                Outcome::Withheld { because } => because.clear(),
                 Outcome::Failed { error, .. } => error.clear(),
             },
             _ => {}

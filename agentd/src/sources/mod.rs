@@ -197,4 +197,6 @@ sources! {
 }
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

@@ -40,7 +40,11 @@ pub(crate) fn step(workspace: &Workspace) -> Result<String, Trouble> {
 
 fn harness(workspace: &Workspace, args: &[String]) -> Result<String, Trouble> {
     let deb = crate::deb::file(workspace)?;
-    program("tests/e2e/run", Tool::new(&workspace.root, "tests/e2e/run").arg("--deb").arg(&deb), args)
+    program(
+        "tests/e2e/run",
+        Tool::new(&workspace.root, "tests/e2e/run").arg("--deb").arg(&deb),
+        args,
+    )
 }
 
 fn recorder(workspace: &Workspace, args: &[String]) -> Result<String, Trouble> {

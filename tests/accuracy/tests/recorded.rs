@@ -102,9 +102,8 @@ fn recording(path: &Path) -> Recording {
     let mut decoder = Decoder::default();
     let mut records = Vec::new();
     for (number, line) in fs::read_to_string(path).unwrap().lines().enumerate() {
-        let fail = |error: &dyn std::fmt::Display| -> ! {
-            panic!("{name}.jsonl:{}: {error}", number + 1)
-        };
+        let fail =
+            |error: &dyn std::fmt::Display| -> ! { panic!("{name}.jsonl:{}: {error}", number + 1) };
         let line: Line = serde_json::from_str(line).unwrap_or_else(|error| fail(&error));
         records.extend(decoder.record(line).unwrap_or_else(|error| fail(&error)));
     }
@@ -176,7 +175,9 @@ impl Recording {
             at < work.to + theirs
         });
         if let Some(Work { who, does, from, to, .. }) = interrupted {
-            return Some(format!("wrong stop at {at:.0} s: {who} {does} from {from:.0} to {to:.0} s"));
+            return Some(format!(
+                "wrong stop at {at:.0} s: {who} {does} from {from:.0} to {to:.0} s"
+            ));
         }
         let latest = self.last() + self.label.windows * self.window() + SLACK;
         match self.label.verdict {

@@ -94,7 +94,8 @@ impl Engine {
                     self.phase = Phase::Verifying { since, accepted, look_at, looks, looking };
                 }
             }
-            Phase::Draining { .. } | Phase::Calling { .. } => {}
+            Phase::Calling { key, .. } => self.reconsider(now, key, out),
+            Phase::Draining { .. } => {}
         }
     }
 
@@ -173,15 +174,10 @@ impl Engine {
                 self.begin(now, Origin::Idle, out);
             }
         } else if now.after(lead).boot_ms >= due.boot_ms {
-            let act_at = due.max(now.after(self.policy.least_notice()));
+            let act_at = due.max(now.after(self.least_notice()));
             self.used = false;
             self.warn(now, act_at, out);
         }
-    }
-
-    /// How long before an action the first warning is due; zero when nobody is to be warned.
-    pub(super) fn lead(&self) -> Duration {
-        self.policy.idle.warn_before.iter().max().copied().unwrap_or_default()
     }
 
     /// Only observing: says once in an idle period what would be done.

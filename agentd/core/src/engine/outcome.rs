@@ -47,6 +47,7 @@ impl Engine {
     fn hook_ended(&mut self, now: Stamp, outcome: Outcome, out: &mut Out) {
         let (ok, detail) = match outcome {
             Outcome::Done { detail } | Outcome::Already { detail } => (true, detail),
+            Outcome::Withheld { because } => (false, because),
             Outcome::Refused(refusal) => (false, refusal.detail),
             Outcome::Failed { error, .. } => (false, error),
         };
@@ -84,6 +85,7 @@ impl Engine {
                 self.conclude(now, power, "accepted", detail, out);
                 self.phase = self.verifying(now, true);
             }
+            Outcome::Withheld { because } => self.withheld(now, because, out),
             Outcome::Refused(refusal) => self.call_refused(now, intent, refusal, out),
             Outcome::Failed { retry: Retry::InDoubt, error } => {
                 out.events.push(Event::Failed { power, error, retry_ms: None });

@@ -62,7 +62,7 @@ impl Engine {
                 }
                 let due = self.due(now)?;
                 let notice = match self.mode() {
-                    Mode::Enforce => self.policy.least_notice(),
+                    Mode::Enforce => self.least_notice(),
                     Mode::Observe => Duration::ZERO,
                 };
                 Some(due.max(now.after(notice)))
@@ -74,7 +74,7 @@ impl Engine {
         let Some(act_at) = act_at.filter(|_| self.mode() == Mode::Enforce) else {
             return Vec::new();
         };
-        self.policy.idle.warn_before.iter().map(|before| act_at.before(*before)).collect()
+        self.warnings().into_iter().map(|before| act_at.before(before)).collect()
     }
 
     /// Everything that stands in the way of an action, never only the first.

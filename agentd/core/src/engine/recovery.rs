@@ -48,6 +48,7 @@ impl Engine {
         let slept = now.asleep_ms.saturating_sub(clock.at.asleep_ms) >= SLEPT_MS;
         let away = now.boot_ms.checked_sub(clock.at.boot_ms);
         self.resumed_at = clock.resumed_at;
+        self.people = clock.people;
         if slept {
             self.resumed_at = Some(now);
         }

@@ -71,7 +71,7 @@ impl Engine {
                 self.tagging.written = Some((state, last));
                 self.tagging.failures = 0;
             }
-            Outcome::Refused(_) | Outcome::Failed { .. } => {
+            Outcome::Withheld { .. } | Outcome::Refused(_) | Outcome::Failed { .. } => {
                 self.tagging.failures = self.tagging.failures.saturating_add(1);
             }
         }

@@ -7,6 +7,7 @@ mod clocks;
 mod holding;
 mod interrupted;
 mod longer;
+mod notice;
 mod operator;
 mod preflight;
 mod recovery;

@@ -17,19 +17,18 @@ use super::Occasion;
 use super::output::Tail;
 use crate::host::logind::BusMode;
 
-/// The only path that a hook is given.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The only path that a program is given.
+pub(in crate::actuators) const PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long output is still read after the program has ended, while something that it left behind keeps the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// systemd-run(1).
-const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
-/// The unit of a program that systemd starts. One name: a second one cannot start while one runs.
-const UNIT: &str = "agentd-pre-stop";
+pub(in crate::actuators) const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 
 /// Who starts the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Starter {
+pub(in crate::actuators) enum Starter {
     /// The agent itself: a child with the agent's user and in its sandbox.
     Agent,
     /// systemd, as a transient unit: the program may write where it must and has its own limits.
@@ -38,7 +37,7 @@ pub(super) enum Starter {
 
 impl Starter {
     /// systemd where the agent is a service of it; its private socket is open to root alone.
-    pub(super) fn here(bus: &BusMode) -> Self {
+    pub(in crate::actuators) fn here(bus: &BusMode) -> Self {
         let service = *bus == BusMode::System
             && geteuid().is_root()
             && Path::new("/run/systemd/private").exists()
@@ -97,7 +96,10 @@ pub(super) async fn run(
 
 fn command(path: &Path, occasion: &Occasion) -> Command {
     let mut command = Command::new(path);
-    command.env_clear().env("PATH", PATH).envs(environment(occasion));
+    command
+        .env_clear()
+        .env("PATH", PATH)
+        .envs(occasion.environment.iter().map(|(name, value)| (name, value)));
     piped(&mut command);
     command
 }
@@ -113,10 +115,12 @@ fn unit(
     let mut command = Command::new(SYSTEMD_RUN);
     command.env_clear().env("PATH", PATH);
     command.args(["--wait", "--pipe", "--quiet", "--collect", "--service-type=exec"]);
-    command.arg(format!("--unit={UNIT}")).arg("--description=Pre-stop hook of agentd");
+    command
+        .arg(format!("--unit={}", occasion.unit))
+        .arg(format!("--description={}", occasion.about));
     command.arg(format!("--property=RuntimeMaxSec={}ms", limit.as_millis()));
     command.arg(format!("--property=TimeoutStopSec={}ms", kill_after.as_millis()));
-    for (name, value) in environment(occasion) {
+    for (name, value) in &occasion.environment {
         command.arg(format!("--setenv={name}={value}"));
     }
     if let Some(user) = user {
@@ -125,15 +129,6 @@ fn unit(
     command.arg("--").arg(path);
     piped(&mut command);
     command
-}
-
-fn environment(occasion: &Occasion) -> [(&'static str, &str); 4] {
-    [
-        ("AGENTD_EVENT", "idle"),
-        ("AGENTD_ACTION", occasion.action),
-        ("AGENTD_DEADLINE", &occasion.deadline),
-        ("AGENTD_SECONDS_LEFT", &occasion.seconds_left),
-    ]
 }
 
 fn piped(command: &mut Command) {
@@ -236,9 +231,12 @@ mod tests {
 
     fn occasion() -> Occasion {
         Occasion {
-            action: "hibernate",
-            deadline: "2026-11-22T10:00:00Z".to_owned(),
-            seconds_left: "90".to_owned(),
+            unit: "agentd-pre-stop",
+            about: "Pre-stop hook of agentd",
+            environment: vec![
+                ("AGENTD_ACTION", "hibernate".to_owned()),
+                ("AGENTD_SECONDS_LEFT", "90".to_owned()),
+            ],
         }
     }
 

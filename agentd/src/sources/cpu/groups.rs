@@ -14,6 +14,8 @@ use crate::sources::ownership::{Class, Ownership, holds_no_process, kind};
 const SHOWN: usize = 200;
 /// The most units of `system.slice`.
 const UNITS: usize = 4096;
+/// What is wrong with a slice whose counter fell; it may have been made anew.
+const BACKWARDS: &str = "its CPU time went backwards";
 /// How deep slices may lie in slices.
 const DEPTH: usize = 8;
 
@@ -53,7 +55,7 @@ impl Groups {
         users: &mut Users,
     ) -> Result<Found, HostError> {
         let mut found = Found { signals: Vec::new(), housekeeping: vec![String::new()] };
-        for top in self.hierarchy.children("")? {
+        for top in self.hierarchy.tops()? {
             match top.as_str() {
                 "user.slice" => self.slice("user.slice", 2, helpers, users, &mut found)?,
                 "machine.slice" => {
@@ -100,7 +102,7 @@ impl Groups {
             found.signals.push(Signal { owner, ..signal });
             parts.insert(leaf, used);
         }
-        let rest = self.rests.entry(path).or_default().update(total, parts);
+        let rest = self.rest(path, total, parts)?;
         let subject = format!("rest of {path}");
         found.signals.push(Signal::new(subject, Value::Counter { total: rest }));
         Ok(())
@@ -153,10 +155,20 @@ impl Groups {
                 }
             }
         }
-        let rest = self.rests.entry(path).or_default().update(total, parts);
+        let rest = self.rest(path, total, parts)?;
         let signal = Signal::new(path, Value::Counter { total: rest });
         found.signals.push(Signal { role: Role::Ignored, ..signal });
         Ok(())
+    }
+
+    fn rest(
+        &mut self,
+        path: &'static str,
+        total: u64,
+        parts: BTreeMap<String, u64>,
+    ) -> Result<u64, HostError> {
+        let rest = self.rests.entry(path).or_default().update(total, parts);
+        rest.ok_or_else(|| HostError::malformed(format!("/sys/fs/cgroup/{path}"), BACKWARDS))
     }
 
     fn units(&self, path: &str, depth: usize) -> Result<Vec<String>, HostError> {
@@ -184,9 +196,12 @@ struct Rest {
 }
 
 impl Rest {
-    /// Takes in the slice's own counter and its parts' and returns the sum so far, which never falls.
-    fn update(&mut self, slice: u64, parts: BTreeMap<String, u64>) -> u64 {
+    /// Takes in the slice's own counter and its parts' and returns the sum so far, which never falls; nothing if the
+    /// slice's own counter fell, so that nobody can tell what was used.
+    fn update(&mut self, slice: u64, parts: BTreeMap<String, u64>) -> Option<u64> {
+        let mut sound = true;
         if let Some((slice_before, parts_before)) = &self.before {
+            sound = slice >= *slice_before;
             let known: u64 = parts
                 .iter()
                 .map(|(name, used)| {
@@ -197,7 +212,7 @@ impl Rest {
             self.total = self.total.saturating_add(grown);
         }
         self.before = Some((slice, parts));
-        self.total
+        sound.then_some(self.total)
     }
 }
 
@@ -212,22 +227,22 @@ mod tests {
     #[test]
     fn the_rest_is_what_the_parts_do_not_explain() {
         let mut rest = Rest::default();
-        assert_eq!(rest.update(1000, parts(&[("a", 600)])), 0);
-        assert_eq!(rest.update(1500, parts(&[("a", 1100)])), 0);
+        assert_eq!(rest.update(1000, parts(&[("a", 600)])), Some(0));
+        assert_eq!(rest.update(1500, parts(&[("a", 1100)])), Some(0));
         // A session came and went in between: it used 70.
-        assert_eq!(rest.update(1580, parts(&[("a", 1110)])), 70);
+        assert_eq!(rest.update(1580, parts(&[("a", 1110)])), Some(70));
         // A session began that is still there.
-        assert_eq!(rest.update(1680, parts(&[("a", 1110), ("b", 100)])), 70);
+        assert_eq!(rest.update(1680, parts(&[("a", 1110), ("b", 100)])), Some(70));
         // It ended after 5 more.
-        assert_eq!(rest.update(1685, parts(&[("a", 1110)])), 75);
+        assert_eq!(rest.update(1685, parts(&[("a", 1110)])), Some(75));
     }
 
     #[test]
-    fn the_rest_never_falls() {
+    fn the_rest_never_falls_and_a_slice_that_does_is_told() {
         let mut rest = Rest::default();
         rest.update(1000, parts(&[]));
-        assert_eq!(rest.update(1100, parts(&[])), 100);
-        assert_eq!(rest.update(40, parts(&[("a", 1)])), 100);
-        assert_eq!(rest.update(1100, parts(&[("a", u64::MAX)])), 100);
+        assert_eq!(rest.update(1100, parts(&[])), Some(100));
+        assert_eq!(rest.update(40, parts(&[("a", 1)])), None);
+        assert_eq!(rest.update(1100, parts(&[("a", u64::MAX)])), Some(100));
     }
 }

@@ -434,3 +434,15 @@ fn without_groups_helpers_are_left_out_too() {
     state(&machine, 500, 7);
     assert_eq!(find(&machine.signals(), "all processes").unwrap().0, 70_000);
 }
+
+#[test]
+fn a_hierarchy_that_is_gone_is_blind_and_not_a_machine_at_rest() {
+    let mut machine = Machine::debian(&[]);
+    machine.signals();
+    for slice in ["init.scope", "user.slice", "system.slice"] {
+        machine.tree.remove(&format!("/sys/fs/cgroup/{slice}"));
+    }
+    assert!(machine.why().contains("slices"), "an empty mount point");
+    machine.tree.remove("/sys/fs/cgroup");
+    assert!(machine.why().contains("/sys/fs/cgroup"), "no mount point");
+}

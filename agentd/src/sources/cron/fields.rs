@@ -114,7 +114,11 @@ impl When {
     }
 }
 
-/// The next run within `ahead` from now; none if there is none, or if the job runs at no time.
+/// So far ahead, in minutes, a run is looked for to be shown.
+const DAY: i64 = 24 * 60;
+
+/// The next run within a day from now, or within `ahead` if that is longer; none if there is none, or if the job runs at
+/// no time.
 pub(super) fn next(
     when: &Option<When>,
     now: Stamp,
@@ -124,7 +128,8 @@ pub(super) fn next(
     let when = when.as_ref()?;
     let span = i64::try_from(ahead.as_secs() / 60).unwrap_or(i64::MAX).max(1);
     let this = now.wall_ms.div_euclid(60_000);
-    let run = (this + 1..=this.saturating_add(span)).find(|minute| when.runs(*minute, zone))?;
+    let until = this.saturating_add(span.max(DAY));
+    let run = (this + 1..=until).find(|minute| when.runs(*minute, zone))?;
     let around = (run.saturating_sub(span)..run).chain(run + 1..=run.saturating_add(span));
     let often = { around }.any(|minute| when.runs(minute, zone));
     let wait_ms = (run * 60_000).saturating_sub(now.wall_ms);
@@ -146,7 +151,7 @@ mod tests {
         let moment: Timestamp = moment.parse().unwrap();
         let now = Stamp::new(0, 0, moment.as_millisecond());
         let next = next(&when(line).unwrap(), now, AHEAD, &TimeZone::UTC)?;
-        Some((next.wait.as_secs() / 60, next.often))
+        (next.wait <= AHEAD).then(|| (next.wait.as_secs() / 60, next.often))
     }
 
     // A Thursday.
@@ -190,7 +195,8 @@ mod tests {
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let moment: Timestamp = "2026-03-29T00:30:00Z".parse().unwrap();
         let now = Stamp::new(0, 0, moment.as_millisecond());
-        assert_eq!(next(&when("30 2 * * *").unwrap(), now, AHEAD, &zone), None);
+        let two = next(&when("30 2 * * *").unwrap(), now, AHEAD, &zone).unwrap();
+        assert!(two.wait > Duration::from_hours(23), "{two:?}");
         let three = next(&when("5 3 * * *").unwrap(), now, AHEAD, &zone).unwrap();
         assert_eq!(three.wait, Duration::from_mins(35));
     }
@@ -231,9 +237,9 @@ mod tests {
             let when = when(&format!("{} {} * * *", minute % 60, minute / 60)).unwrap();
             let stamp = Stamp::new(0, 0, (20_000 * 1440 + now) * 60_000);
             let wait = (minute - now).rem_euclid(1440);
-            let expected = (1..=90).contains(&wait).then(|| u64::try_from(wait * 60).unwrap());
-            let found = next(&when, stamp, AHEAD, &TimeZone::UTC);
-            proptest::prop_assert_eq!(found.map(|next| next.wait.as_secs()), expected);
+            let expected = u64::try_from(if wait == 0 { 1440 } else { wait } * 60).unwrap();
+            let found = next(&when, stamp, AHEAD, &TimeZone::UTC).unwrap();
+            proptest::prop_assert_eq!((found.wait.as_secs(), found.often), (expected, false));
         }
     }
 }

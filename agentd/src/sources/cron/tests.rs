@@ -53,7 +53,11 @@ fn jobs_that_are_due_soon_block_wherever_they_are_written() {
         &at,
     ];
     assert_eq!(blocking, expected);
-    assert_eq!(shown, ["/etc/cron.d/backup line 2: root, runs often and is not waited for"]);
+    let expected = [
+        "/etc/cron.d/backup line 2: root, runs often and is not waited for",
+        "/var/spool/cron/crontabs/alice line 2: alice, will not run while the machine is stopped",
+    ];
+    assert_eq!(shown, expected);
 }
 
 #[test]

@@ -99,11 +99,17 @@ async fn watch(mut child: Child, limit: Duration, by_systemd: bool) -> Said {
         // The pipes are read beside the waiting, so that a talkative program does not block.
         let talk = async { tokio::join!(keep(out, &mut said.0), keep(err, &mut said.1)) };
         tokio::pin!(talk);
-        let status = tokio::select! {
-            status = child.wait() => status,
-            _ = &mut talk => child.wait().await,
+        let mut silent = false;
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status,
+                _ = &mut talk, if !silent => silent = true,
+            }
         };
-        let _ = timeout(LAST_WORDS, talk).await;
+        // What the program left running may keep the pipes open for ever; that is not waited for.
+        if !silent {
+            let _ = timeout(LAST_WORDS, talk).await;
+        }
         status
     };
     let Ok(status) = timeout(limit, ended).await else {

@@ -409,22 +409,22 @@ fn a_refused_call_is_tried_again_after_hours() {
 #[test]
 fn a_failure_doubles_the_next_period() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          ec2 fails
          ec2 fails
          220:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 failed: broken
          35:21 quiet
-         89:21 warn hibernate in 60s
+         88:21 warn hibernate in 120s
          90:21 reread
          90:21 hibernate
          90:22 failed: broken
          95:22 quiet
-         209:22 warn hibernate in 60s
+         208:22 warn hibernate in 120s
          210:22 reread
          210:22 hibernate
          210:23 accepted
@@ -477,18 +477,18 @@ fn a_call_that_is_lost_again_and_again_is_given_up() {
 #[test]
 fn a_machine_that_never_stops_is_told_and_the_next_period_is_longer() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          ec2 state running
          100:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 accepted
          35:21 describe
          35:21 never stopped in 300s
          40:21 quiet
-         94:21 warn hibernate in 60s
+         93:21 warn hibernate in 120s
          95:21 reread
          95:21 hibernate
          95:22 accepted",
@@ -498,10 +498,10 @@ fn a_machine_that_never_stops_is_told_and_the_next_period_is_longer() {
 #[test]
 fn a_machine_that_is_stopping_for_long_is_awaited_for_a_while() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          65:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 accepted
@@ -518,11 +518,11 @@ fn a_machine_that_is_stopping_for_long_is_awaited_for_a_while() {
 #[test]
 fn it_may_be_stopping_already() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          ec2 already
          31:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 accepted",
@@ -533,10 +533,10 @@ fn it_may_be_stopping_already() {
 fn a_plain_stop_is_a_plain_stop() {
     check(
         "policy action stop
-         policy warn_before 1m
+         policy warn_before 2m
          31:00 end",
         "05:20 quiet
-         29:20 warn stop in 60s
+         28:20 warn stop in 120s
          30:20 reread
          30:20 stop
          30:21 accepted",
@@ -547,15 +547,15 @@ fn a_plain_stop_is_a_plain_stop() {
 fn nothing_destructive_runs_when_nothing_can_be_saved() {
     check(
         "policy hook true
-         policy warn_before 1m
+         policy warn_before 2m
          20:00 disk full
          95:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hook failed: the state could not be saved
          35:20 quiet
-         89:20 warn hibernate in 60s
+         88:20 warn hibernate in 120s
          90:20 reread
          90:20 hook failed: the state could not be saved",
     );
@@ -593,14 +593,15 @@ fn a_policy_that_changes_at_any_moment_before_the_call_is_obeyed() {
 #[test]
 fn a_longer_period_that_is_configured_while_a_call_waits_calls_it_off() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          ec2 throttles 9
          30:20 policy act_after 2h
          31:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
+         30:20 withdraw
          30:21 failed, again in 2s
          30:21 called off: the machine has been idle for 30m only, of 2h00m
          30:21 quiet",

@@ -80,6 +80,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         4 => Just(Outcome::Done { detail: text() }),
         1 => Just(Outcome::Already { detail: text() }),
+        1 => Just(Outcome::Withheld { because: text() }),
         1 => refusal().prop_map(Outcome::Refused),
         3 => retry.prop_map(move |retry| Outcome::Failed { error: text(), retry }),
     ]

@@ -5,17 +5,17 @@ use super::{check, play};
 #[test]
 fn a_machine_that_comes_back_from_hibernation_says_so_and_begins_anew() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          30:30 sleeps 14h
          920:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 accepted
          870:30 hibernated for 50400s
          875:50 quiet
-         899:50 warn hibernate in 60s
+         898:50 warn hibernate in 120s
          900:50 reread
          900:50 hibernate
          900:51 accepted
@@ -28,13 +28,13 @@ fn a_machine_that_comes_back_from_hibernation_says_so_and_begins_anew() {
 #[test]
 fn a_resume_that_nobody_asked_for_begins_every_window_anew() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          25:00 sleeps 2h
          185:00 end",
         "05:20 quiet
          145:00 resumed after 7200s
          150:20 quiet
-         174:20 warn hibernate in 60s
+         173:20 warn hibernate in 120s
          175:20 reread
          175:20 hibernate
          175:21 accepted
@@ -45,7 +45,7 @@ fn a_resume_that_nobody_asked_for_begins_every_window_anew() {
 #[test]
 fn a_resume_is_told_once_although_the_kernel_and_logind_both_tell_it() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          25:00 sleeps 2h
          145:00 resumed
          145:03 resumed
@@ -54,7 +54,7 @@ fn a_resume_is_told_once_although_the_kernel_and_logind_both_tell_it() {
          145:00 resumed after 7200s",
     );
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          25:00 resumed
          25:02 resumed
          30:00 end",
@@ -66,11 +66,11 @@ fn a_resume_is_told_once_although_the_kernel_and_logind_both_tell_it() {
 #[test]
 fn logind_alone_is_enough_to_know_of_a_resume() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          30:30 resumed
          31:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 accepted
@@ -81,11 +81,11 @@ fn logind_alone_is_enough_to_know_of_a_resume() {
 #[test]
 fn a_gap_is_not_a_hibernation() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          30:30 stalls 2m
          40:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 accepted
@@ -97,13 +97,13 @@ fn a_gap_is_not_a_hibernation() {
 #[test]
 fn a_gap_begins_the_period_anew() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          20:00 stalls 61s
          55:00 end",
         "05:20 quiet
          21:01 gap of 61s
          26:20 quiet
-         50:20 warn hibernate in 60s
+         49:20 warn hibernate in 120s
          51:20 reread
          51:20 hibernate
          51:21 accepted",
@@ -113,7 +113,7 @@ fn a_gap_begins_the_period_anew() {
 #[test]
 fn a_short_stall_is_no_gap() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          20:00 stalls 45s
          31:00 end",
         "05:20 quiet
@@ -125,7 +125,7 @@ fn a_short_stall_is_no_gap() {
          20:50 gpu back after 4s
          20:50 input back after 4s
          20:50 packages back after 4s
-         29:39 warn hibernate in 60s
+         28:39 warn hibernate in 120s
          30:39 reread
          30:39 hibernate
          30:40 accepted",
@@ -158,15 +158,15 @@ fn steps_of_the_wall_clock_change_nothing() {
 #[test]
 fn time_that_runs_backwards_is_told_once_and_nothing_counts_as_idle() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          29:30 back 10m
          65:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          19:40 unexpected: CLOCK_BOOTTIME went back by 590000 ms
          19:40 called off: the machine was away or unknown for a while
          34:30 quiet
-         58:30 warn hibernate in 60s
+         57:30 warn hibernate in 120s
          59:30 reread
          59:30 hibernate
          59:31 accepted

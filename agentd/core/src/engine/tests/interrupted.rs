@@ -2,13 +2,13 @@
 
 use super::{check, play};
 
-/// Every third second from before the last warning until after the call, with a hook of half a minute in between:
-/// warned 29:20, due 30:20, hook until 30:50, settling until 31:20, called 31:20.
+/// Every third second from before the warning until after the call, with a hook of half a minute in between:
+/// warned 28:20, due 30:20, hook until 30:50, settling until 31:20, called 31:20.
 fn moments() -> impl Iterator<Item = (u64, String)> {
-    (29 * 60..31 * 60 + 45).step_by(3).map(|s| (s, format!("{}:{:02}", s / 60, s % 60)))
+    (28 * 60..31 * 60 + 45).step_by(3).map(|s| (s, format!("{}:{:02}", s / 60, s % 60)))
 }
 
-const WARNED: u64 = 29 * 60 + 20;
+const WARNED: u64 = 28 * 60 + 20;
 const CALL: u64 = 31 * 60 + 20;
 
 fn did(script: &str) -> Vec<String> {
@@ -21,7 +21,7 @@ fn with(what: &str, at: &str) -> (bool, bool, Vec<String>) {
     let end = if what.starts_with("sleeps") { "160:00" } else { "34:00" };
     let lines = did(&format!(
         "policy hook true
-         policy warn_before 1m
+         policy warn_before 2m
          hook takes 30s
          {at} {what}
          {end} end"
@@ -91,7 +91,7 @@ fn ec2_that_refuses_meanwhile_is_believed() {
     for (second, at) in moments().step_by(2) {
         let lines = did(&format!(
             "policy hook true
-             policy warn_before 1m
+             policy warn_before 2m
              hook takes 30s
              {at} ec2 can nothing
              {at} ec2 tells
@@ -107,7 +107,7 @@ fn a_boot_at_any_moment_ends_in_one_report() {
     for (second, at) in moments().step_by(2) {
         let lines = did(&format!(
             "policy hook true
-             policy warn_before 1m
+             policy warn_before 2m
              hook takes 30s
              {at} boots 10m
              1:00 end"
@@ -127,6 +127,7 @@ fn an_action_that_is_called_off_at_the_recheck_is_not_tried_as_fast_as_it_can_be
     // Without warnings nothing else is between two tries.
     check(
         "policy warn_before none
+         00:00 logout pts/0
          30:15 silent input
          30:55 see input
          33:00 end",
@@ -145,13 +146,13 @@ fn an_action_that_is_called_off_at_the_recheck_is_not_tried_as_fast_as_it_can_be
 #[test]
 fn two_resumes_of_one_hibernation_are_one_report() {
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          30:40 sleeps 2h
          150:40 resumed
          150:43 resumed
          151:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 accepted
@@ -163,23 +164,23 @@ fn two_resumes_of_one_hibernation_are_one_report() {
 fn after_a_hibernation_the_next_period_has_its_usual_length() {
     // Failures before it are forgotten: it was stopped after all.
     check(
-        "policy warn_before 1m
+        "policy warn_before 2m
          ec2 fails
          91:00 sleeps 1h
          185:00 end",
         "05:20 quiet
-         29:20 warn hibernate in 60s
+         28:20 warn hibernate in 120s
          30:20 reread
          30:20 hibernate
          30:21 failed: broken
          35:21 quiet
-         89:21 warn hibernate in 60s
+         88:21 warn hibernate in 120s
          90:21 reread
          90:21 hibernate
          90:22 accepted
          151:00 hibernated for 3600s
          156:20 quiet
-         180:20 warn hibernate in 60s
+         179:20 warn hibernate in 120s
          181:20 reread
          181:20 hibernate
          181:21 accepted",

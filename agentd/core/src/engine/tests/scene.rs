@@ -169,6 +169,12 @@ pub(super) struct Scene {
     keys: BTreeSet<Key>,
     last_tag: Option<u64>,
     outstanding: Option<Key>,
+    /// How long after it was asked for a call leaves the machine.
+    leaves_ms: u64,
+    /// The agent was shown a terminal.
+    people: bool,
+    /// The call that has not left yet, and when it does.
+    leaving: Option<(Key, u64)>,
     warned_at: Option<u64>,
     pub(super) predictions: Vec<(u64, Option<u64>)>,
     disturbed_at: u64,
@@ -213,6 +219,9 @@ impl Scene {
             keys: BTreeSet::new(),
             last_tag: None,
             outstanding: None,
+            leaves_ms: 0,
+            people: false,
+            leaving: None,
             warned_at: None,
             predictions: Vec::new(),
             disturbed_at: 0,
@@ -264,6 +273,7 @@ impl Scene {
     }
 
     fn read_all(&mut self) {
+        self.people |= !self.ptys.is_empty();
         let spent = self.now_ms.saturating_sub(self.counted_to);
         self.cpu_us += self.load * to_f64(spent) * 1000.0;
         self.counted_to = self.now_ms;
@@ -379,7 +389,10 @@ impl Scene {
         assert_eq!(view.stage, decision.stage);
         if engine.policy().mode == Mode::Observe {
             for request in &decision.actions {
-                let quiet = matches!(request.kind, ActionKind::CallOff { .. });
+                let quiet = matches!(
+                    request.kind,
+                    ActionKind::CallOff { .. } | ActionKind::Withdraw { .. }
+                );
                 assert!(quiet, "only observing, yet it asked for {:?}", request.kind);
             }
         }
@@ -431,6 +444,7 @@ impl Scene {
                 self.later(self.hook_takes, finished(key, self.hook.clone()));
             }
             ActionKind::Power { power } => self.power(key, power),
+            ActionKind::Withdraw { call } => self.withdraw(key, call),
             ActionKind::Describe => {
                 self.note("describe".to_owned());
                 let state = self.state;
@@ -445,8 +459,22 @@ impl Scene {
         self.crashes(Moment::After, name);
     }
 
+    fn withdraw(&mut self, key: Key, call: Key) {
+        self.note("withdraw".to_owned());
+        if self.leaving.is_some_and(|(leaving, at)| leaving == call && self.now_ms < at) {
+            self.leaving = None;
+            let is_call =
+                |input: &Input| matches!(input, Input::Finished { key, .. } if *key == call);
+            self.replies.retain(|(_, input)| !is_call(input));
+            let because = "it was withdrawn".to_owned();
+            self.later(0, finished(call, Outcome::Withheld { because }));
+        }
+        self.step(finished(key, done("")));
+    }
+
     fn power(&mut self, key: Key, power: Power) {
         self.note(power.verb().to_owned());
+        self.leaving = Some((key, self.now_ms + self.leaves_ms));
         let outcome = match self.answers.pop_front() {
             None => done("stopping"),
             Some(Answer::Outcome(outcome)) => outcome,
@@ -456,12 +484,12 @@ impl Scene {
                 Outcome::Failed { error, retry: Retry::InDoubt }
             }
         };
-        self.later(1000, finished(key, outcome));
+        self.later(1000 + self.leaves_ms, finished(key, outcome));
     }
 
     fn tagged(&mut self, state: &str) {
         let leaving = matches!(state, "hibernating" | "stopping");
-        let pause = self.last_tag.map(|at| self.now_ms - at);
+        let pause = self.last_tag.and_then(|at| self.now_ms.checked_sub(at));
         assert!(leaving || pause.is_none_or(|ms| ms >= 60_000), "tags again after {pause:?} ms");
         self.last_tag = Some(self.now_ms);
         if self.show_tags {
@@ -684,6 +712,11 @@ impl Scene {
                 self.answers.extend(core::iter::repeat_n(answer, times));
             }
             ["fails"] => self.answers.push_back(failed("broken", Retry::Never)),
+            ["call", "leaves", "after", span] => self.leaves_ms = time(span),
+            ["withholds"] => {
+                let because = "pts/0 was used".to_owned();
+                self.answers.push_back(Answer::Outcome(Outcome::Withheld { because }));
+            }
             ["loses", "answer", "applied"] => self.answers.push_back(Answer::Lost(true)),
             ["loses", "answer"] => self.answers.push_back(Answer::Lost(false)),
             ["already"] => {
@@ -762,10 +795,11 @@ impl Scene {
         }
     }
 
-    /// People had their notice before every action that nobody asked for.
+    /// People had their notice before every action that nobody asked for, where there was a terminal at all.
     pub(super) fn check_notice(&self) {
+        let least = u64::try_from(self.policy.least_notice_to_people().as_millis()).unwrap();
         let asked = self.trace.iter().any(|(_, line)| line.starts_with("acting:"));
-        if asked || self.policy.idle.warn_before.is_empty() {
+        if asked || least == 0 || !self.people {
             return;
         }
         let Some((at, _)) =
@@ -778,7 +812,6 @@ impl Scene {
             .iter()
             .find(|(_, line)| line.starts_with("warn"))
             .unwrap_or_else(|| panic!("nobody was warned"));
-        let least = u64::try_from(self.policy.least_notice().as_millis()).unwrap();
         assert!(*at < *warned || at - warned >= least, "warned at {warned}, acted at {at}");
     }
 }

@@ -171,6 +171,7 @@ fn the_mean_of_old_work_is_not_taken_for_new_use() {
 fn without_warnings_it_acts_at_once_when_due() {
     check(
         "policy warn_before none
+         00:00 logout pts/0
          31:00 end",
         "05:20 quiet
          30:20 reread

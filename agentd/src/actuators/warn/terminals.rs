@@ -1,0 +1,166 @@
+//! The terminals of the people who are logged in: SSH, SSM, tmux panes, desktops' terminals, consoles.
+//!
+//! The text is written straight to the pseudo-terminals: no `wall`, no utmp (which newer systems do not keep). Writing
+//! moves a terminal's modification time only, so a warning is never mistaken for input. A terminal that takes nothing
+//! (stopped with Ctrl-S, its reader gone) is left alone at the deadline and never blocks the agent.
+//!
+//! The agent has no capability, so it writes as a member of the group `tty`. `mesg n` takes that away; because unsaved
+//! work is at stake, systemd is then asked to write the same text as root, as shutdown(8) would.
+
+mod elsewhere;
+mod write;
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use agent_core::action::{Power, Warning};
+use agent_core::stamp::Stamp;
+
+use super::{ChannelSpec, Told, WarnSettings, Word};
+use crate::actuators::hook::program::Starter;
+use crate::actuators::text::{escaped, rfc3339, spoken, time_of_day};
+use crate::host::terminal::{Terminal, consoles, pseudo};
+use crate::host::users::{self, Users};
+use crate::host::{HostError, HostRoot};
+
+pub use elsewhere::write_from_stdin;
+use write::{Miss, write_all};
+
+pub(super) const SPEC: ChannelSpec = ChannelSpec {
+    name: "terminals",
+    about: "writes to every terminal of the people who are logged in",
+    deadline: Duration::from_secs(5),
+};
+
+/// How long all terminals together may take.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// The longest reason that is shown, characters.
+const BECAUSE_LIMIT: usize = 300;
+/// So many terminals are named; the others are counted.
+const NAMED: usize = 20;
+
+/// Writes to terminals.
+#[derive(Debug)]
+pub(super) struct Channel {
+    host: HostRoot,
+    hostname: String,
+    starter: Starter,
+    deadline: Duration,
+}
+
+impl Channel {
+    pub(super) fn new(settings: &WarnSettings) -> Self {
+        Self {
+            host: settings.host.clone(),
+            hostname: escaped(&settings.hostname, 64),
+            starter: Starter::here(&settings.bus),
+            deadline: DEADLINE,
+        }
+    }
+
+    pub(super) async fn tell(&self, now: Stamp, word: &Word<'_>) -> Told {
+        let text = match word {
+            Word::Warned(warning) => self.warning(now, warning),
+            Word::CalledOff { because } => self.call_off(now, because),
+        };
+        let terminals = match of_people(&self.host) {
+            Ok(terminals) => terminals,
+            Err(error) => return Told::missed(format!("terminals ({error})")),
+        };
+        let paths: Vec<PathBuf> = terminals
+            .iter()
+            .map(|terminal| self.host.path(&format!("/dev/{}", terminal.name)))
+            .collect();
+        let mut results = write_all(&paths, text.as_bytes(), self.deadline).await;
+        let denied = |result: &Result<(), Miss>| *result == Err(Miss::Denied);
+        if self.starter == Starter::Systemd && results.iter().any(denied) {
+            let names = terminals.iter().zip(&results).filter(|(_, result)| denied(result));
+            let names: Vec<&str> = names.map(|(terminal, _)| terminal.name.as_str()).collect();
+            let reached = elsewhere::write_as_root(&names, &text).await;
+            for (terminal, result) in terminals.iter().zip(&mut results) {
+                if denied(result) && reached.contains(&terminal.name) {
+                    *result = Ok(());
+                }
+            }
+        }
+        self.sum(&terminals, &results)
+    }
+
+    /// Who was reached and who was not, by name and terminal.
+    fn sum(&self, terminals: &[Terminal], results: &[Result<(), Miss>]) -> Told {
+        let mut names = Users::new(self.host.clone());
+        let (mut reached, mut missed) = (Vec::new(), Vec::new());
+        for (terminal, result) in terminals.iter().zip(results) {
+            let who = escaped(&names.name(terminal.uid), 64);
+            match result {
+                Ok(()) => reached.push(format!("{who} on {}", terminal.name)),
+                // A terminal that closed meanwhile is nobody's any more.
+                Err(Miss::Gone) => {}
+                Err(miss) => missed.push(format!("{who} on {} ({})", terminal.name, miss.why())),
+            }
+        }
+        Told { reached: listed(&reached), missed: listed(&missed) }
+    }
+
+    /// The text of a warning.
+    fn warning(&self, now: Stamp, warning: &Warning) -> String {
+        let because = escaped(&warning.because, BECAUSE_LIMIT);
+        let memory = match warning.power {
+            Power::Hibernate => "Memory will be kept.",
+            Power::Stop => "Unsaved work will be lost.",
+        };
+        self.message(
+            now,
+            &[
+                &format!(
+                    "This machine will {} in {}, at {}. {memory}",
+                    warning.power.verb(),
+                    spoken(warning.in_ms),
+                    time_of_day(warning.at_wall_ms)
+                ),
+                &format!("Why: {because}"),
+                "To stop this: press a key, or run `agentctl hold 2h`.",
+            ],
+        )
+    }
+
+    /// The text that calls a warning off.
+    fn call_off(&self, now: Stamp, because: &str) -> String {
+        let because = escaped(because, BECAUSE_LIMIT);
+        self.message(now, &[&format!("Called off, this machine stays up: {because}")])
+    }
+
+    /// Lines as a terminal in raw mode needs them, with a bell, set apart from what stands on the screen.
+    fn message(&self, now: Stamp, lines: &[&str]) -> String {
+        let from = format!("Message from agentd@{} ({}):", self.hostname, rfc3339(now.wall_ms));
+        let lines = lines.join("\r\n  ");
+        format!("\r\n\x07{from}\r\n  {lines}\r\n\r\n")
+    }
+}
+
+/// Every terminal of people: the pseudo-terminals, and the consoles on which somebody is logged in.
+fn of_people(host: &HostRoot) -> Result<Vec<Terminal>, HostError> {
+    let mut terminals = match pseudo(host) {
+        Ok(terminals) => terminals,
+        Err(error) if error.is_missing() => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let all = consoles(host).unwrap_or_default().into_iter();
+    terminals.extend(all.filter(is_used_by_a_person));
+    Ok(terminals)
+}
+
+/// Login hands a console to the person who logs in, and back to root at the end. A pseudo-terminal exists only while
+/// somebody has it open, so it needs no such rule (and the ones of root are people's, too).
+fn is_used_by_a_person(console: &Terminal) -> bool {
+    users::is_ordinary(console.uid)
+}
+
+fn listed(all: &[String]) -> Option<String> {
+    let (first, rest) = all.split_at(all.len().min(NAMED));
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    (!all.is_empty()).then(|| format!("{}{more}", first.join(", ")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The real program on files, through every scenario, in a time that is moved: it must decide as the replay does.
+//!
+//! The replay (`ours`) hands readings to the engine. Here the `agentd` binary reads the files of a machine, attributes,
+//! subtracts, decides, warns, and asks a simulated EC2. Both must stop the machine at the same moment, to one tick.
+//! A scenario that files cannot express is skipped, with the reason.
+
+mod course;
+mod plant;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use agent_accuracy::scenario::{Profile, Scenario};
+use agent_accuracy::score::{self, Verdict};
+use agent_accuracy::world::World;
+use agent_accuracy::{corpus, ours};
+use agent_tests::timelapse::keep_files_in_memory;
+
+/// One tick, in minutes: sources are read every ten seconds.
+const TICK: f64 = 10.0 / 60.0;
+/// Programs at once.
+const AT_ONCE: usize = 2;
+
+/// Why a scenario cannot be told by files, for the sources that the program has.
+fn inexpressible(scenario: &Scenario) -> Option<&'static str> {
+    let ever = |holds: fn(&agent_accuracy::signals::Signals) -> bool| {
+        scenario.segments.iter().any(|segment| holds(&scenario.signals_at(segment.from)))
+    };
+    if ever(|s| s.inhibit || s.blind.contains(&"inhibitors")) {
+        return Some(
+            "inhibitors are asked for over D-Bus, and a machine in a folder has no message bus",
+        );
+    }
+    if ever(|s| s.ide_cpu > 0.0) {
+        return Some("the servers of editors are not told apart from their user's other work yet");
+    }
+    None
+}
+
+/// The configuration of an installation that only says `mode = "enforce"` and its profile.
+fn config(profile: Profile) -> String {
+    let profile = match profile {
+        Profile::Research => "research",
+        Profile::Service => "service",
+        Profile::Desktop => "desktop",
+    };
+    format!("mode = \"enforce\"\nprofile = \"{profile}\"\n")
+}
+
+/// When the replay stops the machine, with these sources alone.
+fn replayed(scenario: &Scenario, sources: &[String]) -> Option<f64> {
+    let mut policy = ours::policy(scenario.profile);
+    policy.sources.retain(|name, _| sources.iter().any(|known| known == name.as_str()));
+    ours::run(scenario, &World::plain(0), &policy).stopped
+}
+
+/// Whether both decided the same. The replay knows no metadata service that is away: without it the program cannot ask for
+/// the stop, tries again later, and must still do so in time.
+fn agree(scenario: &Scenario, program: Option<f64>, replay: Option<f64>) -> bool {
+    if scenario.segments.iter().any(|s| scenario.signals_at(s.from).imds_down) {
+        return matches!(score::judge(scenario, program), Verdict::Right { .. });
+    }
+    match (program, replay) {
+        (Some(a), Some(b)) => (a - b).abs() <= TICK + 1e-6,
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// The scenarios that are wanted: all, or those that `AGENTD_SCENARIOS` names with commas between.
+fn wanted() -> Vec<Scenario> {
+    let chosen = std::env::var("AGENTD_SCENARIOS").ok();
+    let chosen = chosen.map(|list| list.split(',').map(str::to_owned).collect::<BTreeSet<_>>());
+    let all = corpus::all().into_iter();
+    all.filter(|it| chosen.as_ref().is_none_or(|chosen| chosen.contains(it.id))).collect()
+}
+
+#[derive(Default)]
+struct Tally {
+    compared: usize,
+    moves: u32,
+    /// Predictions of the moment of the stop that nothing came between, and by how many minutes the worst was off.
+    predictions: usize,
+    worst: f64,
+    lines: Vec<String>,
+    faults: Vec<String>,
+}
+
+impl Tally {
+    fn take(
+        &mut self,
+        scenario: &Scenario,
+        outcome: Result<course::Outcome, course::Failure>,
+        wall: f64,
+    ) {
+        let id = scenario.id;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(why) => return self.faults.push(format!("{id}: {why}")),
+        };
+        let replay = replayed(scenario, &outcome.sources);
+        let show = |at: Option<f64>| at.map_or("never".to_owned(), |at| format!("{at:.2}"));
+        let line = format!(
+            "{id}: program {}, replay {} ({} moves, {wall:.1} s) {}",
+            show(outcome.stopped),
+            show(replay),
+            outcome.moves,
+            scenario.title
+        );
+        self.compared += 1;
+        self.moves += outcome.moves;
+        for prediction in outcome.predictions(scenario) {
+            self.predictions += 1;
+            self.worst = self.worst.max(prediction.abs());
+            if prediction.abs() > TICK + 1e-6 {
+                self.faults.push(format!("{id}: the predicted time was {prediction:.2} min off"));
+            }
+        }
+        if !agree(scenario, outcome.stopped, replay) {
+            self.faults.push(line.clone());
+        }
+        self.lines.push(line);
+    }
+}
+
+#[test]
+fn the_program_decides_as_the_replay_does() {
+    let begin = Instant::now();
+    let (skipped, waiting): (Vec<_>, Vec<_>) =
+        wanted().into_iter().partition(|scenario| inexpressible(scenario).is_some());
+    keep_files_in_memory();
+    let waiting: Mutex<VecDeque<Scenario>> = Mutex::new(waiting.into());
+    let tally = Mutex::new(Tally::default());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let Some(scenario) = waiting.lock().unwrap().pop_front() else { return };
+                    let begin = Instant::now();
+                    let outcome = course::run(&scenario, &config(scenario.profile));
+                    tally.lock().unwrap().take(&scenario, outcome, begin.elapsed().as_secs_f64());
+                }
+            });
+        }
+    });
+    let mut tally = tally.into_inner().unwrap();
+    tally.lines.sort();
+    let mut report = tally.lines.join("\n");
+    for scenario in &skipped {
+        let why = inexpressible(scenario).unwrap_or_default();
+        let _ = write!(report, "\nSKIPPED {}: {} ({why})", scenario.id, scenario.title);
+    }
+    let _ = write!(
+        report,
+        "\n{} compared, {} skipped, {} predictions (the worst {:.2} min off), {} moves of the clock in {:.0} s",
+        tally.compared,
+        skipped.len(),
+        tally.predictions,
+        tally.worst,
+        tally.moves,
+        begin.elapsed().as_secs_f64()
+    );
+    println!("{report}");
+    assert!(tally.faults.is_empty(), "\n{}", tally.faults.join("\n"));
+    assert!(tally.compared + skipped.len() > 0, "no scenario was chosen");
+}

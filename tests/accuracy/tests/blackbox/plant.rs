@@ -1,0 +1,360 @@
+//! From the signals of a scenario to the files of a machine.
+//!
+//! It does for the real program what `ours/machine.rs` does for the engine alone: the same rates, but as the kernel shows
+//! them, so that the sources have to read, attribute and subtract by themselves.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use agent_accuracy::scenario::Scenario;
+use agent_accuracy::signals::{Jupyter, Place, Signals};
+use agent_tests::procfs::{Connection, Machine, Meters, Process, Whole};
+use agent_tests::timelapse::Moment;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+/// Whose work it is, by [`Place`].
+const SESSION: &str = "user.slice/user-1000.slice/session-4.scope";
+const CONTAINER: &str = "system.slice/docker-4f2a.scope";
+const TRANSIENT: &str = "system.slice/run-u12.service";
+/// Housekeeping.
+const HOUSEKEEPING: &str = "system.slice/cron.service";
+const SSHD: &str = "system.slice/ssh.service";
+const DATABASE: &str = "system.slice/postgresql.service";
+const AGENTS: &str = "system.slice/amazon-ssm-agent.service";
+/// A group whose counters cannot be read while a scenario says so.
+const BROKEN: &str = "user.slice/user-1000.slice/session-9.scope";
+/// The user.
+const ADA: u32 = 1000;
+/// The first process on the GPUs.
+const FIRST_ON_GPU: u32 = 7000;
+/// The kernel notes the access time of a terminal in steps of eight seconds.
+const QUANTUM: i64 = 8;
+
+/// Connections to one port.
+#[derive(Debug)]
+struct Pool {
+    local: &'static str,
+    cgroup: &'static str,
+    uid: u32,
+    cookies: Vec<u64>,
+    opened: u32,
+}
+
+impl Pool {
+    fn new(local: &'static str, cgroup: &'static str, uid: u32) -> Self {
+        Self { local, cgroup, uid, cookies: Vec::new(), opened: 0 }
+    }
+
+    fn first(&self) -> Option<u64> {
+        self.cookies.first().copied()
+    }
+
+    fn resize(&mut self, meters: &mut Meters, count: usize) {
+        while self.cookies.len() > count {
+            self.cookies.pop().into_iter().for_each(|cookie| meters.close(cookie));
+        }
+        while self.cookies.len() < count {
+            self.opened += 1;
+            self.cookies.push(meters.connect(Connection {
+                local: self.local.to_owned(),
+                remote: format!("203.0.113.9:{}", 50_000 + self.opened % 10_000),
+                uid: self.uid,
+                cgroup: self.cgroup.to_owned(),
+                received: 0.0,
+                sent: 0.0,
+            }));
+        }
+    }
+}
+
+/// A machine that does what a scenario says.
+#[derive(Debug)]
+pub(crate) struct Plant {
+    pub(crate) machine: Machine,
+    meters: Meters,
+    /// The shells on the terminals.
+    shells: Vec<u32>,
+    work: u64,
+    system: u64,
+    ssh: Pool,
+    /// Browsers at something of a person's.
+    tabs: Pool,
+    /// Programs at a service of the system.
+    programs: Pool,
+    lock: Option<File>,
+    /// Processor time of the processes on the GPUs, seconds, and how many there are.
+    gpu_time: f64,
+    gpu_procs: u32,
+    /// The file that tells the GPUs, and what it tells.
+    gpus: Option<(PathBuf, String)>,
+    broken: bool,
+    unfinished: bool,
+}
+
+impl Plant {
+    /// A machine for a scenario. With GPUs their state is told in `gpus`.
+    pub(crate) fn new(
+        machine: &Machine,
+        scenario: &Scenario,
+        gpus: Option<PathBuf>,
+    ) -> io::Result<Self> {
+        for group in [SESSION, CONTAINER, TRANSIENT, SSHD, DATABASE, AGENTS] {
+            machine.open_groups(group)?;
+        }
+        let mut meters = Meters::new(machine, scenario.ncpu)?;
+        let open = |meters: &mut Meters, local: &str, remote: &str, uid, cgroup: &str| {
+            meters.connect(Connection {
+                local: local.to_owned(),
+                remote: remote.to_owned(),
+                uid,
+                cgroup: cgroup.to_owned(),
+                received: 0.0,
+                sent: 0.0,
+            })
+        };
+        let work = open(&mut meters, "10.0.0.7:40404", "198.51.100.7:443", ADA, SESSION);
+        let system = open(&mut meters, "10.0.0.7:40406", "198.51.100.9:443", 0, AGENTS);
+        if gpus.is_some() {
+            machine.write("dev/nvidia0", "")?;
+            machine.write("dev/nvidiactl", "")?;
+        }
+        Ok(Self {
+            machine: machine.clone(),
+            meters,
+            shells: Vec::new(),
+            work,
+            system,
+            ssh: Pool::new("10.0.0.7:22", SSHD, 0),
+            tabs: Pool::new("10.0.0.7:8888", SESSION, ADA),
+            programs: Pool::new("10.0.0.7:5432", DATABASE, 114),
+            lock: None,
+            gpu_time: 0.0,
+            gpu_procs: 0,
+            gpus: gpus.map(|file| (file, String::new())),
+            broken: false,
+            unfinished: false,
+        })
+    }
+
+    /// So many seconds pass.
+    pub(crate) fn pass(&mut self, signals: &Signals, seconds: f64) {
+        let place = match signals.place {
+            Place::Session => SESSION,
+            Place::Container => CONTAINER,
+            Place::Transient => TRANSIENT,
+        };
+        self.meters.compute(place, signals.user_cpu * seconds);
+        self.meters.compute(HOUSEKEEPING, signals.sys_cpu * seconds);
+        self.meters.move_bytes(SESSION, signals.disk_user * seconds);
+        let beside = (signals.disk - signals.disk_user).max(0.0);
+        self.meters.move_bytes(HOUSEKEEPING, beside * seconds);
+        self.meters.pass(
+            seconds,
+            &Whole {
+                kernel_cpu: signals.kthr,
+                iowait: signals.iowait,
+                steal: signals.steal,
+                net: signals.net,
+                kernel_disk: 0.0,
+                memory_stall: signals.mem_full / 100.0,
+            },
+        );
+        if signals.gpu_procs > 0 {
+            self.gpu_time += signals.user_cpu * seconds;
+        }
+        self.talk(signals, seconds);
+    }
+
+    /// What connections carry.
+    fn talk(&mut self, signals: &Signals, seconds: f64) {
+        let count = |number: u32| usize::try_from(number).unwrap_or(0);
+        let browsers = has_app_clients(signals);
+        let (tabs, programs) =
+            if browsers { (signals.estab_app, 0) } else { (0, signals.estab_app) };
+        self.ssh.resize(&mut self.meters, count(signals.ssh_estab));
+        self.tabs.resize(&mut self.meters, count(tabs));
+        self.programs.resize(&mut self.meters, count(programs));
+        let payload = signals.net_user.max(session_payload(signals));
+        let client = self.ssh.first().or(self.tabs.first());
+        let rest = (signals.net - payload).max(0.0);
+        // A copy over ssh is traffic of sshd's connection.
+        let carried = [(client.unwrap_or(self.work), payload), (self.system, rest)];
+        for (cookie, rate) in carried {
+            if let Some(connection) = self.meters.connection(cookie) {
+                let of_client = if Some(cookie) == client { signals.rx_client } else { 0.0 };
+                connection.received += of_client * seconds;
+                connection.sent += (rate - of_client).max(0.0) * seconds;
+            }
+        }
+    }
+
+    /// The counters of the kernel begin anew.
+    pub(crate) fn reset_counters(&mut self) {
+        self.meters.reset();
+    }
+
+    /// Terminals are opened and closed.
+    pub(crate) fn open(&mut self, signals: &Signals, now: Moment) -> io::Result<()> {
+        let wanted = usize::try_from(signals.pts).unwrap_or(0);
+        while self.shells.len() > wanted {
+            let last = self.shells.len() - 1;
+            self.machine.close_terminal(number(last), self.shells.remove(last))?;
+        }
+        while self.shells.len() < wanted {
+            let next = number(self.shells.len());
+            self.shells.push(self.machine.open_terminal(next, SESSION, ADA)?);
+            self.press(next, now.wall_seconds())?;
+        }
+        Ok(())
+    }
+
+    /// A key is read from the newest terminal.
+    pub(crate) fn key(&mut self, at: Moment) -> io::Result<()> {
+        let seconds = at.wall_seconds();
+        match self.shells.len().checked_sub(1) {
+            Some(newest) => self.press(number(newest), seconds - seconds.rem_euclid(QUANTUM)),
+            None => Ok(()),
+        }
+    }
+
+    fn press(&self, terminal: u32, wall_seconds: i64) -> io::Result<()> {
+        let since = Duration::from_secs(u64::try_from(wall_seconds).unwrap_or(0));
+        self.machine.press_key_at(terminal, SystemTime::UNIX_EPOCH + since)
+    }
+
+    /// Writes the files.
+    pub(crate) fn show(&mut self, signals: &Signals) -> io::Result<()> {
+        self.meters.show()?;
+        self.show_gpus(signals)?;
+        self.show_gpu_processes(signals)?;
+        self.show_lock(signals.dpkg)?;
+        if signals.cloudinit != self.unfinished {
+            self.unfinished = signals.cloudinit;
+            let result = "run/cloud-init/result.json";
+            if self.unfinished {
+                self.machine.remove(result)?;
+            } else {
+                self.machine.write(result, "{\"v1\": {\"errors\": []}}\n")?;
+            }
+        }
+        let broken = signals.blind.contains(&"cpu");
+        if broken != self.broken {
+            self.broken = broken;
+            self.show_broken()?;
+        }
+        Ok(())
+    }
+
+    /// A counter that cannot be read: reading the first byte of a process's memory is an input/output error.
+    fn show_broken(&self) -> io::Result<()> {
+        let folder = format!("sys/fs/cgroup/{BROKEN}");
+        if !self.broken {
+            return self.machine.remove(&folder);
+        }
+        self.machine.open_groups(BROKEN)?;
+        let stat = self.machine.path(&format!("{folder}/cpu.stat"));
+        fs::remove_file(&stat)?;
+        symlink("/proc/self/mem", stat)
+    }
+
+    fn show_lock(&mut self, held: bool) -> io::Result<()> {
+        if held == self.lock.is_some() {
+            return Ok(());
+        }
+        self.lock = None;
+        if held {
+            let path = self.machine.path("var/lib/dpkg/lock-frontend");
+            let file = File::options().read(true).write(true).open(path)?;
+            let lock = libc::flock {
+                l_type: kind(libc::F_WRLCK),
+                l_whence: kind(libc::SEEK_SET),
+                l_start: 0,
+                l_len: 0,
+                l_pid: 0,
+            };
+            fcntl(&file, FcntlArg::F_OFD_SETLK(&lock))?;
+            self.lock = Some(file);
+        }
+        Ok(())
+    }
+
+    /// The processes on the GPUs. Their times matter only where a GPU does not tell how busy it is.
+    fn show_gpu_processes(&mut self, signals: &Signals) -> io::Result<()> {
+        let process = |pid: u32| Process::new(pid, "python3", &format!("/{SESSION}")).of_user(ADA);
+        while self.gpu_procs > signals.gpu_procs {
+            self.gpu_procs -= 1;
+            self.machine.end(FIRST_ON_GPU + self.gpu_procs)?;
+        }
+        while self.gpu_procs < signals.gpu_procs {
+            self.machine.spawn(&process(FIRST_ON_GPU + self.gpu_procs))?;
+            self.gpu_procs += 1;
+        }
+        if self.gpu_procs > 0 && signals.gpus.iter().any(Option::is_none) {
+            let mut first = process(FIRST_ON_GPU);
+            first.ticks = ticks(self.gpu_time);
+            self.machine.update(FIRST_ON_GPU, &first)?;
+        }
+        Ok(())
+    }
+
+    fn show_gpus(&mut self, signals: &Signals) -> io::Result<()> {
+        let Some((file, told)) = &mut self.gpus else { return Ok(()) };
+        let pids: Vec<String> =
+            (0..signals.gpu_procs).map(|n| (FIRST_ON_GPU + n).to_string()).collect();
+        let pids = pids.join(",");
+        let mut text = String::new();
+        if signals.gpu_err {
+            // NVML_ERROR_GPU_IS_LOST
+            text += "count 15\n";
+        }
+        for percent in &signals.gpus {
+            let list = if pids.is_empty() { String::new() } else { format!("={pids}") };
+            text += &match percent {
+                Some(percent) if signals.gfx => format!("device util={percent:.0} graphics{list}"),
+                Some(percent) => format!("device util={percent:.0} compute{list}"),
+                // NVML_ERROR_NOT_SUPPORTED
+                None => format!("device util=!3 mig=1 instance{list}"),
+            };
+            text.push('\n');
+        }
+        if *told != text {
+            fs::write(file, &text)?;
+            *told = text;
+        }
+        Ok(())
+    }
+}
+
+/// What connections of people carry in both directions: what lies above the noise of a machine that nobody uses.
+fn session_payload(signals: &Signals) -> f64 {
+    let connected =
+        signals.ssh_estab > 0 || signals.rx_client > 0.0 || signals.jup == Jupyter::Active;
+    if connected { (signals.net - Signals::base().net).max(signals.rx_client) } else { 0.0 }
+}
+
+/// Whether somebody's browser is connected, rather than a program to a service.
+fn has_app_clients(signals: &Signals) -> bool {
+    signals.estab_app > 0 && (signals.rx_client > 0.0 || signals.jup != Jupyter::Off)
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(0)
+}
+
+fn kind(value: i32) -> libc::c_short {
+    libc::c_short::try_from(value).unwrap_or_default()
+}
+
+/// Clock ticks of so many seconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "hours of processor time; a counter shows whole ticks"
+)]
+fn ticks(seconds: f64) -> u64 {
+    (seconds * 100.0) as u64
+}

@@ -8,6 +8,7 @@ pub mod block;
 pub mod cgroup;
 pub mod lock;
 pub mod logind;
+pub mod logins;
 pub mod namespace;
 pub mod process;
 pub mod root;

@@ -3,6 +3,8 @@
 //! A walk over a thousand processes costs what the kernel needs for `openat`, `read` and `close`, about 3 µs each, and
 //! little more: one buffer is used again and again, and nothing is allocated for a process.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 
 use nix::dir::Dir;
@@ -19,6 +21,10 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 const LINE: usize = 2048;
 /// The most of `/proc/PID/status` that is read.
 const STATUS: usize = 64 << 10;
+/// The most of a command line that is read.
+const ARGUMENTS: u64 = 8 << 10;
+/// The most of `/proc/PID/cgroup` and of a list of children.
+const LIST: usize = 64 << 10;
 
 /// What `/proc/PID/stat` says of a process. Times are microseconds of CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +35,14 @@ pub struct ProcessStat<'a> {
     pub comm: &'a [u8],
     /// Parent process id.
     pub ppid: u32,
+    /// Process group id: the pid of the group's leader.
+    pub group: u32,
     /// Session id: the pid of the session leader.
     pub session: u32,
     /// Controlling terminal as a device number (`makedev(3)` with a minor of up to 20 bits), 0 for none.
     pub tty: u32,
+    /// The process group in the foreground of that terminal (tcgetpgrp(3)), 0 for none.
+    pub foreground: u32,
     /// Whether it is a kernel thread.
     pub kernel: bool,
     /// User and system time of all its threads, also of those that ended.
@@ -117,19 +127,94 @@ impl Processes {
 
     /// The real user id of a process from `/proc/PID/status`; none if it ended.
     pub fn uid(&mut self, pid: u32) -> Result<Option<u32>, HostError> {
-        let path = format!("/proc/{pid}/status");
-        let mut text = Vec::new();
-        match self.root.read_into(&path, STATUS, &mut text) {
-            Ok(()) => {}
-            Err(error) if error.is_missing() => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"));
-        let first = line.and_then(|line| {
-            line.split(u8::is_ascii_whitespace).find(|field| !field.is_empty()).and_then(decimal)
-        });
-        first.map(Some).ok_or_else(|| HostError::malformed(path, "no 'Uid:' line"))
+        Ok(self.identity(pid)?.map(|identity| identity.uid))
     }
+
+    /// Whose a process is and where it runs, from `/proc/PID/status`; none if it ended.
+    pub fn identity(&mut self, pid: u32) -> Result<Option<Identity>, HostError> {
+        let path = format!("/proc/{pid}/status");
+        let Some(text) = self.optional(&path, STATUS)? else { return Ok(None) };
+        let fields = |name: &[u8]| {
+            let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default()
+                .split(u8::is_ascii_whitespace)
+                .filter(|field| !field.is_empty())
+                .collect::<Vec<_>>()
+        };
+        let uid = fields(b"Uid:").first().and_then(|field| decimal(field));
+        let uid = uid.ok_or_else(|| HostError::malformed(path, "no 'Uid:' line"))?;
+        // One number for each nested pid namespace. Kernels before 4.1 have no such line.
+        Ok(Some(Identity { uid, contained: fields(b"NSpid:").len() > 1 }))
+    }
+
+    /// The children of a process (`/proc/PID/task/PID/children` of proc(5)), those of its main thread. Nothing where
+    /// the kernel was built without that file or the process ended.
+    pub fn children(&self, pid: u32) -> Result<Vec<u32>, HostError> {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let text = self.optional(&path, LIST)?.unwrap_or_default();
+        let pids = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        pids.map(decimal)
+            .collect::<Option<_>>()
+            .ok_or_else(|| HostError::malformed(path, "a child is not a pid"))
+    }
+
+    /// The arguments of a process, each ended by a zero byte, in `buffer`, which is emptied first: at most 8192
+    /// bytes. Nothing if it ended. A process may have written anything there, as sshd does.
+    pub fn arguments(&self, pid: u32, buffer: &mut Vec<u8>) -> Result<(), HostError> {
+        buffer.clear();
+        let path = format!("/proc/{pid}/cmdline");
+        let failed = |error| HostError::io("read", path.as_str(), error);
+        let read = File::open(self.root.path(&path))
+            .and_then(|file| file.take(ARGUMENTS).read_to_end(buffer))
+            .map_err(failed);
+        match read {
+            Err(error) if error.is_missing() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// The control group of a process in the hierarchy that systemd uses (`/proc/PID/cgroup`, cgroups(7)), without a
+    /// leading slash; none if it ended or has none.
+    pub fn control_group(&self, pid: u32) -> Result<Option<String>, HostError> {
+        let path = format!("/proc/{pid}/cgroup");
+        let Some(text) = self.optional(&path, LIST)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&text);
+        let group = |name: &str| {
+            text.lines().find_map(|line| {
+                let mut parts = line.splitn(3, ':').skip(1);
+                let found = parts.next()? == name;
+                parts.next().filter(|path| found && *path != "/")
+            })
+        };
+        // The unified hierarchy, or that of systemd's own where version 1 is in use.
+        let found = group("").or_else(|| group("name=systemd"));
+        Ok(found.map(|path| path.trim_start_matches('/').to_owned()))
+    }
+
+    fn optional(&self, path: &str, limit: usize) -> Result<Option<Vec<u8>>, HostError> {
+        let mut text = Vec::new();
+        match self.root.read_into(path, limit, &mut text) {
+            Ok(()) => Ok(Some(text)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whose a process is and where it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its real user id.
+    pub uid: u32,
+    /// Whether it lives in a pid namespace of its own (`NSpid:`): in a container.
+    pub contained: bool,
+}
+
+/// The arguments in what [`Processes::arguments`] read, without trailing empty ones.
+pub fn words(arguments: &[u8]) -> Vec<&[u8]> {
+    let end = arguments.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let used = arguments.get(..end).unwrap_or_default();
+    if used.is_empty() { Vec::new() } else { used.split(|byte| *byte == 0).collect() }
 }
 
 /// Whether `/proc` hides processes of other users from this one (`hidepid=` of proc(5)).
@@ -209,9 +294,13 @@ fn parse(line: &[u8], tick_us: u64) -> Option<ProcessStat<'_>> {
     let mut fields = rest.split(|byte| matches!(byte, b' ' | b'\n'));
     fields.next().filter(|state| state.len() == 1)?;
     let parent = decimal(fields.next()?)?;
-    let session = decimal(fields.nth(1)?)?;
+    let group = decimal(fields.next()?)?;
+    let session = decimal(fields.next()?)?;
     let tty = decimal(fields.next()?)?;
-    let flags = number(fields.nth(1)?)?;
+    // -1 where there is no terminal; a group in another namespace shows as 0.
+    let foreground = fields.next()?;
+    let foreground = if foreground == b"-1" { 0 } else { decimal(foreground)? };
+    let flags = number(fields.next()?)?;
     let user = number(fields.nth(4)?)?;
     let system = number(fields.next()?)?;
     let children_user = number(fields.next()?)?;
@@ -222,8 +311,10 @@ fn parse(line: &[u8], tick_us: u64) -> Option<ProcessStat<'_>> {
         pid,
         comm,
         ppid: parent,
+        group,
         session,
         tty,
+        foreground,
         kernel: flags & KERNEL_THREAD != 0,
         own_us: micros(user, system),
         children_us: micros(children_user, children_system),
@@ -244,6 +335,7 @@ mod tests {
         assert_eq!(stat.pid, 812);
         assert_eq!(stat.comm, b"bash");
         assert_eq!((stat.ppid, stat.session, stat.tty), (811, 812, 34_816));
+        assert_eq!((stat.group, stat.foreground), (812, 830));
         assert_eq!((stat.own_us, stat.children_us), (120_000, 420_000));
         assert_eq!(stat.start, 9912);
         assert!(!stat.kernel);
@@ -386,6 +478,44 @@ mod tests {
         assert_eq!(processes.uid(31).unwrap(), None);
         tree.file("/proc/30/status", "Name:\tmake\n");
         assert!(processes.uid(30).is_err());
+    }
+
+    #[test]
+    fn a_process_with_two_pids_is_in_a_container() {
+        let tree = Tree::new();
+        tree.process(&Process::new(30, "make").with(|p| p.uid = 1000));
+        tree.process(&Process::new(31, "make").with(|p| p.contained = true));
+        let mut processes = Processes::new(tree.root());
+        let identity = Identity { uid: 1000, contained: false };
+        assert_eq!(processes.identity(30).unwrap(), Some(identity));
+        assert!(processes.identity(31).unwrap().unwrap().contained);
+        tree.file("/proc/31/status", "Uid:\t5\t5\t5\t5\n");
+        assert!(!processes.identity(31).unwrap().unwrap().contained);
+    }
+
+    #[test]
+    fn arguments_children_and_group_are_read_and_may_be_missing() {
+        let tree = Tree::new();
+        let processes = Processes::new(tree.root());
+        let mut buffer = vec![1];
+        processes.arguments(30, &mut buffer).unwrap();
+        assert!(words(&buffer).is_empty());
+        assert!(processes.children(30).unwrap().is_empty());
+        assert_eq!(processes.control_group(30).unwrap(), None);
+        tree.file("/proc/30/cmdline", "sh\0-c\0\0a b\0\0\0");
+        tree.file("/proc/30/task/30/children", "31 32 ");
+        tree.file("/proc/30/cgroup", "0::/user.slice/x.scope\n");
+        processes.arguments(30, &mut buffer).unwrap();
+        assert_eq!(words(&buffer), [&b"sh"[..], b"-c", b"", b"a b"]);
+        assert_eq!(processes.children(30).unwrap(), [31, 32]);
+        assert_eq!(processes.control_group(30).unwrap().as_deref(), Some("user.slice/x.scope"));
+        tree.file("/proc/30/cgroup", "4:cpu:/\n1:name=systemd:/user.slice/y\n0::/\n");
+        assert_eq!(processes.control_group(30).unwrap().as_deref(), Some("user.slice/y"));
+        tree.file("/proc/30/cmdline", vec![b'x'; 100_000]);
+        processes.arguments(30, &mut buffer).unwrap();
+        assert_eq!(buffer.len(), 8192);
+        tree.file("/proc/30/task/30/children", "31 x");
+        assert!(processes.children(30).is_err());
     }
 
     #[test]

@@ -12,6 +12,8 @@ use super::{HostError, HostRoot};
 
 /// The most terminals that are looked at.
 const LIMIT: usize = 8192;
+/// The major number of pseudo-terminals (`UNIX98_PTY_SLAVE_MAJOR`).
+const PSEUDO: u32 = 136;
 
 /// A terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,38 @@ fn collect(
         }
     }
     Ok(terminals)
+}
+
+/// The device numbers of the open pseudo-terminals, in the form of [`Terminal::number`].
+pub fn open(root: &HostRoot) -> Result<Vec<u32>, HostError> {
+    let names = root.names("/dev/pts", LIMIT)?;
+    let indices = names.iter().filter_map(|name| name.parse::<u32>().ok());
+    Ok(indices.map(|index| encode(PSEUDO, index)).collect())
+}
+
+/// The path of a terminal by its device number, as people write it: `pts/3`, `tty1`, `ttyS0`; for a kind that is not
+/// known, the number itself (`Documentation/admin-guide/devices.txt`).
+pub fn name(number: u32) -> String {
+    let major = (number >> 8) & 0xfff;
+    let minor = (number & 0xff) | ((number >> 12) & 0xf_ff00);
+    match (major, minor) {
+        (PSEUDO, index) => format!("pts/{index}"),
+        (4, index) if index < 64 => format!("tty{index}"),
+        (4, index) => format!("ttyS{}", index - 64),
+        (204, index) if index >= 64 => format!("ttyAMA{}", index - 64),
+        (229, index) => format!("hvc{index}"),
+        (5, 1) => "console".to_owned(),
+        (major, minor) => format!("terminal {major}:{minor}"),
+    }
+}
+
+/// Whether a device number is that of a pseudo-terminal.
+pub fn is_pseudo(number: u32) -> bool {
+    (number >> 8) & 0xfff == PSEUDO
+}
+
+fn encode(major: u32, minor: u32) -> u32 {
+    (minor & 0xff) | (major << 8) | ((minor & 0xf_ff00) << 12)
 }
 
 /// A device number in the form of `new_encode_dev` (`include/linux/kdev_t.h`), which the stat file uses.
@@ -111,6 +145,35 @@ mod tests {
         file.set_times(std::fs::FileTimes::new().set_accessed(moment)).unwrap();
         let terminals = pseudo(&tree.root()).unwrap();
         assert_eq!(terminals[0].accessed_ns, 1_700_000_000_000_000_005);
+    }
+
+    #[test]
+    fn a_device_number_tells_the_name() {
+        for (major, minor, expected) in [
+            (136, 3, "pts/3"),
+            (136, 256, "pts/256"),
+            (136, 100_000, "pts/100000"),
+            (4, 1, "tty1"),
+            (4, 64, "ttyS0"),
+            (204, 64, "ttyAMA0"),
+            (229, 0, "hvc0"),
+            (5, 1, "console"),
+            (9, 9, "terminal 9:9"),
+        ] {
+            assert_eq!(name(number(makedev(major, minor))), expected);
+        }
+        assert!(is_pseudo(34_816) && !is_pseudo(1088));
+    }
+
+    #[test]
+    fn the_numbers_of_open_terminals_come_from_their_names() {
+        let tree = Tree::new();
+        for name in ["0", "300", "ptmx"] {
+            tree.file(&format!("/dev/pts/{name}"), "");
+        }
+        let expected = [number(makedev(136, 0)), number(makedev(136, 300))];
+        assert_eq!(open(&tree.root()).unwrap(), expected);
+        assert!(open(&Tree::new().root()).is_err());
     }
 
     #[test]

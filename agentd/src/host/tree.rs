@@ -19,10 +19,14 @@ pub(crate) struct Process {
     pub(crate) ppid: u32,
     /// Name, of at most 15 characters.
     pub(crate) comm: String,
+    /// Process group id.
+    pub(crate) group: u32,
     /// Session id.
     pub(crate) session: u32,
     /// Controlling terminal as a device number, 0 for none.
     pub(crate) tty: u32,
+    /// The process group in the foreground of that terminal, 0 for none.
+    pub(crate) foreground: u32,
     /// `PF_*` flags.
     pub(crate) flags: u32,
     /// User and system time together, ticks.
@@ -33,6 +37,10 @@ pub(crate) struct Process {
     pub(crate) start: u64,
     /// Real user id.
     pub(crate) uid: u32,
+    /// Whether it is in a container.
+    pub(crate) contained: bool,
+    /// Its arguments. None: there is no file that tells.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Process {
@@ -42,14 +50,24 @@ impl Process {
             pid,
             ppid: 1,
             comm: comm.to_owned(),
+            group: pid,
             session: pid,
             tty: 0,
+            foreground: 0,
             flags: 0x0040_0000,
             own: 0,
             children: 0,
             start: u64::from(pid),
             uid: 0,
+            contained: false,
+            arguments: Vec::new(),
         }
+    }
+
+    /// The same process with arguments, separated by spaces.
+    #[must_use]
+    pub(crate) fn called(self, arguments: &str) -> Self {
+        self.with(|p| p.arguments = arguments.split(' ').map(str::to_owned).collect())
     }
 
     /// The same process with other values.
@@ -102,13 +120,30 @@ impl Tree {
 
     /// Writes a process.
     pub(crate) fn process(&self, p: &Process) {
+        let foreground = if p.foreground == 0 { "-1".to_owned() } else { p.foreground.to_string() };
         let line = format!(
-            "{} ({}) S {} {} {} {} -1 {} 0 0 0 0 {} 0 {} 0 20 0 1 0 {} 1000 10 18446744073709551615 0 0 0 0\n",
-            p.pid, p.comm, p.ppid, p.pid, p.session, p.tty, p.flags, p.own, p.children, p.start
+            "{} ({}) S {} {} {} {} {foreground} {} 0 0 0 0 {} 0 {} 0 20 0 1 0 {} 1000 10 18446744073709551615 0 0 0 0\n",
+            p.pid, p.comm, p.ppid, p.group, p.session, p.tty, p.flags, p.own, p.children, p.start
         );
         self.file(&format!("/proc/{}/stat", p.pid), line);
-        let status = format!("Name:\t{}\nUid:\t{u}\t{u}\t{u}\t{u}\n", p.comm, u = p.uid);
+        let inner = if p.contained { "\t7" } else { "" };
+        let status = format!(
+            "Name:\t{}\nUid:\t{u}\t{u}\t{u}\t{u}\nNSpid:\t{}{inner}\n",
+            p.comm,
+            p.pid,
+            u = p.uid
+        );
         self.file(&format!("/proc/{}/status", p.pid), status);
+        if !p.arguments.is_empty() {
+            let ended: String = p.arguments.iter().map(|word| format!("{word}\0")).collect();
+            self.file(&format!("/proc/{}/cmdline", p.pid), ended);
+        }
+    }
+
+    /// Writes which children a process has.
+    pub(crate) fn children(&self, pid: u32, children: &[u32]) {
+        let list: String = children.iter().map(|child| format!("{child} ")).collect();
+        self.file(&format!("/proc/{pid}/task/{pid}/children"), list);
     }
 
     /// Writes a cgroup of the unified hierarchy with its CPU time in microseconds and its processes.

@@ -7,9 +7,12 @@
 //! from housekeeping by group (`ownership`), and processes are looked at only in the groups of
 //! housekeeping services, in which people's processes may hide (`people`). Elsewhere (no systemd, a container, a
 //! hybrid hierarchy without slices) every process counts that is not a kernel thread, not pid 1 and not the agent.
+//!
+//! What servers of development environments use for their own sake (`servers`) is shown and does not count.
 
 mod groups;
 mod people;
+mod servers;
 mod tally;
 
 use std::time::Duration;
@@ -18,6 +21,7 @@ use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
+use super::ide::Tools;
 use super::ownership::Ownership;
 use super::pace::Pace;
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
@@ -27,6 +31,7 @@ use crate::host::users::Users;
 use crate::host::{HostError, HostRoot};
 use groups::Groups;
 use people::People;
+use servers::Helpers;
 use tally::{Part, Tally};
 
 /// What is known of it.
@@ -60,8 +65,15 @@ struct Cpu {
 /// How the machine is looked at; found out at the first reading.
 #[derive(Debug)]
 enum Look {
-    ByGroup(Box<(Groups, People)>),
+    ByGroup(Box<ByGroup>),
     ByProcess(Box<AllProcesses>),
+}
+
+#[derive(Debug)]
+struct ByGroup {
+    groups: Groups,
+    people: People,
+    helpers: Helpers,
 }
 
 impl Cpu {
@@ -77,11 +89,14 @@ impl Cpu {
         }
         match &mut self.look {
             Some(Look::ByGroup(both)) => {
-                let (groups, people) = both.as_mut();
-                let found = groups.look(people.services(), &mut self.users)?;
+                let ByGroup { groups, people, helpers } = both.as_mut();
+                helpers.begin(now)?;
+                let found = groups.look(people.services(), helpers, &mut self.users)?;
+                helpers.finish();
                 people.look(now, groups.hierarchy(), &found.housekeeping)?;
                 let mut signals = found.signals;
                 signals.extend(people.signals(&mut self.users));
+                signals.extend(helpers.signals(&mut self.users));
                 Ok(signals)
             }
             Some(Look::ByProcess(all)) => all.look(now, &mut self.users),
@@ -94,7 +109,9 @@ impl Cpu {
             Some(hierarchy) => {
                 let ownership = Ownership::new(hierarchy.own()?, self.units.clone());
                 let people = People::new(self.root.clone());
-                Look::ByGroup(Box::new((Groups::new(hierarchy, ownership), people)))
+                let helpers = Helpers::new(self.root.clone());
+                let groups = Groups::new(hierarchy, ownership);
+                Look::ByGroup(Box::new(ByGroup { groups, people, helpers }))
             }
             None => Look::ByProcess(Box::new(AllProcesses::new(self.root.clone()))),
         })
@@ -111,7 +128,10 @@ impl Source for Cpu {
 
     fn refresh(&mut self) {
         match &mut self.look {
-            Some(Look::ByGroup(both)) => both.1.refresh(),
+            Some(Look::ByGroup(both)) => {
+                both.people.refresh();
+                both.helpers.refresh();
+            }
             Some(Look::ByProcess(all)) => all.pace.reset(),
             None => {}
         }
@@ -123,6 +143,7 @@ impl Source for Cpu {
 struct AllProcesses {
     root: HostRoot,
     processes: Processes,
+    tools: Tools,
     tally: Tally,
     pace: Pace,
     owner: Option<String>,
@@ -131,7 +152,9 @@ struct AllProcesses {
 impl AllProcesses {
     fn new(root: HostRoot) -> Self {
         let processes = Processes::new(root.clone());
-        Self { root, processes, tally: Tally::default(), pace: Pace::default(), owner: None }
+        let tools = Tools::new(root.clone());
+        let (tally, pace) = (Tally::default(), Pace::default());
+        Self { root, processes, tools, tally, pace, owner: None }
     }
 
     fn look(&mut self, now: Stamp, users: &mut Users) -> Result<Vec<Signal>, HostError> {
@@ -143,21 +166,34 @@ impl AllProcesses {
                 ));
             }
             let own = process::own_pid(&self.root);
-            let tally = &mut self.tally;
+            let (tally, tools) = (&mut self.tally, &mut self.tools);
+            let mut failure = None;
             tally.begin();
+            tools.begin();
             let count = self.processes.walk(&mut |stat| {
                 let hook = own.is_some() && Some(stat.ppid) == own;
                 let part = match stat.pid {
                     1 => Part::Heir,
                     pid if Some(pid) == own || hook => Part::None,
-                    _ => Part::Full,
+                    _ => match tools.is_helper(now, stat) {
+                        Ok(true) => Part::None,
+                        Ok(false) => Part::Full,
+                        Err(error) => {
+                            failure = Some(error);
+                            Part::Full
+                        }
+                    },
                 };
                 tally.add(stat, part);
             })?;
+            if let Some(error) = failure {
+                return Err(error);
+            }
             if count == 0 {
                 return Err(HostError::malformed("/proc", "no process is in it"));
             }
             tally.finish();
+            tools.finish();
             self.pace.walked(now, count);
             self.owner = people::top_owner(&self.tally, &mut self.processes, users);
         }

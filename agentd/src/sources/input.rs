@@ -127,8 +127,10 @@ impl Input {
         })?;
         self.pace.walked(now, count);
         for (number, pid, start) in found {
-            if let Some(uid) = self.processes.uid(pid)? {
-                self.leaders.insert(number, Leader { pid, start, uid });
+            // A container counts its terminals from 0 too; its sessions are not on the machine's.
+            let identity = self.processes.identity(pid)?.filter(|identity| !identity.contained);
+            if let Some(identity) = identity {
+                self.leaders.insert(number, Leader { pid, start, uid: identity.uid });
             }
         }
         let led = |number: &u32| self.leaders.contains_key(number);
@@ -281,6 +283,18 @@ mod tests {
         input.find_leaders(stamp(NOON + 60), &[pty], &[]).unwrap();
         assert_eq!(input.leaders[&34_816].pid, 80);
         assert_eq!(input.users.name(input.leaders[&34_816].uid), "bob");
+    }
+
+    #[test]
+    fn a_session_in_a_container_does_not_lead_a_terminal_of_the_machine() {
+        let tree = Tree::new();
+        touch(&tree, "/dev/pts/0", NOON);
+        let mut input = open(&tree);
+        let pty = Terminal { number: 34_816, ..terminal::pseudo(&tree.root()).unwrap().remove(0) };
+        let inside = |p: &mut Process| (p.tty, p.uid, p.contained) = (34_816, 1000, true);
+        tree.process(&Process::new(70, "bash").with(inside));
+        input.find_leaders(stamp(NOON), &[pty], &[]).unwrap();
+        assert!(input.leaders.is_empty());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use agent_core::stamp::Stamp;
 pub use crate::host::HostRoot;
 pub use crate::host::logind::BusMode;
 
+mod ide;
 mod ownership;
 mod pace;
 mod sampler;
@@ -180,7 +181,7 @@ macro_rules! sources {
     };
 }
 
-sources! { cpu, input, gpu, network, clients, disk, inhibitors, packages, cloudinit }
+sources! { cpu, input, sessions, gpu, network, clients, disk, inhibitors, packages, cloudinit }
 
 #[cfg(test)]
 mod tests;

@@ -86,7 +86,9 @@ fn machine() -> Tree {
     tree.process(&Process::new(1, "systemd"));
     tree.process(&Process::new(400, "cron"));
     tree.process(&Process::new(402, "make").with(|p| p.uid = 1000));
-    tree.process(&Process::new(812, "bash").with(|p| (p.uid, p.tty) = (1000, 34_816)));
+    tree.process(&Process::new(812, "bash").with(|p| {
+        (p.uid, p.tty, p.foreground) = (1000, 34_816, 812);
+    }));
     tree.file(
         "/proc/net/sock_diag",
         "1 LISTEN [::]:22\n2 ESTAB 10.0.0.5:22 203.0.113.5:9 0 7 - 5 6 7\n",
@@ -184,6 +186,8 @@ fn damage_is_told_by_the_source_that_it_hits() {
         ("/proc/402/stat", "cpu"),
         ("/proc/402/status", "cpu"),
         ("/proc/812/stat", "input"),
+        ("/proc/812/stat", "sessions"),
+        ("/proc/812/status", "sessions"),
         ("/sys/fs/cgroup/user.slice/io.stat", "disk"),
         ("/proc/net/sock_diag", "network"),
         ("/proc/net/sock_diag", "clients"),
@@ -220,7 +224,7 @@ fn without_proc_and_sys_nothing_is_idle() {
     tree.remove("/proc");
     tree.remove("/sys");
     tree.remove("/dev/pts");
-    for name in ["cpu", "input", "disk"] {
+    for name in ["cpu", "input", "sessions", "disk"] {
         let reading = reading(&tree, name);
         assert!(matches!(reading, Reading::Blind { .. }), "{name}: {reading:?}");
     }

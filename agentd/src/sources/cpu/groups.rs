@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use agent_core::reading::{Role, Signal, Value};
 
+use super::servers::Helpers;
 use crate::host::HostError;
 use crate::host::cgroup::Hierarchy;
 use crate::host::users::Users;
@@ -48,14 +49,17 @@ impl Groups {
     pub(super) fn look(
         &mut self,
         services: &BTreeMap<String, u32>,
+        helpers: &mut Helpers,
         users: &mut Users,
     ) -> Result<Found, HostError> {
         let mut found = Found { signals: Vec::new(), housekeeping: vec![String::new()] };
         for top in self.hierarchy.tops()? {
             match top.as_str() {
-                "user.slice" => self.slice("user.slice", 2, users, &mut found)?,
-                "machine.slice" => self.slice("machine.slice", 1, users, &mut found)?,
-                "system.slice" => self.system(services, users, &mut found)?,
+                "user.slice" => self.slice("user.slice", 2, helpers, users, &mut found)?,
+                "machine.slice" => {
+                    self.slice("machine.slice", 1, helpers, users, &mut found)?;
+                }
+                "system.slice" => self.system(services, helpers, users, &mut found)?,
                 "init.scope" => {
                     found.signals.extend(self.counter(&top)?.map(Signal::ignored));
                     found.housekeeping.push(top);
@@ -80,6 +84,7 @@ impl Groups {
         &mut self,
         path: &'static str,
         depth: usize,
+        helpers: &mut Helpers,
         users: &mut Users,
         found: &mut Found,
     ) -> Result<(), HostError> {
@@ -88,8 +93,10 @@ impl Groups {
         let mut parts = BTreeMap::new();
         for leaf in self.leaves(path, depth)?.into_iter().take(SHOWN) {
             let Some(used) = self.hierarchy.cpu_us(&leaf)? else { continue };
-            let owner = self.ownership.of(&leaf).uid.map(|uid| users.name(uid));
-            let signal = Signal::new(leaf.as_str(), Value::Counter { total: used });
+            let uid = self.ownership.of(&leaf).uid;
+            let total = helpers.work(&self.hierarchy, &leaf, used, uid)?;
+            let owner = uid.map(|uid| users.name(uid));
+            let signal = Signal::new(leaf.as_str(), Value::Counter { total });
             found.signals.push(Signal { owner, ..signal });
             parts.insert(leaf, used);
         }
@@ -113,6 +120,7 @@ impl Groups {
     fn system(
         &mut self,
         services: &BTreeMap<String, u32>,
+        helpers: &mut Helpers,
         users: &mut Users,
         found: &mut Found,
     ) -> Result<(), HostError> {
@@ -134,7 +142,11 @@ impl Groups {
                         found.housekeeping.push(unit.clone());
                     }
                     let Some(used) = self.hierarchy.cpu_us(&unit)? else { continue };
-                    let signal = Signal::new(unit.as_str(), Value::Counter { total: used });
+                    let total = match uid {
+                        Some(_) => helpers.work(&self.hierarchy, &unit, used, uid)?,
+                        None => used,
+                    };
+                    let signal = Signal::new(unit.as_str(), Value::Counter { total });
                     let owner = uid.map(|uid| users.name(uid));
                     found.signals.push(Signal { owner, ..signal });
                     parts.insert(unit, used);

@@ -16,6 +16,7 @@ use crate::host::cgroup::Hierarchy;
 use crate::host::process::{self, Processes};
 use crate::host::users::{Users, is_ordinary};
 use crate::host::{HostError, HostRoot};
+use crate::sources::ide::{self, Asked, Tools};
 use crate::sources::pace::Pace;
 
 /// A process here costs so many times what it does in a walk: its user is looked up too.
@@ -28,6 +29,7 @@ const DEPTH: usize = 4;
 pub(super) struct People {
     own: Option<u32>,
     processes: Processes,
+    tools: Tools,
     pace: Pace,
     walked: bool,
     tallies: BTreeMap<String, Tally>,
@@ -48,7 +50,8 @@ impl People {
     pub(super) fn new(root: HostRoot) -> Self {
         Self {
             own: process::own_pid(&root),
-            processes: Processes::new(root),
+            processes: Processes::new(root.clone()),
+            tools: Tools::new(root),
             pace: Pace::default(),
             walked: false,
             tallies: BTreeMap::new(),
@@ -79,14 +82,16 @@ impl People {
             return Ok(());
         }
         self.look += 1;
+        self.tools.begin();
         let proc = self.processes.open()?;
         let mut count = 0;
         for group in groups {
             let mut pids = Vec::new();
             members(hierarchy, group, DEPTH, &mut pids)?;
             count += pids.len();
-            self.census(&proc, group, &pids)?;
+            self.census(now, &proc, group, &pids)?;
         }
+        self.tools.finish();
         self.tallies.retain(|group, _| groups.contains(group));
         self.services.retain(|group, _| groups.contains(group));
         let look = self.look;
@@ -96,16 +101,26 @@ impl People {
         Ok(())
     }
 
-    fn census(&mut self, proc: &OwnedFd, group: &str, pids: &[u32]) -> Result<(), HostError> {
+    fn census(
+        &mut self,
+        now: Stamp,
+        proc: &OwnedFd,
+        group: &str,
+        pids: &[u32],
+    ) -> Result<(), HostError> {
         let unmanaged = group.is_empty();
         let own = self.own;
         let mut found = Vec::new();
         let mut ordinary = None;
         let mut only_ordinary = true;
         for pid in pids.iter().copied().filter(|pid| Some(*pid) != own) {
-            let Some((start, terminal)) = self.glance(proc, pid)? else { continue };
+            let Some((start, terminal, asked)) = self.glance(proc, pid)? else { continue };
             let Some(uid) = self.uid(pid, start)? else { continue };
-            let person = unmanaged || is_ordinary(uid) || terminal;
+            let mut person = unmanaged || is_ordinary(uid) || terminal;
+            // A server of a development environment is nobody's work; what is run in it is.
+            if person && asked.may_serve() {
+                person = self.tools.of(now, &asked)?.is_none_or(|tool| tool.part != ide::Part::Helper);
+            }
             only_ordinary &= is_ordinary(uid);
             ordinary = ordinary.or(Some(uid));
             found.push((pid, person));
@@ -132,10 +147,15 @@ impl People {
         Ok(())
     }
 
-    /// Start time and whether there is a controlling terminal; none for kernel threads and what ended.
-    fn glance(&mut self, proc: &OwnedFd, pid: u32) -> Result<Option<(u64, bool)>, HostError> {
-        let stat = self.processes.read(proc, pid)?;
-        Ok(stat.filter(|stat| !stat.kernel).map(|stat| (stat.start, stat.tty != 0)))
+    /// Start time, whether there is a controlling terminal, and what else tells what it is; none for kernel threads
+    /// and what ended.
+    fn glance(
+        &mut self,
+        proc: &OwnedFd,
+        pid: u32,
+    ) -> Result<Option<(u64, bool, Asked)>, HostError> {
+        let stat = self.processes.read(proc, pid)?.filter(|stat| !stat.kernel);
+        Ok(stat.map(|stat| (stat.start, stat.tty != 0, Asked::from(&stat))))
     }
 
     /// The real user of a process. One of the system may become a user's (cron's and sshd's children do), so it is
@@ -182,7 +202,7 @@ pub(super) fn top_owner(
 }
 
 /// The processes of a group and of those below it. Those of the root group are its own only.
-fn members(
+pub(super) fn members(
     hierarchy: &Hierarchy,
     group: &str,
     depth: usize,

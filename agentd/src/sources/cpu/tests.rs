@@ -309,3 +309,140 @@ fn a_hierarchy_that_is_gone_is_blind_and_not_a_machine_at_rest() {
     machine.tree.remove("/sys/fs/cgroup");
     assert!(machine.why().contains("/sys/fs/cgroup"), "no mount point");
 }
+
+const NODE: &str = "/home/alice/.vscode-server/bin/17b/node /home/alice/.vscode-server/bin/17b/out/server-main.js";
+
+/// A session of alice's with an IDE server (50), its helper (51), a terminal's shell (52) and a job in it (53), after
+/// these seconds of CPU time of helper and job.
+fn develop(machine: &Machine, helper: u64, job: u64) {
+    machine.tree.cgroup(SESSION, (helper + job) * 1_000_000, &[50, 51, 52, 53]);
+    let own = |p: &mut Process| p.uid = 1000;
+    machine.tree.process(&Process::new(50, "node").called(NODE).with(own));
+    machine.tree.process(&Process::new(51, "rg").called("/usr/bin/rg --files").with(|p| {
+        (p.uid, p.ppid, p.own) = (1000, 50, helper * 100);
+    }));
+    machine.tree.process(&Process::new(52, "bash").called("bash").with(|p| {
+        (p.uid, p.ppid, p.tty) = (1000, 50, 34_816);
+    }));
+    machine.tree.process(&Process::new(53, "rg").called("/usr/bin/rg x /").with(|p| {
+        (p.uid, p.ppid, p.tty, p.own) = (1000, 52, 34_816, job * 100);
+    }));
+}
+
+fn find(signals: &[Signal], subject: &str) -> Option<(u64, Role, Option<String>)> {
+    let signal = signals.iter().find(|signal| signal.subject == subject)?;
+    Some((total(signal), signal.role, signal.owner.clone()))
+}
+
+#[test]
+fn a_runaway_helper_of_an_ide_is_shown_and_is_no_work_but_a_job_in_its_terminal_is() {
+    let mut machine = Machine::debian(&[]);
+    develop(&machine, 100, 10);
+    let signals = machine.signals();
+    let owner = || Some("alice".to_owned());
+    assert_eq!(find(&signals, SESSION), Some((110_000_000, Role::Workload, owner())));
+    // A minute of a whole core.
+    develop(&machine, 160, 10);
+    let signals = machine.signals();
+    assert_eq!(find(&signals, SESSION), Some((110_000_000, Role::Workload, owner())));
+    let helpers = find(&signals, "IDE servers of alice");
+    assert_eq!(helpers, Some((60_000_000, Role::Ignored, owner())));
+    develop(&machine, 220, 25);
+    let signals = machine.signals();
+    assert_eq!(find(&signals, SESSION), Some((125_000_000, Role::Workload, owner())));
+    assert_eq!(find(&signals, "IDE servers of alice").unwrap().0, 120_000_000);
+    assert_eq!(find(&signals, "rest of user.slice").unwrap().0, 0);
+}
+
+#[test]
+fn helpers_are_subtracted_between_two_searches_too() {
+    let mut machine = Machine::debian(&[]);
+    develop(&machine, 100, 0);
+    machine.signals();
+    let step = Duration::from_millis(1);
+    develop(&machine, 105, 0);
+    let Reading::Signals(signals) = machine.cpu.read(machine.now.after(step)) else { panic!() };
+    assert_eq!(find(&signals, SESSION).unwrap().0, 100_000_000);
+}
+
+#[test]
+fn a_session_without_an_ide_is_passed_on_and_one_that_gets_one_goes_on_from_there() {
+    let mut machine = Machine::debian(&[]);
+    machine.tree.cgroup(SESSION, 5_000_000, &[52]);
+    machine.tree.process(&Process::new(52, "bash").called("bash").with(|p| p.uid = 1000));
+    assert_eq!(find(&machine.signals(), SESSION).unwrap().0, 5_000_000);
+    develop(&machine, 50, 10);
+    let signals = machine.signals();
+    assert_eq!(find(&signals, SESSION).unwrap().0, 60_000_000, "what was used before stays work");
+    develop(&machine, 90, 11);
+    assert_eq!(find(&machine.signals(), SESSION).unwrap().0, 61_000_000);
+    // The server ends; its last stretch is not known, so it counts.
+    for pid in [50, 51] {
+        machine.tree.remove(&format!("/proc/{pid}"));
+    }
+    machine.tree.cgroup(SESSION, 103_000_000, &[52, 53]);
+    let signals = machine.signals();
+    assert_eq!(find(&signals, SESSION).unwrap().0, 63_000_000);
+    assert_eq!(find(&signals, "IDE servers of alice"), None);
+}
+
+#[test]
+fn children_of_a_helper_that_ended_count_as_work() {
+    let mut machine = Machine::debian(&[]);
+    develop(&machine, 0, 0);
+    machine.signals();
+    develop(&machine, 0, 0);
+    machine.tree.cgroup(SESSION, 30_000_000, &[50, 51, 52, 53]);
+    machine.tree.process(&Process::new(50, "node").called(NODE).with(|p| {
+        (p.uid, p.children) = (1000, 3000);
+    }));
+    assert_eq!(find(&machine.signals(), SESSION).unwrap().0, 30_000_000);
+}
+
+#[test]
+fn a_kernel_in_a_jupyter_service_counts_and_the_server_does_not() {
+    let mut machine = Machine::debian(&[]);
+    let unit = "system.slice/jupyter.service";
+    let state = |server: u64, kernel: u64| {
+        let usage = (server + kernel) * 1_000_000;
+        let lab = "/usr/bin/python3 /usr/bin/jupyter-lab";
+        let run = "python3 -m ipykernel_launcher -f /x/kernel-1.json";
+        let lab = Process::new(600, "jupyter-lab").called(lab);
+        let run = Process::new(601, "python3").called(run);
+        (usage, [lab.with(|p| (p.uid, p.own) = (1000, server * 100)), run.with(|p| {
+            (p.uid, p.ppid, p.own) = (1000, 600, kernel * 100);
+        })])
+    };
+    let set = |machine: &Machine, server, kernel| {
+        let (usage, processes) = state(server, kernel);
+        machine.tree.cgroup(unit, usage, &[600, 601]);
+        processes.iter().for_each(|process| machine.tree.process(process));
+    };
+    set(&machine, 0, 0);
+    machine.signals();
+    machine.signals();
+    set(&machine, 40, 7);
+    assert_eq!(find(&machine.signals(), unit).unwrap().0, 7_000_000);
+    // With a process of root in it, single processes are counted.
+    machine.tree.process(&Process::new(602, "configurable-h"));
+    machine.tree.cgroup(unit, 47_000_000, &[600, 601, 602]);
+    machine.signals();
+    set(&machine, 90, 9);
+    machine.tree.cgroup(unit, 99_000_000, &[600, 601, 602]);
+    let people = format!("people's processes in {unit}");
+    assert_eq!(find(&machine.signals(), &people).unwrap().0, 2_000_000);
+}
+
+#[test]
+fn without_groups_helpers_are_left_out_too() {
+    let mut machine = Machine::new(&[]);
+    machine.tree.process(&Process::new(1, "init"));
+    let state = |machine: &Machine, server, job| {
+        machine.tree.process(&Process::new(50, "node").called(NODE).with(|p| p.own = server));
+        machine.tree.process(&Process::new(51, "make").called("make").with(|p| p.own = job));
+    };
+    state(&machine, 0, 0);
+    machine.signals();
+    state(&machine, 500, 7);
+    assert_eq!(find(&machine.signals(), "all processes").unwrap().0, 70_000);
+}

@@ -1,0 +1,349 @@
+//! CPU time of the servers of development environments inside people's groups, which is taken out of their work.
+//!
+//! A group's counter holds everything that ran in it. Where a server of a development environment runs, the growth of
+//! the own time of its helpers is subtracted from the growth of the counter. Only what living helpers used themselves
+//! is: the time of their children that ended may be somebody's (a terminal's, a build's), so it stays work. Time that
+//! a helper used before it was met stays work too. So a helper is never counted as more than it used, and work is
+//! hidden by at most [`SLACK_US`], the skew between reading the group and reading its processes.
+//!
+//! Helpers are looked for at a pace, and in groups without a server only among processes that came since; their time
+//! is read with every reading of the group.
+
+use std::collections::{BTreeMap, HashSet};
+use std::os::fd::OwnedFd;
+
+use agent_core::reading::{Signal, Value};
+use agent_core::stamp::Stamp;
+
+use super::people::members;
+use crate::host::cgroup::Hierarchy;
+use crate::host::process::Processes;
+use crate::host::users::Users;
+use crate::host::{HostError, HostRoot};
+use crate::sources::ide::{Asked, Part, Tools};
+use crate::sources::pace::Pace;
+
+/// The most of somebody's CPU time that a helper's may hide, in microseconds.
+const SLACK_US: i64 = 1_000_000;
+/// Listing processes costs so many times less than reading them.
+const LISTING: usize = 8;
+/// After so many searches every process is looked at anew: a pid may have been given to another process.
+const ANEW: u64 = 16;
+/// How deep groups may lie in a group.
+const DEPTH: usize = 6;
+
+/// Finds helpers and subtracts their time.
+#[derive(Debug)]
+pub(super) struct Helpers {
+    processes: Processes,
+    tools: Tools,
+    pace: Pace,
+    proc: Option<OwnedFd>,
+    now: Stamp,
+    searches: u64,
+    searching: bool,
+    read: usize,
+    groups: BTreeMap<String, Group>,
+    totals: BTreeMap<u32, u64>,
+}
+
+/// One group.
+#[derive(Debug, Default)]
+struct Group {
+    /// The processes that are known not to be a server's; for groups without one.
+    others: HashSet<u32>,
+    split: Option<Split>,
+    /// Met in this look.
+    met: bool,
+}
+
+/// A group in which a server runs, or ran.
+#[derive(Debug, Default)]
+struct Split {
+    helpers: BTreeMap<u32, Helper>,
+    /// The group's own counter at the last look.
+    raw_us: u64,
+    /// What was not helpers' since the last look and could not be told yet. Never above 0.
+    balance_us: i64,
+    /// What is reported.
+    work_us: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Helper {
+    start: u64,
+    own_us: u64,
+}
+
+impl Helpers {
+    /// Nothing is read yet.
+    pub(super) fn new(root: HostRoot) -> Self {
+        Self {
+            processes: Processes::new(root.clone()),
+            tools: Tools::new(root),
+            pace: Pace::default(),
+            proc: None,
+            now: Stamp::default(),
+            searches: 0,
+            searching: false,
+            read: 0,
+            groups: BTreeMap::new(),
+            totals: BTreeMap::new(),
+        }
+    }
+
+    /// Makes the next look search for helpers anew.
+    pub(super) fn refresh(&mut self) {
+        self.pace.reset();
+        for group in self.groups.values_mut() {
+            group.others.clear();
+        }
+    }
+
+    /// Begins a look.
+    pub(super) fn begin(&mut self, now: Stamp) -> Result<(), HostError> {
+        self.now = now;
+        self.read = 0;
+        self.searching = self.pace.due(now);
+        self.proc = Some(self.processes.open()?);
+        if self.searching {
+            self.tools.begin();
+            self.searches += 1;
+            if self.searches.is_multiple_of(ANEW) {
+                self.groups.values_mut().for_each(|group| group.others.clear());
+            }
+        }
+        Ok(())
+    }
+
+    /// What of a group's counter is work, as a counter that never falls unless the group's does. The counter was read
+    /// just before. `uid` is whose the group is.
+    pub(super) fn work(
+        &mut self,
+        hierarchy: &Hierarchy,
+        path: &str,
+        raw_us: u64,
+        uid: Option<u32>,
+    ) -> Result<u64, HostError> {
+        let mut group = self.groups.remove(path).unwrap_or_default();
+        group.met = true;
+        let used = match &mut group.split {
+            Some(split) => self.used(split)?,
+            None => 0,
+        };
+        if self.searching {
+            self.search(hierarchy, path, raw_us, &mut group)?;
+        }
+        let mut work_us = raw_us;
+        if let Some(split) = &mut group.split {
+            work_us = split.update(raw_us, used);
+            if let Some(uid) = uid.filter(|_| !split.helpers.is_empty()) {
+                let total = self.totals.entry(uid).or_default();
+                *total = total.saturating_add(used);
+            }
+        }
+        self.groups.insert(path.to_owned(), group);
+        Ok(work_us)
+    }
+
+    /// Ends a look.
+    pub(super) fn finish(&mut self) {
+        self.proc = None;
+        self.groups.retain(|_, group| std::mem::take(&mut group.met));
+        if self.searching {
+            self.tools.finish();
+            self.pace.walked(self.now, self.read);
+        }
+        let none = |group: &Group| group.split.as_ref().is_none_or(|it| it.helpers.is_empty());
+        if self.groups.values().all(none) {
+            self.totals.clear();
+        }
+    }
+
+    /// One counter for each user who has such servers.
+    pub(super) fn signals(&self, users: &mut Users) -> Vec<Signal> {
+        let mut signals = Vec::new();
+        for (uid, total) in &self.totals {
+            let user = users.name(*uid);
+            let subject = format!("IDE servers of {user}");
+            let value = Value::Counter { total: *total };
+            signals.push(Signal::new(subject, value).owned_by(user).ignored());
+        }
+        signals
+    }
+
+    /// What the known helpers used themselves since the last look.
+    fn used(&mut self, split: &mut Split) -> Result<u64, HostError> {
+        let Some(proc) = &self.proc else { return Ok(0) };
+        let mut used = 0_u64;
+        let mut ended = Vec::new();
+        for (pid, helper) in &mut split.helpers {
+            let stat = self.processes.read(proc, *pid)?;
+            match stat.filter(|stat| stat.start == helper.start) {
+                Some(stat) => {
+                    used = used.saturating_add(stat.own_us.saturating_sub(helper.own_us));
+                    helper.own_us = helper.own_us.max(stat.own_us);
+                }
+                None => ended.push(*pid),
+            }
+        }
+        for pid in ended {
+            split.helpers.remove(&pid);
+        }
+        Ok(used)
+    }
+
+    /// Looks for helpers in a group.
+    fn search(
+        &mut self,
+        hierarchy: &Hierarchy,
+        path: &str,
+        raw_us: u64,
+        group: &mut Group,
+    ) -> Result<(), HostError> {
+        let mut pids = Vec::new();
+        members(hierarchy, path, DEPTH, &mut pids)?;
+        self.read += pids.len() / LISTING + 1;
+        let listed: HashSet<u32> = pids.iter().copied().collect();
+        group.others.retain(|pid| listed.contains(pid));
+        let before = group.split.is_some();
+        self.search_among(&pids, before, raw_us, group)?;
+        if group.split.is_some() && !before {
+            // What stands below a server is a helper too if it is known as one, whatever its name.
+            group.others.clear();
+            self.search_among(&pids, true, raw_us, group)?;
+        }
+        if let Some(split) = &mut group.split {
+            split.helpers.retain(|pid, _| listed.contains(pid));
+        }
+        Ok(())
+    }
+
+    fn search_among(
+        &mut self,
+        pids: &[u32],
+        thorough: bool,
+        raw_us: u64,
+        group: &mut Group,
+    ) -> Result<(), HostError> {
+        for pid in pids {
+            if group.others.contains(pid) {
+                continue;
+            }
+            let Some(proc) = &self.proc else { return Ok(()) };
+            self.read += 1;
+            let stat = self.processes.read(proc, *pid)?.filter(|stat| !stat.kernel);
+            let Some((asked, helper)) = stat.map(|stat| {
+                (Asked::from(&stat), Helper { start: stat.start, own_us: stat.own_us })
+            }) else {
+                continue;
+            };
+            let tool = if thorough || asked.may_serve() {
+                self.tools.of(self.now, &asked)?
+            } else {
+                None
+            };
+            if tool.is_some_and(|tool| tool.part == Part::Helper) {
+                let fresh = || Split { raw_us, work_us: raw_us, ..Split::default() };
+                let split = group.split.get_or_insert_with(fresh);
+                let known = split.helpers.get(pid).is_some_and(|it| it.start == helper.start);
+                if !known {
+                    split.helpers.insert(*pid, helper);
+                }
+            } else {
+                if let Some(split) = &mut group.split {
+                    split.helpers.remove(pid);
+                }
+                // In a group with a server every process is looked at each time: its parent must be known.
+                if !thorough && !asked.is_young(self.now) {
+                    group.others.insert(*pid);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Split {
+    /// Takes in the group's counter and what its helpers used since the last look; what is work of it so far.
+    fn update(&mut self, raw_us: u64, helpers_us: u64) -> u64 {
+        let Some(grown) = raw_us.checked_sub(self.raw_us) else {
+            // The group's counter ran backwards. That is passed on as it is.
+            *self = Self { helpers: std::mem::take(&mut self.helpers), ..Self::default() };
+            (self.raw_us, self.work_us) = (raw_us, raw_us);
+            return raw_us;
+        };
+        self.raw_us = raw_us;
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.balance_us = self
+            .balance_us
+            .saturating_add(signed(grown))
+            .saturating_sub(signed(helpers_us))
+            .max(-SLACK_US);
+        if let Ok(work) = u64::try_from(self.balance_us) {
+            self.work_us = self.work_us.saturating_add(work);
+            self.balance_us = 0;
+        }
+        self.work_us
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split() -> Split {
+        Split { raw_us: 5_000, work_us: 5_000, ..Split::default() }
+    }
+
+    #[test]
+    fn what_is_not_helpers_is_work() {
+        let mut split = split();
+        assert_eq!(split.update(10_005_000, 10_000_000), 5_000);
+        assert_eq!(split.update(20_005_000, 4_000_000), 6_005_000);
+        assert_eq!(split.update(20_005_000, 0), 6_005_000);
+    }
+
+    #[test]
+    fn skew_between_two_readings_adds_up_to_nothing() {
+        let mut split = split();
+        let mut raw = 5_000;
+        for step in 0..1000 {
+            raw += 10_000_000;
+            let skew: u64 = if step % 2 == 0 { 10_300_000 } else { 9_700_000 };
+            split.update(raw, skew);
+        }
+        assert_eq!(split.work_us, 5_000);
+    }
+
+    #[test]
+    fn helpers_never_hide_more_than_the_slack() {
+        let mut split = split();
+        split.update(5_000, 500_000_000);
+        assert_eq!(split.update(2_005_000, 0), 1_005_000);
+    }
+
+    #[test]
+    fn a_counter_that_runs_backwards_is_passed_on() {
+        let mut split = split();
+        assert_eq!(split.update(10, 0), 10);
+        assert_eq!(split.update(500, 0), 500);
+    }
+
+    proptest::proptest! {
+        /// Work never falls, and never grows by more than the group did.
+        #[test]
+        fn work_is_monotone(steps in proptest::collection::vec((0_u64..5_000_000, 0_u64..5_000_000), 1..100)) {
+            let mut split = Split::default();
+            let (mut raw, mut work, mut helped) = (0, 0, 0);
+            for (grown, helpers) in steps {
+                raw += grown;
+                helped += helpers;
+                let now = split.update(raw, helpers);
+                proptest::prop_assert!(now >= work && now <= raw);
+                proptest::prop_assert!(now + helped >= raw);
+                work = now;
+            }
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! Servers of development environments (VS Code and its kin, `JetBrains`, Jupyter, `RStudio`) and what runs in them.
+//!
+//! Such a server goes on when its client has left, and busies itself: it watches files, indexes, checks types. None of
+//! this is somebody's work. What people run through it is: kernels, terminals, programs under a debugger. They are told
+//! apart by their command lines, which every process may show as it likes; whoever lies there changes only how long the
+//! machine waits for him.
+//!
+//! Doubt counts as work: a process without a terminal below such a server is a helper only if it is known as one.
+
+use std::collections::HashMap;
+
+use agent_core::stamp::Stamp;
+
+use crate::host::process::{self, ProcessStat, Processes};
+use crate::host::{HostError, HostRoot};
+
+/// What a process is to a development environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tool {
+    /// The product, for people: `VS Code`, `Jupyter`.
+    pub(super) product: &'static str,
+    /// What it does there.
+    pub(super) part: Part,
+}
+
+/// What a process does in a development environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The server itself or what it runs for its own sake.
+    Helper,
+    /// What somebody runs in it, a kernel: work.
+    Payload,
+}
+
+/// Where servers are installed, as a part of the path of their programs, and whose they are.
+const FOLDERS: [(&str, &str); 17] = [
+    ("/.vscode-server/", "VS Code"),
+    ("/.vscode-server-insiders/", "VS Code"),
+    ("/.vscode-remote/", "VS Code"),
+    ("/.vscode-server-oss/", "VSCodium"),
+    ("/.vscodium-server/", "VSCodium"),
+    ("/.cursor-server/", "Cursor"),
+    ("/.windsurf-server/", "Windsurf"),
+    ("/.positron-server/", "Positron"),
+    ("/.trae-server/", "Trae"),
+    ("/.kiro-server/", "Kiro"),
+    ("/.antigravity-server/", "Antigravity"),
+    ("/code-server/", "code-server"),
+    ("/openvscode-server", "OpenVSCode"),
+    ("/JetBrains/RemoteDev/", "JetBrains"),
+    ("/JetBrains/Toolbox/", "JetBrains"),
+    ("/remote-dev-server/", "JetBrains"),
+    ("/.zed_server/", "Zed"),
+];
+
+/// Programs in those folders that do somebody's bidding: debuggers, runners of tests, agents.
+const BIDDING: [&str; 7] = ["debug", "agent", "claude", "codex", "run", "test", "task"];
+
+/// The programs of a Jupyter server. Others of the name (`jupyter-nbconvert`) work.
+const JUPYTER: [&str; 8] = [
+    "jupyter-lab",
+    "jupyter-notebook",
+    "jupyter-server",
+    "jupyter-labhub",
+    "jupyter-nbclassic",
+    "jupyterhub-singleuser",
+    "jupyterhub",
+    "configurable-http-proxy",
+];
+
+/// The same as modules of Python (`python -m`).
+const JUPYTER_MODULES: [&str; 5] =
+    ["jupyterlab", "notebook", "jupyter_server", "jupyterhub.singleuser", "jupyterhub"];
+
+/// What servers run of other people's making for their own sake.
+const LANGUAGE_SERVERS: [&str; 15] = [
+    "rg",
+    "clangd",
+    "gopls",
+    "rust-analyzer",
+    "rust-analyzer-proc-macro-srv",
+    "pylsp",
+    "pyright-langserver",
+    "basedpyright-langserver",
+    "jedi-language-server",
+    "lua-language-server",
+    "bash-language-server",
+    "texlab",
+    "tsserver.js",
+    "typingsInstaller.js",
+    "eslintServer.js",
+];
+
+/// Names of processes whose command lines are worth a look: those of the servers and of the interpreters that they are
+/// written for.
+const CANDIDATES: [&[u8]; 25] = [
+    b"node",
+    b"MainThread",
+    b"code",
+    b"openvscode",
+    b"cursor",
+    b"windsurf",
+    b"java",
+    b"python",
+    b"jupyter",
+    b"rserver",
+    b"rsession",
+    b"R",
+    b"julia",
+    b"zed",
+    b"remote-dev",
+    b"idea",
+    b"pycharm",
+    b"goland",
+    b"clion",
+    b"rubymine",
+    b"webstorm",
+    b"sh",
+    b"bash",
+    b"rg",
+    b"rust-analyzer",
+];
+
+/// A process is settled when it is this old, in milliseconds: a younger one may still become another program.
+const SETTLED_MS: u64 = 10_000;
+
+/// Says what a process is by its arguments.
+pub(super) fn judge(arguments: &[&[u8]]) -> Option<Tool> {
+    let words: Vec<_> = arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let (program, rest) = words.split_first()?;
+    let name = base(program);
+    let helper = |product| Some(Tool { product, part: Part::Helper });
+    let payload = |product| Some(Tool { product, part: Part::Payload });
+    let script = rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
+    if name == "rsession" {
+        return payload("RStudio");
+    }
+    if name == "rserver" {
+        return helper("RStudio");
+    }
+    if rest.iter().any(|word| is_kernel(word)) {
+        return payload("Jupyter");
+    }
+    let python = name.starts_with("python");
+    let module = rest.iter().skip_while(|word| **word != "-m").nth(1).copied().unwrap_or_default();
+    let starter = module == "jupyter" || base(script) == "jupyter" || name == "jupyter";
+    let verbs = ["lab", "notebook", "server"];
+    if JUPYTER.contains(&name)
+        || (python && (JUPYTER.contains(&base(script)) || JUPYTER_MODULES.contains(&module)))
+        || (starter && rest.iter().any(|word| verbs.contains(word)))
+    {
+        return helper("Jupyter");
+    }
+    if rest.iter().any(|word| word.contains("org.eclipse.jdt.ls")) {
+        return helper("VS Code");
+    }
+    if let Some(product) = product(program) {
+        let inner = if is_node(name) { script } else { name };
+        return if bids(inner) { None } else { helper(product) };
+    }
+    let product = product(script)?;
+    // The shell of a terminal is told to read a file of the server's before its user's; a script comes first.
+    let scripted = ["sh", "bash", "dash"].contains(&name) && rest.first() == Some(&script);
+    let interpreter = is_node(name) || scripted;
+    let language = ["lsp", "language", "jedi"].iter().any(|word| script.contains(word));
+    if (interpreter || (python && language)) && !bids(script) { helper(product) } else { None }
+}
+
+/// Says whether what a helper started, without a terminal, is one too.
+fn is_language_server(arguments: &[&[u8]]) -> bool {
+    let words = arguments.iter().take(4).map(|word| String::from_utf8_lossy(word));
+    let mut words = words.filter(|word| !word.starts_with('-'));
+    let program = words.next().unwrap_or_default();
+    let interpreted = is_node(base(&program)) || base(&program).starts_with("python");
+    let script = if interpreted { words.next().unwrap_or_default() } else { program };
+    LANGUAGE_SERVERS.contains(&base(&script))
+}
+
+/// The file with which a kernel of Jupyter is told where to connect: `kernel-0f3b….json`.
+fn is_kernel(word: &str) -> bool {
+    let file = base(word.rsplit('=').next().unwrap_or(word));
+    file.starts_with("kernel-") && file.strip_suffix(".json").is_some()
+}
+
+fn product(path: &str) -> Option<&'static str> {
+    FOLDERS.iter().find(|(folder, _)| path.contains(folder)).map(|(_, product)| *product)
+}
+
+/// Whether a program within a server's folder does somebody's bidding. Only what comes behind the folder of the
+/// extension is looked at, as names of users and folders mean nothing.
+fn bids(path: &str) -> bool {
+    let tail = path.rsplit_once("/extensions/").map_or_else(|| base(path), |(_, tail)| tail);
+    let tail = tail.to_ascii_lowercase();
+    BIDDING.iter().any(|word| tail.contains(word))
+}
+
+fn is_node(name: &str) -> bool {
+    name == "node" || name == "nodejs"
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A process as it is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Its pid.
+    pub(super) pid: u32,
+    ppid: u32,
+    start: u64,
+    terminal: bool,
+    comm: [u8; 16],
+}
+
+impl From<&ProcessStat<'_>> for Asked {
+    fn from(stat: &ProcessStat<'_>) -> Self {
+        let mut comm = [0; 16];
+        for (to, from) in comm.iter_mut().zip(stat.comm) {
+            *to = *from;
+        }
+        Self { pid: stat.pid, ppid: stat.ppid, start: stat.start, terminal: stat.tty != 0, comm }
+    }
+}
+
+impl Asked {
+    /// Whether it may be the server of a development environment, by its name.
+    pub(super) fn may_serve(&self) -> bool {
+        CANDIDATES.iter().any(|name| self.comm.starts_with(name))
+    }
+
+    /// Whether it is too young for what it is to be final. Start times are in ticks of 10 ms since boot.
+    pub(super) fn is_young(&self, now: Stamp) -> bool {
+        now.boot_ms < self.start.saturating_mul(10).saturating_add(SETTLED_MS)
+    }
+}
+
+/// What is known of processes, so that each command line is read once.
+#[derive(Debug)]
+pub(super) struct Tools {
+    processes: Processes,
+    buffer: Vec<u8>,
+    known: HashMap<u32, Known>,
+    look: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    start: u64,
+    comm: [u8; 16],
+    tool: Option<Tool>,
+    settled: bool,
+    look: u64,
+}
+
+impl Tools {
+    /// Nothing is known yet.
+    pub(super) fn new(root: HostRoot) -> Self {
+        let processes = Processes::new(root);
+        Self { processes, buffer: Vec::new(), known: HashMap::new(), look: 0 }
+    }
+
+    /// Begins a look at all processes.
+    pub(super) fn begin(&mut self) {
+        self.look += 1;
+    }
+
+    /// Ends the look: forgets the processes that were not asked about in it.
+    pub(super) fn finish(&mut self) {
+        let look = self.look;
+        self.known.retain(|_, known| known.look == look);
+    }
+
+    /// Whether a process is a helper of a server, where all processes are asked about.
+    pub(super) fn is_helper(
+        &mut self,
+        now: Stamp,
+        stat: &ProcessStat<'_>,
+    ) -> Result<bool, HostError> {
+        let asked = Asked::from(stat);
+        if !asked.may_serve() {
+            return Ok(false);
+        }
+        let tool = self.of(now, &asked)?;
+        Ok(tool.is_some_and(|tool| tool.part == Part::Helper))
+    }
+
+    /// What a process is. Its parent should have been asked about before, if it matters.
+    pub(super) fn of(&mut self, now: Stamp, asked: &Asked) -> Result<Option<Tool>, HostError> {
+        let same = |known: &&mut Known| known.start == asked.start && known.comm == asked.comm;
+        if let Some(known) = self.known.get_mut(&asked.pid).filter(same)
+            && known.settled
+        {
+            known.look = self.look;
+            return Ok(known.tool);
+        }
+        self.processes.arguments(asked.pid, &mut self.buffer)?;
+        let arguments = process::words(&self.buffer);
+        let parent = self.known.get(&asked.ppid).and_then(|known| known.tool);
+        let helped = parent.filter(|parent| parent.part == Part::Helper && !asked.terminal);
+        let tool = judge(&arguments).or_else(|| helped.filter(|_| is_language_server(&arguments)));
+        let (start, comm, look) = (asked.start, asked.comm, self.look);
+        let settled = !asked.is_young(now);
+        self.known.insert(asked.pid, Known { start, comm, tool, settled, look });
+        Ok(tool)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tree::{Process, Tree};
+
+    fn tool(line: &str) -> Option<(&'static str, Part)> {
+        let words: Vec<_> = line.split(' ').map(str::as_bytes).collect();
+        judge(&words).map(|tool| (tool.product, tool.part))
+    }
+
+    const CODE: &str = "/home/alice/.vscode-server/cli/servers/Stable-17b/server";
+
+    #[test]
+    fn servers_and_their_helpers_are_known() {
+        for (line, product) in [
+            (format!("{CODE}/node {CODE}/out/server-main.js --port=0"), "VS Code"),
+            (format!("{CODE}/node --dns-result-order=ipv4first {CODE}/out/bootstrap-fork --type=extensionHost"), "VS Code"),
+            (format!("{CODE}/node {CODE}/out/bootstrap-fork --type=ptyHost"), "VS Code"),
+            (format!("{CODE}/node {CODE}/extensions/node_modules/typescript/lib/tsserver.js --x"), "VS Code"),
+            (format!("{CODE}/node_modules/@vscode/ripgrep/bin/rg --files"), "VS Code"),
+            (format!("sh {CODE}/bin/code-server --start-server"), "VS Code"),
+            ("/home/a/.vscode-server/code-17b command-shell --cli-data-dir x".to_owned(), "VS Code"),
+            ("/home/a/.vscode-server/extensions/rust-lang.rust-analyzer-0.4/server/rust-analyzer".to_owned(), "VS Code"),
+            ("/usr/bin/python3 /home/a/.vscode-server/extensions/ms-python.isort-1/bundled/tool/lsp_server.py".to_owned(), "VS Code"),
+            ("/usr/lib/jvm/bin/java -Declipse.application=org.eclipse.jdt.ls.core.id1 -Xmx2G".to_owned(), "VS Code"),
+            ("/home/a/.cursor-server/bin/x/node /home/a/.cursor-server/bin/x/out/server-main.js".to_owned(), "Cursor"),
+            ("/home/a/.windsurf-server/bin/x/node y".to_owned(), "Windsurf"),
+            ("/usr/lib/code-server/lib/node /usr/lib/code-server --bind-addr x".to_owned(), "code-server"),
+            ("/home/a/.cache/JetBrains/RemoteDev/dist/9a/jbr/bin/java -cp x".to_owned(), "JetBrains"),
+            ("/usr/bin/python3 /usr/local/bin/jupyter-lab --no-browser".to_owned(), "Jupyter"),
+            ("/opt/conda/bin/python -m jupyterlab".to_owned(), "Jupyter"),
+            ("/usr/bin/python3 /usr/bin/jupyter notebook".to_owned(), "Jupyter"),
+            ("/usr/bin/python3 /opt/bin/jupyterhub-singleuser --port=4".to_owned(), "Jupyter"),
+            ("/usr/lib/rstudio-server/bin/rserver".to_owned(), "RStudio"),
+        ] {
+            assert_eq!(tool(&line), Some((product, Part::Helper)), "{line}");
+        }
+    }
+
+    #[test]
+    fn kernels_are_somebodys_work() {
+        for (line, product) in [
+            (
+                "/usr/bin/python3 -m ipykernel_launcher -f /home/a/.local/share/jupyter/runtime/kernel-0f.json",
+                "Jupyter",
+            ),
+            (
+                "/usr/bin/python3 -m ipykernel_launcher --f=/home/a/.local/share/jupyter/runtime/kernel-v3.json",
+                "Jupyter",
+            ),
+            (
+                "/usr/lib/R/bin/exec/R --slave -e IRkernel::main() --args /x/kernel-1.json",
+                "Jupyter",
+            ),
+            ("/opt/julia/bin/julia -i /x/IJulia/src/kernel.jl /x/kernel-2.json", "Jupyter"),
+            ("/usr/lib/rstudio-server/bin/rsession -u alice", "RStudio"),
+        ] {
+            assert_eq!(tool(line), Some((product, Part::Payload)), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_people_run_is_no_helper() {
+        for line in [
+            "python3 train.py",
+            "node server.js",
+            "vim /home/a/.vscode-server/data/Machine/settings.json",
+            "tail -f /home/a/.vscode-server/.17b.log",
+            "/usr/bin/python3 /home/a/.vscode-server/extensions/ms-python.debugpy-1/bundled/libs/debugpy/launcher 4 -- train.py",
+            "/usr/bin/python3 /home/a/.vscode-server/extensions/ms-python.python-1/python_files/vscode_pytest/run_pytest_script.py",
+            "/home/a/.vscode-server/extensions/ms-vscode.cpptools-1/debugAdapters/bin/OpenDebugAD7",
+            "/home/a/.vscode-server/bin/x/node /home/a/.vscode-server/extensions/anthropic.claude-code-1/cli.js",
+            "/usr/lib/jvm/bin/java -cp /home/a/.vscode-server/data/User/workspaceStorage/1/bin Main",
+            "/usr/bin/python3 /usr/bin/jupyter nbconvert --execute a.ipynb",
+            "/usr/bin/python3 /usr/bin/jupyter-nbconvert --execute a.ipynb",
+            "rg pattern /",
+            "/bin/bash --init-file /home/a/.vscode-server/bin/17b/out/shellIntegration-bash.sh",
+            "R",
+            "",
+        ] {
+            assert_eq!(tool(line), None, "{line}");
+        }
+    }
+
+    fn asked(pid: u32, parent: u32, terminal: bool) -> Asked {
+        Asked { pid, ppid: parent, start: 1, terminal, comm: *b"node\0\0\0\0\0\0\0\0\0\0\0\0" }
+    }
+
+    #[test]
+    fn a_language_server_is_a_helper_below_a_server_without_a_terminal_only() {
+        let tree = Tree::new();
+        let server = format!("{CODE}/node {CODE}/out/server-main.js");
+        tree.process(&Process::new(50, "node").called(&server));
+        for pid in [51, 52, 53] {
+            tree.process(&Process::new(pid, "rg").called("/usr/bin/rg --files"));
+        }
+        tree.process(&Process::new(54, "cmake").called("cmake --build ."));
+        let mut tools = Tools::new(tree.root());
+        let now = Stamp::new(1_000_000, 0, 0);
+        let mut part = |asked| tools.of(now, &asked).unwrap().map(|tool| tool.part);
+        assert_eq!(part(asked(50, 1, false)), Some(Part::Helper));
+        assert_eq!(part(asked(51, 50, false)), Some(Part::Helper));
+        assert_eq!(part(asked(52, 50, true)), None, "in a terminal somebody searches");
+        assert_eq!(part(asked(53, 1, false)), None);
+        assert_eq!(part(asked(54, 50, false)), None, "doubt is work");
+    }
+
+    #[test]
+    fn a_command_line_is_read_once_unless_the_process_is_young_or_another() {
+        let tree = Tree::new();
+        let kernel = "python3 -m ipykernel_launcher -f /x/kernel-1.json";
+        tree.process(&Process::new(50, "node").called("node a.js"));
+        let mut tools = Tools::new(tree.root());
+        let young = Stamp::new(5_000, 0, 0);
+        let now = Stamp::new(1_000_000, 0, 0);
+        tools.begin();
+        assert_eq!(tools.of(young, &asked(50, 1, false)).unwrap(), None);
+        tree.process(&Process::new(50, "node").called(kernel));
+        assert!(tools.of(now, &asked(50, 1, false)).unwrap().is_some(), "it was young");
+        tree.process(&Process::new(50, "node").called("node a.js"));
+        assert!(tools.of(now, &asked(50, 1, false)).unwrap().is_some(), "it is settled");
+        let reused = Asked { start: 7, ..asked(50, 1, false) };
+        assert!(tools.of(now, &reused).unwrap().is_none(), "it is another process");
+        tools.finish();
+        assert_eq!(tools.known.len(), 1);
+        tools.begin();
+        tools.finish();
+        assert!(tools.known.is_empty());
+    }
+
+    #[test]
+    fn names_tell_whose_command_line_is_worth_a_look() {
+        let may = |name: &str| {
+            let mut comm = [0; 16];
+            comm[..name.len()].copy_from_slice(name.as_bytes());
+            Asked { comm, ..asked(1, 1, false) }.may_serve()
+        };
+        for name in ["node", "node-MainThread", "code-17b", "python3.11", "jupyter-lab", "rsession"]
+        {
+            assert!(may(name), "{name}");
+        }
+        for name in ["make", "cc1plus", "kubelet", "sleep"] {
+            assert!(!may(name), "{name}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_command_line_makes_it_panic(words in proptest::collection::vec("[ -~]{0,30}", 0..6)) {
+            let words: Vec<_> = words.iter().map(String::as_bytes).collect();
+            judge(&words);
+            is_language_server(&words);
+        }
+    }
+}

@@ -6,7 +6,6 @@
 
 #![expect(
     clippy::print_stdout,
-    clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "it measures and prints figures"
 )]

@@ -86,6 +86,11 @@ class Terminal:
         """Whether the connection is up."""
         return self._process.poll() is None
 
+    @property
+    def closed(self) -> bool:
+        """Whether this end closed it."""
+        return self._master < 0
+
     def keys(self, text: str) -> None:
         """Presses keys."""
         os.write(self._master, text.encode())

@@ -69,6 +69,7 @@ def record(
         try:
             scene.play(stage)
             finish(stage)
+            stage.check()
         finally:
             keep(stage)
         wrong = judge(stage)

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness import host, tree
 from harness.agent import Agent
 from harness.ec2 import Ec2, Moto
-from harness.evidence import Failure, Report, wait_for
+from harness.evidence import Failure, Report, expect, wait_for
 from harness.imds import Imds, Instance
 from harness.machine import Answer, Machine
 from harness.network import MACHINE_ADDRESS, METADATA_ADDRESS, WORLD_ADDRESS, Network
@@ -206,6 +206,7 @@ class Studio:
         #: When the recording began.
         self.began = boot_seconds()
         self._tasks = 0
+        self._logins: list[Terminal] = []
         self._stack = stack
         self._stages: list[tuple[float, str, str]] = []
         self._watching = threading.Event()
@@ -279,7 +280,13 @@ class Studio:
         """Somebody logs in by ssh and has a prompt."""
         terminal = Terminal(self.network, self.key, user, options)
         self._stack.callback(terminal.close)
+        self._logins.append(terminal)
         return terminal.ready()
+
+    def check(self) -> None:
+        """Fails if a login ended that nobody ended: the label would be wrong."""
+        for terminal in self._logins:
+            expect(terminal.alive or terminal.closed, f"a login ended by itself: {terminal.text[-200:]}")
 
     def terminal(self, *line: str) -> Terminal:
         """A terminal at the world's end that runs a program."""

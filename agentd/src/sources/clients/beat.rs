@@ -94,14 +94,16 @@ mod tests {
 
     #[test]
     fn people_and_transfers_are_never_taken_for_timers() {
+        type Bytes = Box<dyn Fn(u64) -> u64>;
         let noise = |second: u64| (second.wrapping_mul(2_654_435_761) >> 7) % 1000;
-        for (what, bytes) in [
-            ("typing", Box::new(move |second| if noise(second / 3) < 300 { 300 } else { 0 }) as Box<dyn Fn(u64) -> u64>),
-            ("reading, with a scroll now and then", Box::new(move |second| if noise(second / 20) < 100 { 250 } else { 104 })),
+        let cases: [(&str, Bytes); 5] = [
+            ("typing", Box::new(move |at| if noise(at / 3) < 300 { 300 } else { 0 })),
+            ("a scroll now and then", Box::new(move |at| if noise(at / 20) < 100 { 250 } else { 104 })),
             ("a kilobyte a second", Box::new(|_| 1024)),
             ("an upload at 20 MB/s", Box::new(|_| 20_000_000)),
-            ("a timer that changes once in half an hour", Box::new(|second| if second % 1800 < 60 { 200 } else { 104 })),
-        ] {
+            ("a change each half hour", Box::new(|at| if at % 1800 < 60 { 200 } else { 104 })),
+        ];
+        for (what, bytes) in cases {
             assert_eq!(minutes(6, bytes), 0, "{what}");
         }
     }

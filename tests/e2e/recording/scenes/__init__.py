@@ -104,6 +104,7 @@ ALL = [
     ),
     Scene("apt-upgrade", "apt upgrades a package for longer than the window; nobody is there.", system.apt_upgrade),
     Scene("cron-bursts", "Housekeeping of root's crontab and a noisy service; nobody is there.", system.cron_bursts),
+    Scene("timer-due", "A timer that somebody made is due after the window; nobody is there.", system.timer_due),
     Scene("inhibitor", "A program blocks sleep for longer than the window.", system.inhibitor),
     Scene("nobody", "Nobody is there and nothing happens.", system.nobody),
 ]

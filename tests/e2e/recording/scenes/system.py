@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from harness.evidence import expect
+from harness.evidence import expect, wait_for
 
 from .. import programs
 from ..studio import ACT_AFTER, Studio
@@ -13,6 +13,8 @@ from ..studio import ACT_AFTER, Studio
 #: Housekeeping: a burst of three seconds each twenty, and a service that is never quite at rest.
 BURSTS = f"while :; do {programs.duty(3, 0.8)}; sleep 17; done"
 NOISE = programs.duty(1000, 0.04)
+#: How the job of the timer is recognized.
+JOB = r"^\S*python3 .*duty.py"
 
 
 def nobody(studio: Studio) -> None:
@@ -33,6 +35,19 @@ def inhibitor(studio: Studio) -> None:
     with studio.block("root", "a program blocks sleep"):
         line = ["systemd-inhibit", "--what=sleep", "--who=backup", "--why=a copy is made", "--mode=block"]
         studio.root(*line, "sleep", str(ACT_AFTER + 15), within=ACT_AFTER + 60)
+
+
+def timer_due(studio: Studio) -> None:
+    """See the list of scenes."""
+    studio.machine.write("/etc/systemd/system/report.service", f"[Service]\nExecStart={programs.duty(15, 0.2)}\n")
+    when = f"[Timer]\nOnActiveSec={ACT_AFTER + 15}\nAccuracySec=1\n"
+    studio.machine.write("/etc/systemd/system/report.timer", when)
+    studio.root("systemctl", "daemon-reload")
+    studio.begin()
+    with studio.block("root", "a report is due, and is made"):
+        studio.root("systemctl", "start", "report.timer")
+        wait_for("the report is made", lambda: studio.process(JOB), within=ACT_AFTER + 60)
+        wait_for("the report is done", lambda: not studio.process(JOB), within=60)
 
 
 def apt_upgrade(studio: Studio) -> None:

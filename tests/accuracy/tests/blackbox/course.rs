@@ -32,6 +32,8 @@ pub(crate) struct Outcome {
     pub(crate) stopped: Option<f64>,
     /// The sources of the program.
     pub(crate) sources: Vec<String>,
+    /// What the program said of itself at the end.
+    pub(crate) because: String,
     /// How often the clock was moved.
     pub(crate) moves: u32,
     /// What the program said of the moment of the stop: when it said so, and the moment, in minutes.
@@ -344,7 +346,9 @@ pub(crate) fn run(scenario: &Scenario, config: &str) -> Result<Outcome, Failure>
         return Err(course.failure("the agent ended").into());
     }
     let stopped = course.lapse.has_stopped().then(|| minutes(course.at_ms));
-    Ok(Outcome { stopped, sources, moves: course.moves, said: course.said })
+    let status = course.lapse.agent.status()?;
+    let because = status["because"].as_str().unwrap_or_default().to_owned();
+    Ok(Outcome { stopped, sources, because, moves: course.moves, said: course.said })
 }
 
 fn minutes(ms: i64) -> f64 {

@@ -284,8 +284,9 @@ impl Plant {
 
     fn show_gpus(&mut self, signals: &Signals) -> io::Result<()> {
         let Some((file, told)) = &mut self.gpus else { return Ok(()) };
-        let pids: Vec<String> =
-            (0..signals.gpu_procs).map(|n| (FIRST_ON_GPU + n).to_string()).collect();
+        // Something draws where only graphics run.
+        let count = signals.gpu_procs.max(u32::from(signals.gfx));
+        let pids: Vec<String> = (0..count).map(|n| (FIRST_ON_GPU + n).to_string()).collect();
         let pids = pids.join(",");
         let mut text = String::new();
         if signals.gpu_err {

@@ -1,6 +1,7 @@
 //! One scenario with the real program: the same moments as in the replay of the engine alone.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io;
 
 use agent_accuracy::scenario::{Event, History, OFF, STEP, Scenario};
@@ -85,7 +86,7 @@ impl<'a> Course<'a> {
         let gpus = has_gpus(scenario);
         if gpus {
             let library = beside_agent("libnvidia_ml.so")?;
-            config += &format!("[source.gpu]\nlibrary = \"{}\"\n", library.display());
+            let _ = writeln!(config, "[source.gpu]\nlibrary = \"{}\"", library.display());
         }
         let mut agent = Agent::on_idle_machine(Instance::default(), &config)?;
         let told = gpus.then(|| agent.folder().join("gpus"));
@@ -175,7 +176,7 @@ impl<'a> Course<'a> {
                 self.tell()?;
             }
             if before.is_none() && next % MINUTE == 0 {
-                self.listen()?;
+                self.listen();
             }
         }
         Ok(())
@@ -312,14 +313,13 @@ impl<'a> Course<'a> {
     }
 
     /// Notes when the program says that it will stop the machine.
-    fn listen(&mut self) -> Result<(), Failure> {
+    fn listen(&mut self) {
         // A program that is asked too often in real time refuses; the next minute will do.
-        let Ok(status) = self.lapse.agent.status() else { return Ok(()) };
+        let Ok(status) = self.lapse.agent.status() else { return };
         if let Some(seconds) = status["outlook"]["in_seconds"].as_f64() {
             let now = minutes(self.at_ms);
             self.said.push((now, now + seconds / 60.0));
         }
-        Ok(())
     }
 
     fn sources(&self) -> Result<Vec<String>, Failure> {

@@ -4,6 +4,8 @@
 //! subtracts, decides, warns, and asks a simulated EC2. Both must stop the machine at the same moment, to one tick.
 //! A scenario that files cannot express is skipped, with the reason.
 
+#![expect(clippy::print_stdout, reason = "what was compared and what was skipped is told")]
+
 mod course;
 mod people;
 mod plant;
@@ -161,7 +163,7 @@ fn the_program_decides_as_the_replay_does() {
     let mut report = String::new();
     for scenario in &skipped {
         let why = inexpressible(scenario).unwrap_or_default();
-        let _ = write!(report, "SKIPPED {}: {} ({why})\n", scenario.id, scenario.title);
+        let _ = writeln!(report, "SKIPPED {}: {} ({why})", scenario.id, scenario.title);
     }
     let _ = write!(
         report,

@@ -3,6 +3,7 @@
 //! It does for the real program what `ours/machine.rs` does for the engine alone: the same rates, but as the kernel shows
 //! them, so that the sources have to read, attribute and subtract by themselves.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
@@ -295,13 +296,14 @@ impl Plant {
         }
         for percent in &signals.gpus {
             let list = if pids.is_empty() { String::new() } else { format!("={pids}") };
-            text += &match percent {
-                Some(percent) if signals.gfx => format!("device util={percent:.0} graphics{list}"),
-                Some(percent) => format!("device util={percent:.0} compute{list}"),
+            let _ = match percent {
+                Some(percent) if signals.gfx => {
+                    writeln!(text, "device util={percent:.0} graphics{list}")
+                }
+                Some(percent) => writeln!(text, "device util={percent:.0} compute{list}"),
                 // NVML_ERROR_NOT_SUPPORTED
-                None => format!("device util=!3 mig=1 instance{list}"),
+                None => writeln!(text, "device util=!3 mig=1 instance{list}"),
             };
-            text.push('\n');
         }
         if *told != text {
             fs::write(file, &text)?;

@@ -53,7 +53,8 @@ fn cpu_time() -> u64 {
 /// Notes what a walk over so many processes cost.
 fn note_cost(nanos: u64, processes: usize) {
     let processes = u64::try_from(processes).unwrap_or(u64::MAX);
-    if processes >= ENOUGH {
+    // Tests count on the pauses that they were written with, whatever machine they run on.
+    if processes >= ENOUGH && !cfg!(test) {
         COST.store((nanos / processes).clamp(COSTS.0, COSTS.1), Ordering::Relaxed);
     }
 }

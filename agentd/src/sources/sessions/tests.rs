@@ -620,7 +620,7 @@ fn all_processes_are_looked_at_only_when_something_calls_for_it() {
     let later = machine.now.after(Duration::from_secs(1));
     assert!(signals(machine.sessions.read(later)));
     bomb(&machine);
-    let soon = later.after(Duration::from_millis(150));
+    let soon = later.after(Duration::from_millis(500));
     assert!(signals(machine.sessions.read(soon)));
     machine.tree.file("/dev/pts/9", "");
     assert!(!signals(machine.sessions.read(soon.after(step))), "a new terminal calls");

@@ -43,6 +43,9 @@ _agentctl() {
             agentctl,run)
                 cmd="agentctl__subcmd__run"
                 ;;
+            agentctl,simulate)
+                cmd="agentctl__subcmd__simulate"
+                ;;
             agentctl,status)
                 cmd="agentctl__subcmd__status"
                 ;;
@@ -106,6 +109,9 @@ _agentctl() {
             agentctl__subcmd__help,run)
                 cmd="agentctl__subcmd__help__subcmd__run"
                 ;;
+            agentctl__subcmd__help,simulate)
+                cmd="agentctl__subcmd__help__subcmd__simulate"
+                ;;
             agentctl__subcmd__help,status)
                 cmd="agentctl__subcmd__help__subcmd__status"
                 ;;
@@ -134,7 +140,7 @@ _agentctl() {
 
     case "${cmd}" in
         agentctl)
-            opts="-h -V --json --socket --utc --color --help --version status why watch hold release run events config hibernate stop doctor completions help"
+            opts="-h -V --json --socket --utc --color --help --version status why watch hold release run events config simulate hibernate stop doctor completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -404,7 +410,7 @@ _agentctl() {
             return 0
             ;;
         agentctl__subcmd__help)
-            opts="status why watch hold release run events config hibernate stop doctor completions help"
+            opts="status why watch hold release run events config simulate hibernate stop doctor completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -585,6 +591,20 @@ _agentctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        agentctl__subcmd__help__subcmd__simulate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         agentctl__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -727,6 +747,48 @@ _agentctl() {
                     return 0
                     ;;
                 -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentctl__subcmd__simulate)
+            opts="-h --policy --since --trace --price --all --export --anonymise --json --socket --utc --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --price)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --export)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

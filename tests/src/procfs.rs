@@ -204,6 +204,11 @@ impl Machine {
         process.write_to(self, pid)
     }
 
+    /// Writes a running process's times, and what is in the foreground of its terminal, anew.
+    pub fn update_stat(&self, pid: u32, process: &Process) -> io::Result<()> {
+        process.write_stat(self, pid)
+    }
+
     /// Takes the control groups away, as on a machine without systemd.
     pub fn lose_cgroups(&self) -> io::Result<()> {
         self.remove(CGROUPS)?;
@@ -243,17 +248,16 @@ impl Machine {
         Ok(Session { cgroup, pts, shell })
     }
 
-    /// Opens a terminal that is called by `number` on this machine, with a shell of a user on it in a session scope that
-    /// is made if need be. A number of one's own is the same in every run. Returns the shell's id.
-    pub fn open_terminal(&self, number: u32, cgroup: &str, uid: u32) -> io::Result<u32> {
-        self.open_groups(cgroup)?;
+    /// Opens a terminal that is called by `number` on this machine, and starts `shell` on it. A number of one's own is the
+    /// same in every run. Returns the shell's id and the terminal's own number.
+    pub fn open_terminal(&self, number: u32, shell: Process) -> io::Result<(u32, u32)> {
+        self.open_groups(shell.cgroup.trim_start_matches('/'))?;
         let screen = Screen::open()?;
         let device = screen.number();
         let link = self.path(&format!("dev/pts/{number}"));
         symlink(screen.path(), link)?;
         locked(&self.inner.screens).insert(number, screen);
-        let place = format!("/{cgroup}");
-        self.spawn(&Process::new(0, "bash", &place).of_user(uid).on_terminal(device))
+        Ok((self.spawn(&shell.on_terminal(device))?, device))
     }
 
     /// Closes a terminal and ends its shell.

@@ -103,6 +103,7 @@ fn because(status: &Status) -> String {
         out.push_str(&labelled("because", &outlook.because));
     }
     out.push_str(&idle(status));
+    out.push_str(&super::people::stretch(status));
     out.push_str(&labelled(
         "policy",
         &format!("{}, mode {}", status.profile, status.mode.as_str()),

@@ -6,6 +6,7 @@ pub(crate) mod amount;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod headline;
+mod people;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod text;

@@ -6,6 +6,7 @@ use agent_proto::status::{Ability, AbilityWord, Signal, Source, Status, Verdict}
 use super::Look;
 use super::amount::{amount, busy_if, now, verdict};
 use super::headline::headline;
+use super::people::{ignored, last_use, people, warnings};
 use super::status::{holds, last_action, obstacles, painted, unknown};
 use super::text::{fit, labelled, wrapped};
 use super::times::moment;
@@ -13,10 +14,14 @@ use super::times::moment;
 /// The whole screen.
 pub(crate) fn why(status: &Status, look: &Look) -> String {
     let mut out = headline(status, look);
+    out.push_str(&warnings(status, look));
+    out.push_str(&last_use(status, look));
+    out.push_str(&people(status));
     out.push_str("\nEVIDENCE\n");
     for one in &status.sources {
         out.push_str(&source(one, look));
     }
+    out.push_str(&ignored(&status.sources));
     out.push_str("\nIN THE WAY\n");
     out.push_str(&holds(&status.holds, status, look));
     let obstacles = obstacles(status, look);

@@ -172,10 +172,15 @@ impl Replay {
         }
         match input {
             // Answers to what another engine asked for, and another policy than the one that is tried.
-            Input::Finished { .. }
-            | Input::Described { .. }
-            | Input::Abilities(_)
-            | Input::PolicyChanged(_) => {}
+            Input::Finished { .. } | Input::Described { .. } | Input::PolicyChanged(_) => {}
+            // That an instance cannot hibernate is a fact of the machine; all else is taken to be possible.
+            Input::Abilities(found) => {
+                let stops = found.stop == Ability::Can && self.abilities != found;
+                if stops && matches!(found.hibernate, Ability::Cannot(_)) {
+                    self.abilities = found.clone();
+                    self.give(at, Input::Abilities(found));
+                }
+            }
             Input::Command { actor, command: Command::Act { power, dry_run } } => {
                 if !dry_run {
                     self.note(at, What::Asked { power, by: actor.name });

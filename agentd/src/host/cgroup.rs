@@ -108,10 +108,9 @@ impl Hierarchy {
         };
         let Some(text) = self.read(&file)? else {
             // Every group has it, so it is gone with its group only.
-            return match self.exists(path)? {
-                true => Err(HostError::malformed(file, "the group has none")),
-                false => Ok(None),
-            };
+            let there = self.exists(path)?;
+            let none = HostError::malformed(file, "the group has none");
+            return if there { Err(none) } else { Ok(None) };
         };
         let usage = match self.version {
             Version::Unified => {

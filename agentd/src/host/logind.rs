@@ -167,7 +167,7 @@ pub(super) async fn connect(mode: &BusMode, root: &HostRoot) -> Result<Connectio
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::host::tree::Tree;
     use std::process::Stdio;
@@ -195,15 +195,15 @@ mod tests {
     const PATH: &str = "/org/freedesktop/login1";
 
     /// A message bus of one test, ended with it.
-    struct Bus {
+    pub(in crate::host) struct Bus {
         _daemon: Child,
         _socket: Tree,
-        mode: BusMode,
-        address: String,
+        pub(in crate::host) mode: BusMode,
+        pub(in crate::host) address: String,
     }
 
     impl Bus {
-        async fn start() -> Self {
+        pub(in crate::host) async fn start() -> Self {
             let socket = Tree::new();
             let mut daemon = Command::new("dbus-daemon")
                 .args(["--session", "--nofork", "--nopidfile", "--print-address"])

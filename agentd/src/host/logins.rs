@@ -1,6 +1,6 @@
 //! The sessions that logind keeps a file of: `/run/systemd/sessions/ID`, lines of `KEY=VALUE`.
 //!
-//! libsystemd reads the same files for sd_session_get_state(3) and its kin. A machine without logind has none, and
+//! libsystemd reads the same files for `sd_session_get_state(3)` and its kin. A machine without logind has none, and
 //! nothing here is needed to know of a terminal or of a connection of sshd.
 
 use std::os::unix::fs::MetadataExt;

@@ -211,6 +211,7 @@ fn timer(name: String, properties: &HashMap<String, OwnedVariant>) -> Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::logind::tests::Bus;
     use crate::host::tree::Tree;
 
     fn client(tree: &Tree) -> Systemd {
@@ -261,5 +262,106 @@ mod tests {
     async fn without_a_bus_nothing_is_asked() {
         let mut systemd = client(&Tree::new());
         assert!(matches!(systemd.timers(0).await, Err(SystemdError::NoBus(_))));
+    }
+
+    /// A systemd with one timer of a package, one of somebody's, and one that is not active.
+    struct FakeManager;
+
+    #[zbus::interface(name = "org.freedesktop.systemd1.Manager")]
+    impl FakeManager {
+        #[expect(clippy::unused_self, reason = "the macro wants a method")]
+        fn list_units_by_patterns(&self, states: Vec<String>, patterns: Vec<String>) -> Vec<Unit> {
+            assert!(states.is_empty() && patterns == ["*.timer"]);
+            let path = |name: &str| OwnedObjectPath::try_from(format!("{UNITS}{name}")).unwrap();
+            let unit = |name: &str, active: &str| {
+                let text = |text: &str| text.to_owned();
+                let job = OwnedObjectPath::try_from("/").unwrap();
+                let words = (text("loaded"), text(active), text("waiting"), String::new());
+                let name = format!("{name}.timer");
+                let object = path(name.split('.').next().unwrap());
+                (name, text("x"), words.0, words.1, words.2, words.3, object, 0, text(""), job)
+            };
+            vec![unit("fstrim", "active"), unit("backup", "active"), unit("off", "inactive")]
+        }
+    }
+
+    const UNITS: &str = "/org/freedesktop/systemd1/unit/";
+
+    struct FakeUnit(&'static str);
+
+    #[zbus::interface(name = "org.freedesktop.systemd1.Unit")]
+    impl FakeUnit {
+        #[zbus(property)]
+        fn fragment_path(&self) -> String {
+            self.0.to_owned()
+        }
+    }
+
+    struct FakeTimer;
+
+    #[zbus::interface(name = "org.freedesktop.systemd1.Timer")]
+    #[expect(clippy::unused_self, reason = "the macro wants methods")]
+    impl FakeTimer {
+        #[zbus(property, name = "NextElapseUSecRealtime")]
+        fn next_wall(&self) -> u64 {
+            1_795_700_000_000_000
+        }
+
+        #[zbus(property, name = "NextElapseUSecMonotonic")]
+        fn next_monotonic(&self) -> u64 {
+            u64::MAX
+        }
+
+        #[zbus(property, name = "LastTriggerUSec")]
+        fn last(&self) -> u64 {
+            0
+        }
+
+        #[zbus(property, name = "TimersMonotonic")]
+        fn monotonic(&self) -> Vec<(String, u64, u64)> {
+            vec![("OnUnitActiveUSec".to_owned(), 3_600_000_000, 0)]
+        }
+    }
+
+    async fn systemd(bus: &Bus) -> Connection {
+        let builder = zbus::connection::Builder::address(bus.address.as_str());
+        let mut builder = builder.name(SYSTEMD).serve_at("/org/freedesktop/systemd1", FakeManager);
+        for (name, fragment) in [
+            ("fstrim", "/usr/lib/systemd/system/fstrim.timer"),
+            ("backup", "/etc/systemd/system/backup.timer"),
+        ] {
+            let path = format!("{UNITS}{name}");
+            builder = builder.serve_at(path.clone(), FakeUnit(fragment)).serve_at(path, FakeTimer);
+        }
+        builder.build().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn timers_are_asked_for_also_after_the_bus_was_lost() {
+        let (bus, tree) = (Bus::start().await, Tree::new());
+        tree.folder("/run/systemd/system");
+        let mut client = Systemd::new(bus.mode.clone(), tree.root());
+        let error = client.timers(0).await.unwrap_err();
+        assert!(matches!(error, SystemdError::Failed(_)), "systemd booted the machine: {error}");
+        let backup = Timer {
+            name: "backup.timer".to_owned(),
+            next_wall_us: Some(1_795_700_000_000_000),
+            next_monotonic_us: None,
+            last_wall_us: None,
+            repeats_us: Some(3_600_000_000),
+        };
+        for moment in [0, 1000, FILES_FOR_MS * 2] {
+            let server = systemd(&bus).await;
+            assert_eq!(client.timers(moment).await.unwrap(), [backup.clone()]);
+            server.close().await.unwrap();
+            assert!(client.timers(moment).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_systemd_did_not_boot_has_no_timers() {
+        let (bus, tree) = (Bus::start().await, Tree::new());
+        let error = Systemd::new(bus.mode.clone(), tree.root()).timers(0).await.unwrap_err();
+        assert!(matches!(error, SystemdError::NoSystemd(_)), "{error}");
     }
 }

@@ -325,8 +325,10 @@ mod tests {
         dump(&HostRoot::real()).unwrap().unwrap()
     }
 
-    fn find(local: SocketAddr) -> Option<TcpSocket> {
-        real().connections.into_iter().find(|socket| socket.local == local)
+    /// Both ends: the kernel gives one local port to connections with different ends.
+    fn find(of: &TcpStream) -> Option<TcpSocket> {
+        let ends = (of.local_addr().unwrap(), of.peer_addr().unwrap());
+        real().connections.into_iter().find(|socket| (socket.local, socket.remote) == ends)
     }
 
     fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
@@ -339,21 +341,21 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(address) else { continue };
             let (mut client, mut server) = pair(&listener);
-            let before = find(client.local_addr().unwrap()).unwrap();
+            let before = find(&client).unwrap();
             assert_eq!(before.remote, client.peer_addr().unwrap());
             assert_eq!(before.uid, nix::unistd::getuid().as_raw());
             client.write_all(&[0; 5000]).unwrap();
             server.read_exact(&mut [0; 5000]).unwrap();
             server.write_all(&[0; 300]).unwrap();
             client.read_exact(&mut [0; 300]).unwrap();
-            let after = find(client.local_addr().unwrap()).unwrap();
+            let after = find(&client).unwrap();
             assert_eq!(after.cookie, before.cookie);
             // The handshake's SYN counts as one acknowledged byte.
             let moved = after.bytes() - before.bytes();
             assert_eq!(after.received - before.received, 300);
             assert!(after.established && after.silent_ms < 60_000, "{after:?}");
             assert!((5300..=5301).contains(&moved), "{moved}");
-            let other = find(server.local_addr().unwrap()).map(|socket| socket.cookie);
+            let other = find(&server).map(|socket| socket.cookie);
             assert_ne!(other, Some(before.cookie));
         }
     }

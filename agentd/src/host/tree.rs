@@ -135,14 +135,15 @@ impl Tree {
         );
         self.file(&format!("/proc/{}/status", p.pid), status);
         if !p.arguments.is_empty() {
-            let ended: String = p.arguments.iter().map(|word| format!("{word}\0")).collect();
+            let ended: String = p.arguments.iter().flat_map(|word| [word.as_str(), "\0"]).collect();
             self.file(&format!("/proc/{}/cmdline", p.pid), ended);
         }
     }
 
     /// Writes which children a process has.
     pub(crate) fn children(&self, pid: u32, children: &[u32]) {
-        let list: String = children.iter().map(|child| format!("{child} ")).collect();
+        let list: String =
+            children.iter().flat_map(|child| [child.to_string(), " ".to_owned()]).collect();
         self.file(&format!("/proc/{pid}/task/{pid}/children"), list);
     }
 

@@ -2,8 +2,8 @@
 //!
 //! What counts is the process of a job, never the daemon that waits for one: a scheduler's job may wait for hours on a
 //! licence or a file and use nothing meanwhile. Jobs are told by their names and their parents: a `slurmstepd` that holds
-//! a step, what `pbs_mom`, `atd`, `gitlab-runner` or `buildkite-agent` started, a `Runner.Worker` of GitHub, a
-//! `condor_starter`, an `sge_shepherd`. A worker of Ray with a task in its title counts; one that holds an actor makes the
+//! a step, what `pbs_mom`, `atd`, `gitlab-runner` or `buildkite-agent` started, a `Runner.Worker` of
+//! `GitHub`, a `condor_starter`, an `sge_shepherd`. A worker of Ray with a task in its title counts; one that holds an actor makes the
 //! machine wait longer, because nobody can tell from outside whether that actor waits or works.
 //!
 //! Where none of them is, processes are looked through about once a minute only.

@@ -3,7 +3,8 @@
 //! Somebody who works without a terminal (an editor's server, a notebook in a browser, a desktop) is seen by what the
 //! client sends. A connection counts if the other end opened it and it belongs to sshd, to work (`ownership`), or to a
 //! service of the system that serves people (option `units`). Each connection is judged by itself: a hundred tabs that
-//! are merely kept open are no use, while 4,000 bytes in a minute are. For the figures behind that limit see
+//! are merely kept open are no use, while 4,000 bytes in a minute are. A few clients send more than that to keep a
+//! connection open; they are known by their regularity (`beat`). For the figures behind both see
 //! `agentd/decisions/0030-what-a-silent-client-sends.md`.
 //!
 //! A client that is connected and silent makes the agent wait longer, and no more than that. A peer that has not
@@ -13,6 +14,7 @@
 //! What is not seen: clients over UDP (a desktop over QUIC, mosh), those that reach the machine through a relay that
 //! the machine itself has called, and a connection that is opened and closed between two looks.
 
+mod beat;
 mod ledger;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Servers of development environments (VS Code and its kin, JetBrains, Jupyter, `RStudio`) and what runs in them.
+//! Servers of development environments (VS Code and its kin, `JetBrains`, Jupyter, `RStudio`) and what runs in them.
 //!
 //! Such a server goes on when its client has left, and busies itself: it watches files, indexes, checks types. None of
 //! this is somebody's work. What people run through it is: kernels, terminals, programs under a debugger. They are told

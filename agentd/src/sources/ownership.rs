@@ -26,6 +26,10 @@ pub(super) struct Place<'a> {
     pub(super) uid: Option<u32>,
 }
 
+/// Units that systemd starts for the agent: the probe of the source `exec` and the pre-stop hook.
+const FOR_THE_AGENT: [&str; 2] =
+    ["system.slice/agentd-probe.service", "system.slice/agentd-pre-stop.service"];
+
 /// What tells work from housekeeping on the machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ownership {
@@ -45,7 +49,8 @@ impl Ownership {
 
     /// Judges a path without a leading slash.
     pub(super) fn of<'a>(&self, path: &'a str) -> Place<'a> {
-        if self.own.as_deref().is_some_and(|own| is_within(path, own)) {
+        let mut own = self.own.iter().map(String::as_str).chain(FOR_THE_AGENT);
+        if own.any(|own| is_within(path, own)) {
             return Place { class: Class::Own, group: path, uid: None };
         }
         let first = path.split('/').next().unwrap_or_default();
@@ -154,6 +159,8 @@ mod tests {
             ("dev-hugepages.mount", Class::Housekeeping),
             ("system.slice/agentd.service", Class::Own),
             ("system.slice/agentd.service/sub", Class::Own),
+            ("system.slice/agentd-probe.service", Class::Own),
+            ("system.slice/agentd-pre-stop.service", Class::Own),
             ("system.slice/agentd.service.d", Class::Housekeeping),
         ] {
             assert_eq!(class(path), expected, "{path}");

@@ -162,11 +162,10 @@ mod tests {
         }
 
         fn stolen(&self, ticks: u64, cpus: usize) {
-            let mut text = format!("cpu  9 9 9 9 9 9 9 {ticks} 0 0\n");
-            for cpu in 0..cpus {
-                text += &format!("cpu{cpu} 9 9 9 9 9 9 9 1 0 0\n");
-            }
-            self.tree.file("/proc/stat", text + "intr 5\n");
+            let one = |cpu| format!("cpu{cpu} 9 9 9 9 9 9 9 1 0 0\n");
+            let each: String = (0..cpus).map(one).collect();
+            let text = format!("cpu  9 9 9 9 9 9 9 {ticks} 0 0\n{each}intr 5\n");
+            self.tree.file("/proc/stat", text);
         }
 
         fn used(&self, ms: u64) {

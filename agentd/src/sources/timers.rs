@@ -104,8 +104,8 @@ mod tests {
         Stamp::new(36_000_000, 21_600_000, i64::try_from(WALL).unwrap())
     }
 
-    fn at_wall(minutes: u64) -> Option<u64> {
-        Some(WALL * 1000 + minutes * MINUTE)
+    fn at_wall(minutes: u64) -> u64 {
+        WALL * 1000 + minutes * MINUTE
     }
 
     fn timer() -> Timer {
@@ -120,10 +120,10 @@ mod tests {
     #[test]
     fn a_timer_that_is_due_soon_blocks_and_a_later_one_is_shown() {
         for (minutes, expected) in [(0, true), (90, true), (91, false), (1440, false)] {
-            let timer = Timer { next_wall_us: at_wall(minutes), ..timer() };
+            let timer = Timer { next_wall_us: Some(at_wall(minutes)), ..timer() };
             assert_eq!(blocks(&timer), Some(expected), "{minutes}");
         }
-        let late = Timer { next_wall_us: at_wall(200), ..timer() };
+        let late = Timer { next_wall_us: Some(at_wall(200)), ..timer() };
         let signal = signal(&late, now(), AHEAD).unwrap();
         assert_eq!(signal.value, Value::Shown { value: 200.0 });
         assert!(signal.owner.unwrap().contains("while the machine is stopped"));
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_timer_that_fires_often_never_blocks() {
         let five_minutes = Timer {
-            next_wall_us: at_wall(3),
+            next_wall_us: Some(at_wall(3)),
             last_wall_us: Some(WALL * 1000 - 2 * MINUTE),
             ..timer()
         };
@@ -153,7 +153,7 @@ mod tests {
         };
         assert_eq!(blocks(&again), Some(false));
         let daily = Timer {
-            next_wall_us: at_wall(3),
+            next_wall_us: Some(at_wall(3)),
             last_wall_us: Some(WALL * 1000 - 1437 * MINUTE),
             ..timer()
         };

@@ -4,12 +4,7 @@
 //! The sources are read for real, one round a second, and recorded as if the rounds were ten seconds apart; counters
 //! are therefore a tenth of what they would be, which costs at most one digit of each.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "it measures and prints figures"
-)]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "it measures and prints figures")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

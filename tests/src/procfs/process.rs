@@ -32,6 +32,12 @@ pub struct Process {
     pub flags: u32,
     /// User time, clock ticks.
     pub ticks: u64,
+    /// The arguments; empty: its name alone.
+    pub arguments: Vec<String>,
+    /// The session, by its leader; 0: it leads one.
+    pub session: u32,
+    /// The process group in the foreground of its terminal; 0: its own.
+    pub foreground: u32,
 }
 
 impl Process {
@@ -46,6 +52,9 @@ impl Process {
             terminal: None,
             flags: 0,
             ticks: 0,
+            arguments: Vec::new(),
+            session: 0,
+            foreground: 0,
         }
     }
 
@@ -63,6 +72,20 @@ impl Process {
         self
     }
 
+    /// The same process, started by another one.
+    #[must_use]
+    pub fn below(mut self, parent: u32) -> Self {
+        self.parent = parent;
+        self
+    }
+
+    /// The same process with these arguments.
+    #[must_use]
+    pub fn called(mut self, arguments: &[&str]) -> Self {
+        self.arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     /// A thread of the kernel.
     #[must_use]
     pub fn kernel(mut self) -> Self {
@@ -71,21 +94,37 @@ impl Process {
         self
     }
 
-    /// Writes the files of `/proc/PID` (`proc_pid_stat(5)` and its neighbours).
-    pub(super) fn write_to(&self, machine: &Machine, pid: u32) -> io::Result<()> {
-        let at = |file: &str| format!("proc/{pid}/{file}");
-        let Self { parent, name, uid, flags, ticks, .. } = self;
+    /// Writes `/proc/PID/stat` alone.
+    pub(super) fn write_stat(&self, machine: &Machine, pid: u32) -> io::Result<()> {
+        let Self { parent, name, flags, ticks, session, .. } = self;
         // `new_encode_dev` of the kernel's `include/linux/kdev_t.h`.
         let device = |pts: u32| (pts & 0xff) | (PTS_MAJOR << 8) | ((pts & !0xff) << 12);
         let tty = self.terminal.map_or(0, device);
+        let session = if *session == 0 { pid } else { *session };
+        let foreground = match (tty, self.foreground) {
+            (0, _) => "-1".to_owned(),
+            (_, 0) => pid.to_string(),
+            (_, group) => group.to_string(),
+        };
         let stat = format!(
-            "{pid} ({name}) S {parent} {pid} {pid} {tty} -1 {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {pid} 8192000 500 \
-             18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+            "{pid} ({name}) S {parent} {pid} {session} {tty} {foreground} {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {pid} 8192000 \
+             500 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
         );
-        machine.write(&at("stat"), stat)?;
+        machine.write(&format!("proc/{pid}/stat"), stat)
+    }
+
+    /// Writes the files of `/proc/PID` (`proc_pid_stat(5)` and its neighbours).
+    pub(super) fn write_to(&self, machine: &Machine, pid: u32) -> io::Result<()> {
+        let at = |file: &str| format!("proc/{pid}/{file}");
+        let Self { name, uid, parent, .. } = self;
+        self.write_stat(machine, pid)?;
         machine.write(&at("comm"), format!("{name}\n"))?;
-        let line =
-            if self.flags & KERNEL_THREAD == 0 { format!("{name}\0") } else { String::new() };
+        let mut line = String::new();
+        if self.flags & KERNEL_THREAD == 0 {
+            let alone = [name.clone()];
+            let words = if self.arguments.is_empty() { &alone[..] } else { &self.arguments[..] };
+            line.extend(words.iter().flat_map(|word| [word.as_str(), "\0"]));
+        }
         machine.write(&at("cmdline"), line)?;
         machine.write(&at("cgroup"), format!("0::{}\n", self.cgroup))?;
         machine.write(&at("io"), "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n")?;

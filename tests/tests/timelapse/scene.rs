@@ -4,7 +4,7 @@ use std::error::Error;
 
 use agent_tests::agent::Agent;
 use agent_tests::instance::Instance;
-use agent_tests::procfs::{Machine, Meters, Whole};
+use agent_tests::procfs::{Machine, Meters, Process, Whole};
 use agent_tests::timelapse::{Moment, Timelapse, keep_files_in_memory};
 use serde_json::Value;
 
@@ -46,7 +46,8 @@ impl Scene {
         machine
             .write("proc/sys/kernel/random/boot_id", "6f1c1b1e-0000-4000-8000-000000000001\n")?;
         machine.open_groups(CONTAINER)?;
-        let shell = machine.open_terminal(0, SESSION, 1000)?;
+        let bash = Process::new(0, "bash", &format!("/{SESSION}")).of_user(1000);
+        let (shell, _) = machine.open_terminal(0, bash)?;
         machine.press_key_at(
             0,
             std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_799_990_000),

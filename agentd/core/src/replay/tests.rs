@@ -320,9 +320,13 @@ fn an_instance_that_cannot_hibernate_is_stopped_instead() {
     };
     let abilities =
         Abilities { instance_id: None, hibernate: Ability::Cannot(refusal), stop: Ability::Can };
-    let mut replay = Replay::new(policy(), stamp(0)).with_abilities(abilities);
-    play(&mut replay, Machine::default().records(0, 60));
-    assert_eq!(replay.first_action().unwrap().1, Power::Stop);
+    let mut told = Replay::new(policy(), stamp(0)).with_abilities(abilities.clone());
+    let mut found = Replay::new(policy(), stamp(0));
+    found.feed(stamp(5), Input::Abilities(abilities));
+    for replay in [&mut told, &mut found] {
+        play(replay, Machine::default().records(0, 60));
+        assert_eq!(replay.first_action().unwrap().1, Power::Stop);
+    }
 }
 
 #[test]

@@ -30,8 +30,8 @@ fn is_absent(reading: &Reading) -> bool {
     matches!(reading, Reading::Absent { .. })
 }
 
-fn process(tree: &Tree, pid: u32, ppid: u32, comm: &str, title: &str) {
-    tree.process(&Process::new(pid, comm).with(|p| p.ppid = ppid));
+fn process(tree: &Tree, pid: u32, parent: u32, comm: &str, title: &str) {
+    tree.process(&Process::new(pid, comm).with(|p| p.ppid = parent));
     tree.file(&format!("/proc/{pid}/cmdline"), title.replace(' ', "\0") + "\0");
 }
 

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use agent_core::reading::{Signal, Value};
 use agent_core::stamp::Stamp;
 
+use super::beat::Beat;
 use crate::sources::network::payload::beyond_allowance;
 
 /// The most connections that are shown one by one.
@@ -63,6 +64,7 @@ struct Seen {
     received: u64,
     since: Stamp,
     weight: f64,
+    beat: Beat,
     look: u64,
 }
 
@@ -78,10 +80,13 @@ pub(super) struct Ledger {
 }
 
 /// A client with what it sent since the last look.
+#[derive(Debug)]
 struct Grown {
     client: Client,
     grown: u64,
     weight: f64,
+    /// It is merely kept open.
+    beats: bool,
 }
 
 impl Ledger {
@@ -114,7 +119,13 @@ impl Ledger {
     fn grow(&mut self, now: Stamp, client: Client, first: bool) -> Grown {
         let received = client.received;
         let unknown =
-            Seen { received: if first { received } else { 0 }, since: now, weight: 0.0, look: 0 };
+            Seen {
+                received: if first { received } else { 0 },
+                since: now,
+                weight: 0.0,
+                beat: Beat::new(now),
+                look: 0,
+            };
         let before = self.seen.get(&client.cookie).copied().unwrap_or(unknown);
         let grown = if client.to == Server::Sshd {
             beyond_allowance(now.since(before.since), before.received, received)
@@ -124,8 +135,10 @@ impl Ledger {
         // Whatever a float cannot hold is heavy all the same.
         let step = f64::from(u32::try_from(grown).unwrap_or(u32::MAX));
         let weight = before.weight * FADE + step;
-        self.seen.insert(client.cookie, Seen { received, weight, look: self.look, ..before });
-        Grown { client, grown, weight }
+        let mut beat = before.beat;
+        let beats = beat.take(now, grown);
+        self.seen.insert(client.cookie, Seen { received, weight, beat, look: self.look, ..before });
+        Grown { client, grown, weight, beats }
     }
 
     /// A connection that begins to be shown begins with what it sent since the last look: the engine takes the whole
@@ -139,7 +152,8 @@ impl Ledger {
             let total = before.get(&subject).copied().unwrap_or(0).saturating_add(one.grown);
             self.totals.insert(subject.clone(), total);
             let signal = Signal::new(subject, Value::Counter { total });
-            signals.push(Signal { owner: one.client.owner, ..signal });
+            let signal = Signal { owner: one.client.owner, ..signal };
+            signals.push(if one.beats { signal.ignored() } else { signal });
         }
         if self.others > 0 {
             signals.push(Signal::new(OTHERS, Value::Counter { total: self.others }));
@@ -266,6 +280,22 @@ mod tests {
         ledger.take(at(20), crowd.chain([client(1, 100_000)]).collect());
         let signals = ledger.take(at(30), vec![client(1, 100_040)]);
         assert_eq!(totals(&signals)[0], 40);
+    }
+
+    #[test]
+    fn what_beats_like_a_clock_is_shown_and_counts_again_when_it_does_not() {
+        let mut ledger = Ledger::default();
+        let mut received = 0;
+        let mut roles = Vec::new();
+        for second in (0..3 * 3600).step_by(10) {
+            // 52 bytes twice a second; after two and a half hours somebody comes back.
+            received += if second < 9000 { 1040 } else { 9000 };
+            roles.push(ledger.take(at(second), vec![client(1, received)])[0].role);
+        }
+        use agent_core::reading::Role::{Ignored, Workload};
+        assert!(roles[..360].iter().all(|role| *role == Workload));
+        assert!(roles[370..900].iter().all(|role| *role == Ignored));
+        assert!(roles[901..].iter().all(|role| *role == Workload));
     }
 
     proptest::proptest! {

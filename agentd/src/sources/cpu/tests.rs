@@ -404,7 +404,9 @@ fn a_kernel_in_a_jupyter_service_counts_and_the_server_does_not() {
     let set = |machine: &Machine, server, kernel| {
         let (usage, processes) = state(server, kernel);
         machine.tree.cgroup(unit, usage, &[600, 601]);
-        processes.iter().for_each(|process| machine.tree.process(process));
+        for process in &processes {
+            machine.tree.process(process);
+        }
     };
     set(&machine, 0, 0);
     machine.signals();

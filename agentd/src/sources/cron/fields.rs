@@ -6,9 +6,18 @@ use agent_core::stamp::Stamp;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-/// The minutes, hours, days and months of a job, one bit a value.
+/// When a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct When {
+pub(super) enum When {
+    /// When the machine starts (`@reboot`).
+    AtStart,
+    /// At these times.
+    At(Times),
+}
+
+/// Minutes, hours, days and months, one bit a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
     minutes: u64,
     hours: u64,
     days: u64,
@@ -32,12 +41,12 @@ const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// Understands five fields, or a word such as `@daily`. `Some(None)` never runs at a time (`@reboot`).
-pub(super) fn parse<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Option<When>> {
+/// Understands five fields, or a word such as `@daily`.
+pub(super) fn parse<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<When> {
     let first = words.next()?;
     if let Some(name) = first.strip_prefix('@') {
         let fields = match name.to_ascii_lowercase().as_str() {
-            "reboot" => return Some(None),
+            "reboot" => return Some(When::AtStart),
             "yearly" | "annually" => "0 0 1 1 *",
             "monthly" => "0 0 1 * *",
             "weekly" => "0 0 * * 0",
@@ -50,7 +59,7 @@ pub(super) fn parse<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Opt
     let (hours, days) = (words.next()?, words.next()?);
     let (months, weekdays) = (words.next()?, words.next()?);
     let week = field(weekdays, 0, 7, &WEEKDAYS)?;
-    Some(Some(When {
+    Some(When::At(Times {
         minutes: field(first, 0, 59, &[])?,
         hours: field(hours, 0, 23, &[])?,
         days: field(days, 1, 31, &[])?,
@@ -65,8 +74,8 @@ pub(super) fn parse<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Opt
 fn field(text: &str, least: u32, most: u32, names: &[&str]) -> Option<u64> {
     let value = |text: &str| {
         let lower = text.to_ascii_lowercase();
-        let named = names.iter().position(|name| *name == lower);
-        let number = match named {
+        let by_name = names.iter().position(|name| *name == lower);
+        let number = match by_name {
             Some(at) => u32::try_from(at).ok()? + least,
             None => text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))?,
         };
@@ -95,7 +104,7 @@ fn field(text: &str, least: u32, most: u32, names: &[&str]) -> Option<u64> {
     Some(bits)
 }
 
-impl When {
+impl Times {
     fn fits(&self, at: &Zoned) -> bool {
         let has = |bits: u64, value: i8| u32::try_from(value).is_ok_and(|value| bits >> value & 1 == 1);
         let day = has(self.days, at.day());
@@ -120,12 +129,12 @@ const DAY: i64 = 24 * 60;
 /// The next run within a day from now, or within `ahead` if that is longer; none if there is none, or if the job runs at
 /// no time.
 pub(super) fn next(
-    when: &Option<When>,
+    when: &When,
     now: Stamp,
     ahead: Duration,
     zone: &TimeZone,
 ) -> Option<Next> {
-    let when = when.as_ref()?;
+    let When::At(when) = when else { return None };
     let span = i64::try_from(ahead.as_secs() / 60).unwrap_or(i64::MAX).max(1);
     let this = now.wall_ms.div_euclid(60_000);
     let until = this.saturating_add(span.max(DAY));
@@ -142,7 +151,7 @@ mod tests {
 
     const AHEAD: Duration = Duration::from_mins(90);
 
-    fn when(line: &str) -> Option<Option<When>> {
+    fn when(line: &str) -> Option<When> {
         parse(&mut line.split_ascii_whitespace())
     }
 
@@ -151,7 +160,7 @@ mod tests {
         let moment: Timestamp = moment.parse().unwrap();
         let now = Stamp::new(0, 0, moment.as_millisecond());
         let next = next(&when(line).unwrap(), now, AHEAD, &TimeZone::UTC)?;
-        (next.wait <= AHEAD).then(|| (next.wait.as_secs() / 60, next.often))
+        (next.wait <= AHEAD).then_some((next.wait.as_secs() / 60, next.often))
     }
 
     // A Thursday.

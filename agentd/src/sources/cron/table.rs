@@ -29,8 +29,8 @@ pub(super) enum Kind {
 pub(super) enum Line<'a> {
     /// A job.
     Job {
-        /// When it runs; nothing: when the machine starts.
-        when: Option<When>,
+        /// When it runs.
+        when: When,
         /// As whom, where the line tells it.
         user: Option<&'a str>,
         /// In which time zone, where the table tells it (`CRON_TZ`).
@@ -139,8 +139,8 @@ mod tests {
 
     fn told(text: &str, kind: Kind) -> Vec<(usize, &'static str, Option<&str>, Option<&str>)> {
         let tell = |(number, line)| match line {
-            Line::Job { when: Some(_), user, zone } => (number, "job", user, zone),
-            Line::Job { when: None, user, zone } => (number, "start", user, zone),
+            Line::Job { when: When::At(_), user, zone } => (number, "job", user, zone),
+            Line::Job { when: When::AtStart, user, zone } => (number, "start", user, zone),
             Line::Nonsense => (number, "nonsense", None, None),
         };
         lines(text, kind).into_iter().map(tell).collect()

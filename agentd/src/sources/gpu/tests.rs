@@ -238,7 +238,7 @@ fn a_process_that_merely_holds_a_partition_is_no_activity() {
     assert_eq!(machine.levels(), [100.0]);
     machine.after(1);
     assert_eq!(machine.levels(), [0.0]);
-    machine.tree.process(&Process::new(813, "python3").with(|p| p.own = 901));
+    machine.tree.process(&Process::new(813, "python3").with(|p| p.own = 906));
     let Reading::Signals(signals) = machine.after(5) else { panic!() };
     assert_eq!(signals[0].value, Value::Level { value: 100.0 });
     assert_eq!(signals[0].owner.as_deref(), Some("python3[813]"));

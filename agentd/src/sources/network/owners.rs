@@ -37,13 +37,15 @@ pub(in crate::sources) struct Owners {
     groups: Option<(Hierarchy, Ownership)>,
     /// Paths by number; none for a number that no group has any more.
     paths: HashMap<u64, Option<String>>,
+    /// What belongs to each user is called this, as of this look.
+    names: HashMap<u32, String>,
 }
 
 impl Owners {
     /// Nothing is read yet. `units` are services of the system that count as work.
     pub(in crate::sources) fn new(root: HostRoot, units: Vec<String>) -> Self {
         let users = Users::new(root.clone());
-        Self { root, units, users, groups: None, paths: HashMap::new() }
+        Self { root, units, users, groups: None, paths: HashMap::new(), names: HashMap::new() }
     }
 
     /// Says of every connection whose it is, in their order.
@@ -55,6 +57,7 @@ impl Owners {
             self.groups = Some((hierarchy, ownership));
         }
         self.learn(sockets)?;
+        self.names.clear();
         let own = tcp::own_sockets(&self.root)?;
         let whose = |socket: &TcpSocket| {
             if own.contains(&socket.inode) { Whose::Own } else { self.whose(socket) }
@@ -83,19 +86,17 @@ impl Owners {
     fn whose(&mut self, socket: &TcpSocket) -> Whose {
         let path = socket.cgroup.and_then(|group| self.paths.get(&group)?.as_deref());
         let (Some(path), Some((_, ownership))) = (path, &self.groups) else {
-            return Whose::Work(format!("connections of {}", self.users.name(socket.uid)));
+            return of_user(&mut self.names, &mut self.users, socket.uid);
         };
         let place = ownership.of(path);
         match place.class {
             Class::Own => Whose::Own,
             Class::Housekeeping if is_sshd(place.group, socket.local.port()) => Whose::Sshd,
             Class::Housekeeping if !is_ordinary(socket.uid) => Whose::Housekeeping,
-            Class::Housekeeping => {
-                Whose::Work(format!("connections of {}", self.users.name(socket.uid)))
-            }
+            Class::Housekeeping => of_user(&mut self.names, &mut self.users, socket.uid),
             Class::Workload => match place.uid {
                 // Sessions come and go; the user's name stays.
-                Some(uid) => Whose::Work(format!("connections of {}", self.users.name(uid))),
+                Some(uid) => of_user(&mut self.names, &mut self.users, uid),
                 None if place.group.is_empty() => {
                     Whose::Work("connections without a control group".to_owned())
                 }
@@ -103,6 +104,12 @@ impl Owners {
             },
         }
     }
+}
+
+/// Users are looked up once a look, not once a socket.
+fn of_user(names: &mut HashMap<u32, String>, users: &mut Users, uid: u32) -> Whose {
+    let name = names.entry(uid).or_insert_with(|| format!("connections of {}", users.name(uid)));
+    Whose::Work(name.clone())
 }
 
 /// What work says to work on the same machine is no traffic of its own: heartbeats of an idle cluster would count for

@@ -394,12 +394,12 @@ fn session(group: &str, pid: u32) -> String {
 
 /// A short name of a container from its control group: `docker-0123456789abcdef0`.
 fn container(group: &str) -> String {
-    let parts = group.split('/').filter(|part| !part.is_empty());
+    let mut parts = group.split('/').filter(|part| !part.is_empty());
     let named = parts.clone().find(|part| {
-        let scope = part.ends_with(".scope") && !part.starts_with("session-");
+        let scope = part.strip_suffix(".scope").is_some() && !part.starts_with("session-");
         scope || part.starts_with("systemd-nspawn@")
     });
-    let part = named.or(parts.last()).unwrap_or("a container");
+    let part = named.or(parts.next_back()).unwrap_or("a container");
     let stem = part.strip_suffix(".scope").or(part.strip_suffix(".service")).unwrap_or(part);
     stem.chars().take(NAME).collect()
 }

@@ -109,7 +109,7 @@ impl Machine {
     }
 
     /// What makes the agent wait, by subject, with its owner.
-    fn waits(&mut self) -> Vec<(String, Stretch, String)> {
+    fn waits(&mut self) -> Vec<Wait> {
         let stretch = |signal: Signal| match signal.value {
             Value::Stretches { by } => Some((signal.subject, by, signal.owner.unwrap())),
             _ => None,
@@ -134,7 +134,7 @@ impl Machine {
     }
 }
 
-fn wait(subject: &str, by: Stretch, owner: &str) -> (String, Stretch, String) {
+fn wait(subject: &str, by: Stretch, owner: &str) -> Wait {
     (subject.to_owned(), by, owner.to_owned())
 }
 
@@ -324,9 +324,17 @@ fn screen_is_told_apart_from_its_client() {
     assert_eq!(subjects, ["pts/3", "pts/5"]);
 }
 
+type Wait = (String, Stretch, String);
+
+/// Something that happens on a machine, and what makes the agent wait then.
+type Scene = (&'static str, fn(&Machine), Vec<Wait>);
+
 /// The same things on both Debians.
-fn scenes() -> Vec<(&'static str, fn(&Machine), Vec<(String, Stretch, String)>)> {
-    let session = "ssh session 42 of alice";
+fn scenes() -> Vec<Scene> {
+    terminals().into_iter().chain(connections()).chain(nobody()).collect()
+}
+
+fn terminals() -> Vec<Scene> {
     vec![
         ("interactive", |m| m.alice("make"), vec![wait("pts/3", Job, "alice, make[830]")]),
         (
@@ -341,6 +349,20 @@ fn scenes() -> Vec<(&'static str, fn(&Machine), Vec<(String, Stretch, String)>)>
                 wait("pts/4", Connected, "alice, at the prompt"),
             ],
         ),
+        (
+            "root",
+            |m| {
+                m.ssh(810, 0, "root@pts/3");
+                m.shell(812, 811, 0, 3, 812);
+            },
+            vec![wait("pts/3", Connected, "root, at the prompt")],
+        ),
+    ]
+}
+
+fn connections() -> Vec<Scene> {
+    let session = "ssh session 42 of alice";
+    vec![
         (
             "a tunnel",
             |m| m.ssh(810, 1000, "alice"),
@@ -378,6 +400,11 @@ fn scenes() -> Vec<(&'static str, fn(&Machine), Vec<(String, Stretch, String)>)>
             },
             vec![wait(session, Connected, "alice, without a terminal")],
         ),
+    ]
+}
+
+fn nobody() -> Vec<Scene> {
+    vec![
         (
             "nobody has logged in yet",
             |m| m.ssh(810, 1000, "alice [preauth]"),
@@ -400,14 +427,6 @@ fn scenes() -> Vec<(&'static str, fn(&Machine), Vec<(String, Stretch, String)>)>
                 m.tree.process(&Process::new(500, "systemd").with(|p| p.uid = 1000));
             },
             vec![],
-        ),
-        (
-            "root",
-            |m| {
-                m.ssh(810, 0, "root@pts/3");
-                m.shell(812, 811, 0, 3, 812);
-            },
-            vec![wait("pts/3", Connected, "root, at the prompt")],
         ),
     ]
 }

@@ -217,6 +217,7 @@ fn connections() -> Vec<Scenario> {
                 s.ssh_notty = 1;
                 s.ssh_estab = 1;
                 s.user_cpu = 0.3;
+                s.fg = Foreground::Job;
                 s.rx_client = 2.0;
             })
             .job(0.0, 120.0),

@@ -7,7 +7,7 @@ use agent_core::policy::Policy;
 
 use super::machine::app_clients;
 use crate::scenario::{STEP, Scenario};
-use crate::signals::{Foreground, Signals};
+use crate::signals::{Desktop, Foreground, Signals};
 
 /// The policy without what the scenario never touches.
 #[must_use]
@@ -43,8 +43,9 @@ fn has(source: &str, signals: &Signals) -> bool {
         "packages" => signals.dpkg,
         "pressure" => signals.mem_full > 0.0,
         "sessions" => {
-            let connected = signals.ssh_pts + signals.ssh_notty > 0;
-            connected || signals.ssm || signals.fg == Foreground::Job
+            let terminal = signals.ssh_pts + signals.ssh_notty + signals.who > 0;
+            let desktop = signals.dcv != Desktop::Off;
+            terminal || desktop || signals.ssm || signals.fg == Foreground::Job
         }
         "steal" => signals.steal > 0.0,
         "timers" => signals.timer_at.is_some(),

@@ -7,7 +7,7 @@
 
 use agent_core::reading::{Reading, Signal, Stretch, Value};
 
-use crate::signals::{Foreground, Jupyter, Place, Signals};
+use crate::signals::{Desktop, Foreground, Jupyter, Place, Signals};
 
 /// The sources that readings are made for.
 pub const SOURCES: &[&str] = &[
@@ -226,13 +226,19 @@ fn sessions(signals: &Signals) -> Reading {
     let mut present = |subject: &str, by: Stretch| {
         list.push(Signal::new(subject, Value::Stretches { by }).owned_by("alice"));
     };
-    let connected = signals.ssh_pts > 0 || signals.ssm;
-    let job = signals.pts > 0 && signals.fg == Foreground::Job;
-    if job || connected {
-        present("pts/0", if job { Stretch::Job } else { Stretch::Connected });
+    let by = if signals.fg == Foreground::Job { Stretch::Job } else { Stretch::Connected };
+    // A terminal that a multiplexer keeps without a client is nothing, unless a job runs on it.
+    let attached = signals.ssh_pts > 0 || signals.ssm || signals.who > 0;
+    if signals.pts > 0 && (attached || by == Stretch::Job) {
+        present("pts/0", by);
     }
     if signals.ssh_notty > 0 {
-        present("ssh from 203.0.113.9", Stretch::Connected);
+        let carries_a_command = signals.pts == 0 && by == Stretch::Job;
+        let by = if carries_a_command { Stretch::Job } else { Stretch::Connected };
+        present("ssh from 203.0.113.9", by);
+    }
+    if signals.dcv != Desktop::Off {
+        present("desktop session 3 of alice", Stretch::Connected);
     }
     Reading::Signals(list)
 }

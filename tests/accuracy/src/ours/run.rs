@@ -9,7 +9,7 @@ use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Ability, Actor, Command, Input};
 use agent_core::memory::{CallState, HookState, IdleClock, Intent, Memory, Origin, Recovery};
 use agent_core::policy::Policy;
-use agent_core::reading::{Observation, SourceName};
+use agent_core::reading::{Observation, Reading, SourceName};
 use agent_core::stamp::Stamp;
 use agent_core::trace::{Boot, Record};
 
@@ -63,6 +63,11 @@ pub trait Watcher {
 
     /// What came in from outside, as a trace has it.
     fn recorded(&mut self, _record: Record) {}
+
+    /// Puts another reading in the place of a source's, or none at all.
+    fn tamper(&mut self, _at_ms: i64, _source: &SourceName, reading: Reading) -> Option<Reading> {
+        Some(reading)
+    }
 }
 
 /// Nobody.
@@ -341,12 +346,16 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn observations(&self) -> VecDeque<Input> {
-        let observe = |source: &SourceName| {
+    fn observations(&mut self) -> VecDeque<Input> {
+        let mut inputs = VecDeque::with_capacity(self.sources.len());
+        for source in &self.sources {
             let reading = self.machine.reading(source.as_str(), &self.signals, self.at_ms);
-            Input::Observed(Observation { source: source.clone(), reading })
-        };
-        self.sources.iter().map(observe).collect()
+            if let Some(reading) = self.watcher.tamper(self.at_ms, source, reading) {
+                let source = source.clone();
+                inputs.push_back(Input::Observed(Observation { source, reading }));
+            }
+        }
+        inputs
     }
 
     /// Hands inputs to the engine, and what the world answers to its requests.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clocks;
 mod document;
+mod faults;
 mod peers;
 mod prediction;
 mod purity;

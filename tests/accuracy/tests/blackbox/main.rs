@@ -5,6 +5,7 @@
 //! A scenario that files cannot express is skipped, with the reason.
 
 mod course;
+mod people;
 mod plant;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -21,6 +22,9 @@ use agent_tests::timelapse::keep_files_in_memory;
 
 /// One tick, in minutes: sources are read every ten seconds.
 const TICK: f64 = 10.0 / 60.0;
+/// A process on a GPU that does not tell how busy it is counts as work until its processor time stood still for so many
+/// minutes.
+const STANDSTILL: f64 = 2.0;
 /// Programs at once.
 const AT_ONCE: usize = 2;
 
@@ -33,9 +37,6 @@ fn inexpressible(scenario: &Scenario) -> Option<&'static str> {
         return Some(
             "inhibitors are asked for over D-Bus, and a machine in a folder has no message bus",
         );
-    }
-    if ever(|s| s.ide_cpu > 0.0) {
-        return Some("the servers of editors are not told apart from their user's other work yet");
     }
     None
 }
@@ -63,8 +64,11 @@ fn agree(scenario: &Scenario, program: Option<f64>, replay: Option<f64>) -> bool
     if scenario.segments.iter().any(|s| scenario.signals_at(s.from).imds_down) {
         return matches!(score::judge(scenario, program), Verdict::Right { .. });
     }
+    // Where a GPU does not tell how busy it is, a new process on it counts as work for as long.
+    let untold = scenario.segments.iter().any(|s| scenario.signals_at(s.from).mig);
+    let most = if untold { STANDSTILL + TICK } else { TICK };
     match (program, replay) {
-        (Some(a), Some(b)) => (a - b).abs() <= TICK + 1e-6,
+        (Some(a), Some(b)) => (a - b).abs() <= most + 1e-6,
         (None, None) => true,
         _ => false,
     }

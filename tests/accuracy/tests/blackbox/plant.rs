@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 
+use super::people::People;
 use agent_accuracy::scenario::Scenario;
 use agent_accuracy::signals::{Jupyter, Place, Signals};
 use agent_tests::procfs::{Connection, Machine, Meters, Process, Whole};
@@ -17,7 +17,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 /// Whose work it is, by [`Place`].
-const SESSION: &str = "user.slice/user-1000.slice/session-4.scope";
+pub(crate) const SESSION: &str = "user.slice/user-1000.slice/session-4.scope";
 const CONTAINER: &str = "system.slice/docker-4f2a.scope";
 const TRANSIENT: &str = "system.slice/run-u12.service";
 /// Housekeeping.
@@ -28,11 +28,9 @@ const AGENTS: &str = "system.slice/amazon-ssm-agent.service";
 /// A group whose counters cannot be read while a scenario says so.
 const BROKEN: &str = "user.slice/user-1000.slice/session-9.scope";
 /// The user.
-const ADA: u32 = 1000;
+pub(crate) const ADA: u32 = 1000;
 /// The first process on the GPUs.
 const FIRST_ON_GPU: u32 = 7000;
-/// The kernel notes the access time of a terminal in steps of eight seconds.
-const QUANTUM: i64 = 8;
 
 /// Connections to one port.
 #[derive(Debug)]
@@ -76,8 +74,7 @@ impl Pool {
 pub(crate) struct Plant {
     pub(crate) machine: Machine,
     meters: Meters,
-    /// The shells on the terminals.
-    shells: Vec<u32>,
+    people: People,
     work: u64,
     system: u64,
     ssh: Pool,
@@ -125,7 +122,7 @@ impl Plant {
         Ok(Self {
             machine: machine.clone(),
             meters,
-            shells: Vec::new(),
+            people: People::new(machine),
             work,
             system,
             ssh: Pool::new("10.0.0.7:22", SSHD, 0),
@@ -148,6 +145,8 @@ impl Plant {
             Place::Transient => TRANSIENT,
         };
         self.meters.compute(place, signals.user_cpu * seconds);
+        self.meters.compute(SESSION, signals.ide_cpu * seconds);
+        self.people.edit(signals.ide_cpu * seconds);
         self.meters.compute(HOUSEKEEPING, signals.sys_cpu * seconds);
         self.meters.move_bytes(SESSION, signals.disk_user * seconds);
         let beside = (signals.disk - signals.disk_user).max(0.0);
@@ -197,33 +196,14 @@ impl Plant {
         self.meters.reset();
     }
 
-    /// Terminals are opened and closed.
-    pub(crate) fn open(&mut self, signals: &Signals, now: Moment) -> io::Result<()> {
-        let wanted = usize::try_from(signals.pts).unwrap_or(0);
-        while self.shells.len() > wanted {
-            let last = self.shells.len() - 1;
-            self.machine.close_terminal(number(last), self.shells.remove(last))?;
-        }
-        while self.shells.len() < wanted {
-            let next = number(self.shells.len());
-            self.shells.push(self.machine.open_terminal(next, SESSION, ADA)?);
-            self.press(next, now.wall_seconds())?;
-        }
-        Ok(())
+    /// People come and go.
+    pub(crate) fn come(&mut self, signals: &Signals, now: Moment) -> io::Result<()> {
+        self.people.come(signals, now)
     }
 
     /// A key is read from the newest terminal.
     pub(crate) fn key(&mut self, at: Moment) -> io::Result<()> {
-        let seconds = at.wall_seconds();
-        match self.shells.len().checked_sub(1) {
-            Some(newest) => self.press(number(newest), seconds - seconds.rem_euclid(QUANTUM)),
-            None => Ok(()),
-        }
-    }
-
-    fn press(&self, terminal: u32, wall_seconds: i64) -> io::Result<()> {
-        let since = Duration::from_secs(u64::try_from(wall_seconds).unwrap_or(0));
-        self.machine.press_key_at(terminal, SystemTime::UNIX_EPOCH + since)
+        self.people.key(at)
     }
 
     /// Writes the files.
@@ -231,6 +211,7 @@ impl Plant {
         self.meters.show()?;
         self.show_gpus(signals)?;
         self.show_gpu_processes(signals)?;
+        self.people.show(signals)?;
         self.show_lock(signals.dpkg)?;
         if signals.cloudinit != self.unfinished {
             self.unfinished = signals.cloudinit;
@@ -341,10 +322,6 @@ fn has_app_clients(signals: &Signals) -> bool {
     signals.estab_app > 0 && (signals.rx_client > 0.0 || signals.jup != Jupyter::Off)
 }
 
-fn number(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(0)
-}
-
 fn kind(value: i32) -> libc::c_short {
     libc::c_short::try_from(value).unwrap_or_default()
 }
@@ -355,6 +332,6 @@ fn kind(value: i32) -> libc::c_short {
     clippy::cast_sign_loss,
     reason = "hours of processor time; a counter shows whole ticks"
 )]
-fn ticks(seconds: f64) -> u64 {
+pub(crate) fn ticks(seconds: f64) -> u64 {
     (seconds * 100.0) as u64
 }

@@ -465,10 +465,13 @@ impl World {
                 let outcome = if self.trouble() { throttled() } else { done() };
                 self.later(700, finished(key, outcome));
             }
-            ActionKind::Warn(_) => {
-                // Some people answer a warning by pressing a key.
+            ActionKind::Warn(warning) => {
+                // Some people answer a warning by pressing a key, and some do so in the last seconds.
                 if self.machine.dice.chance(300_000) {
                     self.machine.type_within(11 * MINUTE);
+                } else if self.machine.dice.chance(150_000) {
+                    let late = self.machine.dice.between(0, 12 * SECOND);
+                    self.machine.type_after(warning.in_ms.saturating_sub(late));
                 }
                 self.later(10, finished(key, done()));
             }

@@ -225,6 +225,11 @@ impl Machine {
         self.typed_at = self.now;
     }
 
+    /// A key is pressed so many milliseconds from now.
+    pub fn type_after(&mut self, ms: u64) {
+        self.next_key = self.now + ms.max(1);
+    }
+
     pub fn cpu_us(&self) -> u64 {
         self.cpu_us
     }

@@ -305,8 +305,13 @@ impl Truth {
 
     /// Any request, before it is carried out.
     pub fn requested(&mut self, kind: &ActionKind, policy: &Policy) -> Checked {
-        let acts =
-            !matches!(kind, ActionKind::Reread | ActionKind::Describe | ActionKind::CallOff { .. });
+        let acts = !matches!(
+            kind,
+            ActionKind::Reread
+                | ActionKind::Describe
+                | ActionKind::Withdraw { .. }
+                | ActionKind::CallOff { .. }
+        );
         if acts && policy.mode == Mode::Observe {
             let what = format!("'{}' while only observing", kind.name());
             return Err(self.violated("I8", what));
@@ -374,7 +379,10 @@ impl Truth {
             );
             return Err(self.violated("I1", what));
         }
-        let least = span_ms(policy.least_notice());
+        // The machine has a terminal: once it was read on this boot, a person was seen.
+        let people = self.mark.is_some();
+        let notice = if people { policy.least_notice_to_people() } else { policy.least_notice() };
+        let least = span_ms(notice);
         if least > 0 && self.warned_at.is_none_or(|at| self.at - at + SECOND < least) {
             let what = format!("warned at {:?} ms, and not {least} ms before", self.warned_at);
             return Err(self.violated("I4", what));

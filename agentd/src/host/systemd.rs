@@ -54,6 +54,8 @@ pub struct Timer {
     pub last_wall_us: Option<u64>,
     /// It fires again so long after each run (`OnUnitActiveSec=`, `OnUnitInactiveSec=`), microseconds.
     pub repeats_us: Option<u64>,
+    /// What it started runs now (the timer's own state is `running` then, `timer_enter_running` of systemd's timer.c).
+    pub runs: bool,
 }
 
 /// `ListUnitsByPatterns`: name, description, load state, active state, sub state, following, path, job id, job type,
@@ -108,12 +110,12 @@ impl Systemd {
             return Err(zbus::Error::Failure(format!("more than {TIMERS} timers")));
         }
         let mut timers = Vec::new();
-        for (name, _, _, active, _, _, path, ..) in units {
+        for (name, _, _, active, state, _, path, ..) in units {
             if active != "active" || self.is_vendors(bus, &name, &path, now_ms).await? {
                 continue;
             }
             let properties = properties(bus, &path, "org.freedesktop.systemd1.Timer").await?;
-            timers.push(timer(name, &properties));
+            timers.push(Timer { runs: state == "running", ..timer(name, &properties) });
         }
         self.vendors.retain(|_, (_, at)| now_ms.saturating_sub(*at) <= FILES_FOR_MS);
         Ok(timers)
@@ -205,6 +207,7 @@ fn timer(name: String, properties: &HashMap<String, OwnedVariant>) -> Timer {
         next_monotonic_us: time("NextElapseUSecMonotonic"),
         last_wall_us: time("LastTriggerUSec"),
         repeats_us,
+        runs: false,
     }
 }
 

@@ -279,7 +279,8 @@ mod tests {
             let unit = |name: &str, active: &str| {
                 let text = |text: &str| text.to_owned();
                 let job = OwnedObjectPath::try_from("/").unwrap();
-                let words = (text("loaded"), text(active), text("waiting"), String::new());
+                let state = if name == "backup" { "running" } else { "waiting" };
+                let words = (text("loaded"), text(active), text(state), String::new());
                 let name = format!("{name}.timer");
                 let object = path(name.split('.').next().unwrap());
                 (name, text("x"), words.0, words.1, words.2, words.3, object, 0, text(""), job)
@@ -352,6 +353,7 @@ mod tests {
             next_monotonic_us: None,
             last_wall_us: None,
             repeats_us: Some(3_600_000_000),
+            runs: true,
         };
         for moment in [0, 1000, FILES_FOR_MS * 2] {
             let server = systemd(&bus).await;

@@ -123,6 +123,10 @@ impl Machine {
         self.write("proc/locks", "")?;
         self.write("proc/diskstats", "")?;
         self.write(
+            "proc/stat",
+            "cpu  900 0 900 900000 0 0 0 0 0 0\ncpu0 900 0 900 900000 0 0 0 0 0 0\n",
+        )?;
+        self.write(
             "proc/net/dev",
             "Inter-|   Receive\n face |bytes\n    lo: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
         )?;

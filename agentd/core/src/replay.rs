@@ -102,12 +102,14 @@ impl Replay {
     /// The replay with what EC2 can do with this instance; by default everything.
     #[must_use]
     pub fn with_abilities(mut self, abilities: Abilities) -> Self {
-        let Abilities { instance_id, hibernate, stop } = abilities;
-        let instance_id = instance_id.or_else(|| Some(SIMULATED.to_owned()));
-        self.abilities = Abilities { instance_id, hibernate, stop };
-        let (now, abilities) = (self.now, self.abilities.clone());
-        self.step(now, Input::Abilities(abilities));
+        self.find(self.now, abilities);
         self
+    }
+
+    fn find(&mut self, at: Stamp, mut abilities: Abilities) {
+        abilities.instance_id.get_or_insert_with(|| SIMULATED.to_owned());
+        self.abilities = abilities.clone();
+        self.give(at, Input::Abilities(abilities));
     }
 
     /// The replay with what comes after an action; by default it is over.
@@ -175,10 +177,8 @@ impl Replay {
             Input::Finished { .. } | Input::Described { .. } | Input::PolicyChanged(_) => {}
             // That an instance cannot hibernate is a fact of the machine; all else is taken to be possible.
             Input::Abilities(found) => {
-                let stops = found.stop == Ability::Can && self.abilities != found;
-                if stops && matches!(found.hibernate, Ability::Cannot(_)) {
-                    self.abilities = found.clone();
-                    self.give(at, Input::Abilities(found));
+                if found.stop == Ability::Can && matches!(found.hibernate, Ability::Cannot(_)) {
+                    self.find(at, found);
                 }
             }
             Input::Command { actor, command: Command::Act { power, dry_run } } => {

@@ -134,11 +134,13 @@ impl Actuators {
             ),
             ActionKind::Warn(warning) => {
                 let word = Word::Warned(warning);
-                Finish::Outcome(bounded(&warn::SPEC, never, self.warner.tell(now, &word)).await)
+                let told = Box::pin(self.warner.tell(now, &word));
+                Finish::Outcome(bounded(&warn::SPEC, never, told).await)
             }
             ActionKind::CallOff { because } => {
                 let word = Word::CalledOff { because };
-                Finish::Outcome(bounded(&warn::SPEC, never, self.warner.tell(now, &word)).await)
+                let told = Box::pin(self.warner.tell(now, &word));
+                Finish::Outcome(bounded(&warn::SPEC, never, told).await)
             }
             ActionKind::Hook { power } => Finish::Outcome(match &self.hook {
                 Some(hook) => hook.run(now, *power).await,
@@ -146,7 +148,7 @@ impl Actuators {
             }),
             ActionKind::Power { power } => {
                 let gate = self.interlock.gate(request.key);
-                let asked = self.switch.throw(&self.cloud, *power, gate);
+                let asked = Box::pin(self.switch.throw(&self.cloud, *power, gate));
                 Finish::Outcome(bounded(&power::SPEC, in_doubt, asked).await)
             }
             ActionKind::Withdraw { call } => {

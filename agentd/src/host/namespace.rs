@@ -1,4 +1,4 @@
-//! Network namespaces of other processes (network_namespaces(7)), as far as `/proc` shows them to everybody.
+//! Network namespaces of other processes (`network_namespaces(7)`), as far as `/proc` shows them to everybody.
 //!
 //! `/proc/PID/net` shows the namespace of that process, and no privilege is asked for (`proc_net_ns` and
 //! `get_proc_task_net` of `fs/proc/proc_net.c`), while entering a namespace or reading the link `/proc/PID/ns/net` takes

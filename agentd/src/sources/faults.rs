@@ -16,8 +16,8 @@ mod tests {
     use agent_core::memory::Recovery;
     use agent_core::policy::{Mode, Policy};
     use agent_core::reading::{Observation, Reading};
+    use agent_core::reason::Event;
     use agent_core::stamp::Stamp;
-    use agent_core::verdict::{Judgement, WAITING_FOR_SECOND_READING};
     use nix::sys::stat::Mode as Permissions;
     use nix::unistd::mkfifo;
 
@@ -303,18 +303,16 @@ mod tests {
                 let outcome = Outcome::Done { detail: String::new() };
                 waiting.extend(self.step(Input::Finished { key, outcome }));
             }
-            // The engine is who sees that a counter fell.
-            for source in self.engine.view(self.now).sources {
-                if let (Judgement::Blind, Some(why)) = (source.judgement, source.detail)
-                    && why != WAITING_FOR_SECOND_READING
-                {
-                    self.blind.insert(format!("{}: {why}", source.source));
-                }
-            }
         }
 
         fn step(&mut self, input: Input) -> Vec<ActionRequest> {
-            let Decision { actions, .. } = self.engine.step(self.now, input);
+            let Decision { actions, events, .. } = self.engine.step(self.now, input);
+            // The engine is who sees that a counter fell.
+            for event in events {
+                if let Event::SourceBlind { source, why } = event {
+                    self.blind.insert(format!("{source}: {why}"));
+                }
+            }
             actions
         }
 

@@ -76,7 +76,7 @@ mod tests {
         assert!(pace.due(now));
         pace.walked(now, 1000);
         let pause = pause(1000, process::cost());
-        assert!(!pace.due(now.after(pause - Duration::from_millis(1))));
+        assert!(!pace.due(now.after(pause.checked_sub(Duration::from_millis(1)).unwrap())));
         assert!(pace.due(now.after(pause + Duration::from_millis(1))));
         pace.reset();
         assert!(pace.due(now));

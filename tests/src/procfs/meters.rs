@@ -6,6 +6,7 @@
 //! looked at only in between.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -187,8 +188,9 @@ impl Meters {
             let Connection { local, remote, uid, .. } = it;
             let (sent, received) = (whole(it.sent), whole(it.received));
             let inode = cookie + 10_000;
-            list += &format!(
-                "{cookie} ESTAB {local} {remote} {uid} {inode} {group} {sent} {received} 1000\n"
+            let _ = writeln!(
+                list,
+                "{cookie} ESTAB {local} {remote} {uid} {inode} {group} {sent} {received} 1000"
             );
         }
         if list != self.told {

@@ -9,8 +9,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -156,7 +156,7 @@ fn watched<T>(scene: &mut Scene, story: impl FnOnce(&mut Scene) -> T) -> (T, Dur
             while !over.load(Ordering::Relaxed) {
                 let begin = Instant::now();
                 let _answer = client.ask("GET", "/v1/status", "");
-                let mut longest = longest.lock().unwrap();
+                let mut longest = longest.lock().unwrap_or_else(PoisonError::into_inner);
                 *longest = begin.elapsed().max(*longest);
                 drop(longest);
                 thread::sleep(Duration::from_millis(10));
@@ -166,7 +166,7 @@ fn watched<T>(scene: &mut Scene, story: impl FnOnce(&mut Scene) -> T) -> (T, Dur
         over.store(true, Ordering::Relaxed);
         told
     });
-    (told, longest.into_inner().unwrap())
+    (told, longest.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The agent on a machine with one idle GPU; the file that tells it.

@@ -46,7 +46,11 @@ impl Scene {
         machine
             .write("proc/sys/kernel/random/boot_id", "6f1c1b1e-0000-4000-8000-000000000001\n")?;
         machine.open_groups(CONTAINER)?;
-        let bash = Process::new(0, "bash", &format!("/{SESSION}")).of_user(1000);
+        // A detached tmux keeps the terminal: nobody is connected.
+        machine.open_groups(SESSION)?;
+        let process = |name| Process::new(0, name, &format!("/{SESSION}")).of_user(1000);
+        let tmux = machine.spawn(&process("tmux: server"))?;
+        let bash = process("bash").below(tmux).called(&["-bash"]);
         let (shell, _) = machine.open_terminal(0, bash)?;
         machine.press_key_at(
             0,

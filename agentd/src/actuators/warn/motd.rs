@@ -1,6 +1,6 @@
 //! The message of the day: what somebody reads who logs in while a countdown runs, or after a hibernation.
 //!
-//! pam_motd(8) shows every file of `/run/motd.d`, on Debian and Ubuntu at every login by ssh and on a console. The files
+//! `pam_motd(8)` shows every file of `/run/motd.d`, on Debian and Ubuntu at every login by ssh and on a console. The files
 //! are replaced in one step, so that nobody reads half of one, and they die with the boot.
 
 use core::time::Duration;
@@ -21,7 +21,7 @@ pub(super) const SPEC: ChannelSpec = ChannelSpec {
     deadline: Duration::from_secs(1),
 };
 
-/// The folder that pam_motd(8) reads.
+/// The folder that `pam_motd(8)` reads.
 const FOLDER: &str = "/run/motd.d";
 /// While a countdown runs.
 const COUNTDOWN: &str = "50-agentd";

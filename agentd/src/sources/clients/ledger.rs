@@ -83,7 +83,7 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Grown {
     client: Client,
-    grown: u64,
+    sent: u64,
     weight: f64,
     /// It is merely kept open.
     beats: bool,
@@ -101,7 +101,7 @@ impl Ledger {
         grown.retain(|one| {
             let counts = one.client.to != Server::Housekeeping;
             if !counts {
-                self.housekeeping = self.housekeeping.saturating_add(one.grown);
+                self.housekeeping = self.housekeeping.saturating_add(one.sent);
             }
             counts
         });
@@ -110,7 +110,7 @@ impl Ledger {
                 b.weight.total_cmp(&a.weight).then(a.client.cookie.cmp(&b.client.cookie))
             });
             let rest = grown.split_off(SHOWN);
-            let most = rest.iter().map(|one| one.grown).max().unwrap_or(0);
+            let most = rest.iter().map(|one| one.sent).max().unwrap_or(0);
             self.others = self.others.saturating_add(most);
         }
         self.show(grown)
@@ -138,7 +138,7 @@ impl Ledger {
         let mut beat = before.beat;
         let beats = beat.take(now, grown);
         self.seen.insert(client.cookie, Seen { received, weight, beat, look: self.look, ..before });
-        Grown { client, grown, weight, beats }
+        Grown { client, sent: grown, weight, beats }
     }
 
     /// A connection that begins to be shown begins with what it sent since the last look: the engine takes the whole
@@ -149,7 +149,7 @@ impl Ledger {
         for one in grown {
             let subject = one.client.subject();
             // Also if another connection had these ends at the last look: a counter never falls.
-            let total = before.get(&subject).copied().unwrap_or(0).saturating_add(one.grown);
+            let total = before.get(&subject).copied().unwrap_or(0).saturating_add(one.sent);
             self.totals.insert(subject.clone(), total);
             let signal = Signal::new(subject, Value::Counter { total });
             let signal = Signal { owner: one.client.owner, ..signal };
@@ -284,6 +284,7 @@ mod tests {
 
     #[test]
     fn what_beats_like_a_clock_is_shown_and_counts_again_when_it_does_not() {
+        use agent_core::reading::Role::{Ignored, Workload};
         let mut ledger = Ledger::default();
         let mut received = 0;
         let mut roles = Vec::new();
@@ -292,7 +293,6 @@ mod tests {
             received += if second < 9000 { 1040 } else { 9000 };
             roles.push(ledger.take(at(second), vec![client(1, received)])[0].role);
         }
-        use agent_core::reading::Role::{Ignored, Workload};
         assert!(roles[..360].iter().all(|role| *role == Workload));
         assert!(roles[370..900].iter().all(|role| *role == Ignored));
         assert!(roles[901..].iter().all(|role| *role == Workload));

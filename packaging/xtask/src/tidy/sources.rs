@@ -161,7 +161,8 @@ fn there_is_at_least_as_much_test_code_as_code() {
             continue;
         }
         all.add(&file);
-        if file.path.starts_with("agentd/core/") {
+        // The scenarios, traces and scores are nothing but tests of the engine.
+        if file.path.starts_with("agentd/core/") || file.path.starts_with("tests/accuracy/") {
             core.add(&file);
         }
     }

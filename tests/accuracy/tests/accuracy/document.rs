@@ -3,16 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use agent_accuracy::{table, teeth};
+use agent_accuracy::table;
 
-use super::{rows, scenarios, worlds};
+use super::{bites, rows, worlds};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/doc/accuracy.md");
 
 #[test]
 fn the_comparison_in_the_documentation_is_current() {
-    let bites = teeth::bites(scenarios());
-    let text = table::document(rows(), worlds(), &bites);
+    let text = table::document(rows(), worlds(), bites());
     if std::env::var_os("UPDATE_ACCURACY").is_some() {
         fs::write(Path::new(PAGE), &text).unwrap();
     }
@@ -27,7 +26,7 @@ fn the_comparison_in_the_documentation_is_current() {
 #[test]
 fn every_limit_is_guarded_by_a_scenario() {
     // A quarter of a limit and four times a limit may each be harmless; both would mean that it is never tested.
-    for bite in teeth::bites(scenarios()) {
+    for bite in bites() {
         assert!(!bite.higher.is_empty() || !bite.lower.is_empty(), "{} has no teeth", bite.what);
     }
 }

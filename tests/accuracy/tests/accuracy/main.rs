@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 use agent_accuracy::corpus;
 use agent_accuracy::results::{self, Row, Sample};
 use agent_accuracy::scenario::Scenario;
+use agent_accuracy::teeth::{self, Bite};
 
 /// Every scenario.
 fn scenarios() -> &'static [Scenario] {
@@ -34,4 +35,10 @@ fn rows() -> &'static [Row] {
 fn worlds() -> &'static [Sample] {
     static WORLDS: OnceLock<Vec<Sample>> = OnceLock::new();
     WORLDS.get_or_init(|| results::random_worlds(scenarios()))
+}
+
+/// What changed limits break.
+fn bites() -> &'static [Bite] {
+    static BITES: OnceLock<Vec<Bite>> = OnceLock::new();
+    BITES.get_or_init(|| teeth::bites(scenarios()))
 }

@@ -1,6 +1,7 @@
 //! One scenario with the real program: the same moments as in the replay of the engine alone.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io;
 
 use agent_accuracy::scenario::{Event, History, OFF, STEP, Scenario};
@@ -32,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) stopped: Option<f64>,
     /// The sources of the program.
     pub(crate) sources: Vec<String>,
+    /// What the program said of itself at the end.
+    pub(crate) because: String,
     /// How often the clock was moved.
     pub(crate) moves: u32,
     /// What the program said of the moment of the stop: when it said so, and the moment, in minutes.
@@ -83,7 +86,7 @@ impl<'a> Course<'a> {
         let gpus = has_gpus(scenario);
         if gpus {
             let library = beside_agent("libnvidia_ml.so")?;
-            config += &format!("[source.gpu]\nlibrary = \"{}\"\n", library.display());
+            let _ = writeln!(config, "[source.gpu]\nlibrary = \"{}\"", library.display());
         }
         let mut agent = Agent::on_idle_machine(Instance::default(), &config)?;
         let told = gpus.then(|| agent.folder().join("gpus"));
@@ -173,7 +176,7 @@ impl<'a> Course<'a> {
                 self.tell()?;
             }
             if before.is_none() && next % MINUTE == 0 {
-                self.listen()?;
+                self.listen();
             }
         }
         Ok(())
@@ -310,14 +313,13 @@ impl<'a> Course<'a> {
     }
 
     /// Notes when the program says that it will stop the machine.
-    fn listen(&mut self) -> Result<(), Failure> {
+    fn listen(&mut self) {
         // A program that is asked too often in real time refuses; the next minute will do.
-        let Ok(status) = self.lapse.agent.status() else { return Ok(()) };
+        let Ok(status) = self.lapse.agent.status() else { return };
         if let Some(seconds) = status["outlook"]["in_seconds"].as_f64() {
             let now = minutes(self.at_ms);
             self.said.push((now, now + seconds / 60.0));
         }
-        Ok(())
     }
 
     fn sources(&self) -> Result<Vec<String>, Failure> {
@@ -344,7 +346,9 @@ pub(crate) fn run(scenario: &Scenario, config: &str) -> Result<Outcome, Failure>
         return Err(course.failure("the agent ended").into());
     }
     let stopped = course.lapse.has_stopped().then(|| minutes(course.at_ms));
-    Ok(Outcome { stopped, sources, moves: course.moves, said: course.said })
+    let status = course.lapse.agent.status()?;
+    let because = status["because"].as_str().unwrap_or_default().to_owned();
+    Ok(Outcome { stopped, sources, because, moves: course.moves, said: course.said })
 }
 
 fn minutes(ms: i64) -> f64 {

@@ -4,6 +4,8 @@
 //! subtracts, decides, warns, and asks a simulated EC2. Both must stop the machine at the same moment, to one tick.
 //! A scenario that files cannot express is skipped, with the reason.
 
+#![expect(clippy::print_stdout, reason = "what was compared and what was skipped is told")]
+
 mod course;
 mod people;
 mod plant;
@@ -16,6 +18,7 @@ use std::time::Instant;
 
 use agent_accuracy::scenario::{Profile, Scenario};
 use agent_accuracy::score::{self, Verdict};
+use agent_accuracy::signals::Signals;
 use agent_accuracy::world::World;
 use agent_accuracy::{corpus, ours};
 use agent_tests::timelapse::keep_files_in_memory;
@@ -26,11 +29,11 @@ const TICK: f64 = 10.0 / 60.0;
 /// minutes.
 const STANDSTILL: f64 = 2.0;
 /// Programs at once.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
 
 /// Why a scenario cannot be told by files, for the sources that the program has.
 fn inexpressible(scenario: &Scenario) -> Option<&'static str> {
-    let ever = |holds: fn(&agent_accuracy::signals::Signals) -> bool| {
+    let ever = |holds: fn(&Signals) -> bool| {
         scenario.segments.iter().any(|segment| holds(&scenario.signals_at(segment.from)))
     };
     if ever(|s| s.inhibit || s.blind.contains(&"inhibitors")) {
@@ -64,6 +67,12 @@ fn agree(scenario: &Scenario, program: Option<f64>, replay: Option<f64>) -> bool
     if scenario.segments.iter().any(|s| scenario.signals_at(s.from).imds_down) {
         return matches!(score::judge(scenario, program), Verdict::Right { .. });
     }
+    // A terminal that nobody known keeps (mosh, a serial line) is a session for the program, whose end is use; the replay
+    // sees the keys alone.
+    let strange = |s: &Signals| s.pts > s.ssh_pts && !s.tmux && !s.ssm && !s.vscode_srv;
+    if scenario.segments.iter().any(|s| strange(&scenario.signals_at(s.from))) {
+        return matches!(score::judge(scenario, program), Verdict::Right { .. });
+    }
     // Where a GPU does not tell how busy it is, a new process on it counts as work for as long.
     let untold = scenario.segments.iter().any(|s| scenario.signals_at(s.from).mig);
     let most = if untold { STANDSTILL + TICK } else { TICK };
@@ -89,7 +98,6 @@ struct Tally {
     /// Predictions of the moment of the stop that nothing came between, and by how many minutes the worst was off.
     predictions: usize,
     worst: f64,
-    lines: Vec<String>,
     faults: Vec<String>,
 }
 
@@ -108,11 +116,12 @@ impl Tally {
         let replay = replayed(scenario, &outcome.sources);
         let show = |at: Option<f64>| at.map_or("never".to_owned(), |at| format!("{at:.2}"));
         let line = format!(
-            "{id}: program {}, replay {} ({} moves, {wall:.1} s) {}",
+            "{id}: program {}, replay {} ({} moves, {wall:.1} s) {}: {}",
             show(outcome.stopped),
             show(replay),
             outcome.moves,
-            scenario.title
+            scenario.title,
+            outcome.because
         );
         self.compared += 1;
         self.moves += outcome.moves;
@@ -126,7 +135,7 @@ impl Tally {
         if !agree(scenario, outcome.stopped, replay) {
             self.faults.push(line.clone());
         }
-        self.lines.push(line);
+        println!("{line}");
     }
 }
 
@@ -150,16 +159,15 @@ fn the_program_decides_as_the_replay_does() {
             });
         }
     });
-    let mut tally = tally.into_inner().unwrap();
-    tally.lines.sort();
-    let mut report = tally.lines.join("\n");
+    let tally = tally.into_inner().unwrap();
+    let mut report = String::new();
     for scenario in &skipped {
         let why = inexpressible(scenario).unwrap_or_default();
-        let _ = write!(report, "\nSKIPPED {}: {} ({why})", scenario.id, scenario.title);
+        let _ = writeln!(report, "SKIPPED {}: {} ({why})", scenario.id, scenario.title);
     }
     let _ = write!(
         report,
-        "\n{} compared, {} skipped, {} predictions (the worst {:.2} min off), {} moves of the clock in {:.0} s",
+        "{} compared, {} skipped, {} predictions (the worst {:.2} min off), {} moves of the clock in {:.0} s",
         tally.compared,
         skipped.len(),
         tally.predictions,

@@ -100,7 +100,20 @@ impl People {
         for line in wanted.into_iter().skip(same) {
             self.open(line, now)?;
         }
+        self.dismiss()?;
         self.work(signals.fg)
+    }
+
+    /// What kept terminals ends with the last of them; the server of an editor goes on.
+    fn dismiss(&mut self) -> io::Result<()> {
+        for line in [Line::Tmux, Line::Ssm, Line::Mosh] {
+            if self.terminals.iter().all(|it| it.line != line)
+                && let Some(pid) = self.keepers.remove(&line)
+            {
+                self.machine.end(pid)?;
+            }
+        }
+        Ok(())
     }
 
     fn keep_editor(&mut self, signals: &Signals) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! It does for the real program what `ours/machine.rs` does for the engine alone: the same rates, but as the kernel shows
 //! them, so that the sources have to read, attribute and subtract by themselves.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
@@ -284,8 +285,9 @@ impl Plant {
 
     fn show_gpus(&mut self, signals: &Signals) -> io::Result<()> {
         let Some((file, told)) = &mut self.gpus else { return Ok(()) };
-        let pids: Vec<String> =
-            (0..signals.gpu_procs).map(|n| (FIRST_ON_GPU + n).to_string()).collect();
+        // Something draws where only graphics run.
+        let count = signals.gpu_procs.max(u32::from(signals.gfx));
+        let pids: Vec<String> = (0..count).map(|n| (FIRST_ON_GPU + n).to_string()).collect();
         let pids = pids.join(",");
         let mut text = String::new();
         if signals.gpu_err {
@@ -294,13 +296,14 @@ impl Plant {
         }
         for percent in &signals.gpus {
             let list = if pids.is_empty() { String::new() } else { format!("={pids}") };
-            text += &match percent {
-                Some(percent) if signals.gfx => format!("device util={percent:.0} graphics{list}"),
-                Some(percent) => format!("device util={percent:.0} compute{list}"),
+            let _ = match percent {
+                Some(percent) if signals.gfx => {
+                    writeln!(text, "device util={percent:.0} graphics{list}")
+                }
+                Some(percent) => writeln!(text, "device util={percent:.0} compute{list}"),
                 // NVML_ERROR_NOT_SUPPORTED
-                None => format!("device util=!3 mig=1 instance{list}"),
+                None => writeln!(text, "device util=!3 mig=1 instance{list}"),
             };
-            text.push('\n');
         }
         if *told != text {
             fs::write(file, &text)?;

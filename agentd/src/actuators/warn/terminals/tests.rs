@@ -63,6 +63,7 @@ async fn told(tree: &Tree) -> (Option<String>, Option<String>) {
     (plain(told.reached), plain(told.missed))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what it is compared with may be missing")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -160,7 +161,7 @@ async fn a_terminal_that_takes_no_messages_is_told_of_where_the_agent_may_not_wr
     let tree = Tree::new();
     let _pty = pty(&tree, 0);
     let path = std::fs::canonicalize(tree.path("/dev/pts/0")).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o0)).unwrap();
     assert_eq!(told(&tree).await, (None, some("me on pts/0 (it takes no messages: mesg n)")));
 }
 

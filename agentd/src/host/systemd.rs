@@ -54,6 +54,8 @@ pub struct Timer {
     pub last_wall_us: Option<u64>,
     /// It fires again so long after each run (`OnUnitActiveSec=`, `OnUnitInactiveSec=`), microseconds.
     pub repeats_us: Option<u64>,
+    /// What it started runs now (the timer's own state is `running` then, `timer_enter_running` of systemd's timer.c).
+    pub runs: bool,
 }
 
 /// `ListUnitsByPatterns`: name, description, load state, active state, sub state, following, path, job id, job type,
@@ -108,12 +110,12 @@ impl Systemd {
             return Err(zbus::Error::Failure(format!("more than {TIMERS} timers")));
         }
         let mut timers = Vec::new();
-        for (name, _, _, active, _, _, path, ..) in units {
+        for (name, _, _, active, state, _, path, ..) in units {
             if active != "active" || self.is_vendors(bus, &name, &path, now_ms).await? {
                 continue;
             }
             let properties = properties(bus, &path, "org.freedesktop.systemd1.Timer").await?;
-            timers.push(timer(name, &properties));
+            timers.push(Timer { runs: state == "running", ..timer(name, &properties) });
         }
         self.vendors.retain(|_, (_, at)| now_ms.saturating_sub(*at) <= FILES_FOR_MS);
         Ok(timers)
@@ -205,6 +207,7 @@ fn timer(name: String, properties: &HashMap<String, OwnedVariant>) -> Timer {
         next_monotonic_us: time("NextElapseUSecMonotonic"),
         last_wall_us: time("LastTriggerUSec"),
         repeats_us,
+        runs: false,
     }
 }
 
@@ -280,7 +283,8 @@ mod tests {
             let unit = |name: &str, active: &str| {
                 let text = |text: &str| text.to_owned();
                 let job = OwnedObjectPath::try_from("/").unwrap();
-                let words = (text("loaded"), text(active), text("waiting"), String::new());
+                let state = if name == "backup" { "running" } else { "waiting" };
+                let words = (text("loaded"), text(active), text(state), String::new());
                 let name = format!("{name}.timer");
                 let object = path(name.split('.').next().unwrap());
                 (name, text("x"), words.0, words.1, words.2, words.3, object, 0, text(""), job)
@@ -353,6 +357,7 @@ mod tests {
             next_monotonic_us: None,
             last_wall_us: None,
             repeats_us: Some(3_600_000_000),
+            runs: true,
         };
         for moment in [0, 1000, FILES_FOR_MS * 2] {
             let server = systemd(&bus).await;

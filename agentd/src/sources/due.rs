@@ -20,6 +20,13 @@ pub(super) fn ahead(context: &Context) -> Duration {
     context.duration("ahead", AHEAD).min(MOST)
 }
 
+/// The signal of a job that was waited for and runs now. A service of the system is no work by itself, so without this
+/// the machine would wait for the job and stop in the middle of it.
+pub(super) fn running(subject: &str, ahead: Duration) -> Signal {
+    let cap = u64::try_from((ahead + SLACK).as_millis()).unwrap_or(u64::MAX);
+    Signal::new(subject, Value::Blocks { cap_ms: cap }).owned_by("what it started runs")
+}
+
 /// The signal of a job that runs in so long: it blocks if that is within `ahead` and it does not run `often`, which is
 /// once in `ahead` or more; else it is shown with the minutes until then.
 pub(super) fn signal(

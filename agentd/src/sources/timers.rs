@@ -1,8 +1,8 @@
 //! Timers of systemd that somebody on the machine made and that are due soon.
 //!
 //! An instance that is stopped cannot wake itself, so a job that is due at three in the morning does not run on it. If
-//! such a timer is due within `ahead`, the machine waits for it; one that is due later is shown, with the word that it will
-//! not run while the machine is stopped.
+//! such a timer is due within `ahead`, the machine waits for it, and for what it starts; one that is due later is shown, with
+//! the word that it will not run while the machine is stopped.
 //!
 //! A timer that fires again within `ahead` would keep the machine up for ever, and its next run is as good as the one that
 //! is missed. It is shown only. What came with the system (packages, generators, snaps) does not count either: its
@@ -70,13 +70,14 @@ fn judge(answer: Result<Vec<Timer>, SystemdError>, now: Stamp, ahead: Duration) 
     }
 }
 
-/// A timer without a next run says nothing.
+/// A timer without a next run says nothing, unless what it started still runs.
 fn signal(timer: &Timer, now: Stamp, ahead: Duration) -> Option<Signal> {
+    let name: String = timer.name.chars().filter(|c| !c.is_control()).take(100).collect();
     let monotonic_us = now.boot_ms.saturating_sub(now.asleep_ms).saturating_mul(1000);
     let wall_us = u64::try_from(now.wall_ms).unwrap_or(0).saturating_mul(1000);
     let by_wall = timer.next_wall_us.map(|next| next.saturating_sub(wall_us));
     let by_clock = timer.next_monotonic_us.map(|next| next.saturating_sub(monotonic_us));
-    let wait = Duration::from_micros(by_wall.into_iter().chain(by_clock).min()?);
+    let wait = by_wall.into_iter().chain(by_clock).min().map(Duration::from_micros);
     // How long after its last run a calendar fires tells how often it does; one that never ran may run once only.
     let calendar = match (timer.next_wall_us, timer.last_wall_us) {
         (Some(next), Some(last)) => Some(next.saturating_sub(last)),
@@ -84,16 +85,18 @@ fn signal(timer: &Timer, now: Stamp, ahead: Duration) -> Option<Signal> {
     };
     let period = calendar.into_iter().chain(timer.repeats_us).min().map(Duration::from_micros);
     let often = period.is_some_and(|period| period <= ahead);
-    let name: String = timer.name.chars().filter(|c| !c.is_control()).take(100).collect();
-    Some(due::signal(&name, None, wait, often, now, ahead))
+    if timer.runs && !often {
+        return Some(due::running(&name, ahead));
+    }
+    Some(due::signal(&name, None, wait?, often, now, ahead))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agent_core::reading::Value;
     use crate::host::tree::Tree;
     use crate::sources::BusMode;
+    use agent_core::reading::Value;
 
     const MINUTE: u64 = 60_000_000;
     const WALL: u64 = 1_700_000_000_000;
@@ -113,8 +116,7 @@ mod tests {
     }
 
     fn blocks(timer: &Timer) -> Option<bool> {
-        signal(timer, now(), AHEAD)
-            .map(|signal| matches!(signal.value, Value::Blocks { .. }))
+        signal(timer, now(), AHEAD).map(|signal| matches!(signal.value, Value::Blocks { .. }))
     }
 
     #[test]
@@ -127,6 +129,18 @@ mod tests {
         let signal = signal(&late, now(), AHEAD).unwrap();
         assert_eq!(signal.value, Value::Shown { value: 200.0 });
         assert!(signal.owner.unwrap().contains("while the machine is stopped"));
+    }
+
+    #[test]
+    fn what_a_timer_started_is_waited_for_unless_it_runs_often() {
+        let runs = Timer { runs: true, ..timer() };
+        assert_eq!(blocks(&runs), Some(true));
+        let daily = Timer { next_wall_us: Some(at_wall(1440)), ..runs.clone() };
+        assert_eq!(blocks(&daily), Some(true));
+        let often =
+            Timer { next_wall_us: Some(at_wall(5)), last_wall_us: Some(at_wall(0)), ..runs };
+        assert_eq!(blocks(&often), Some(false));
+        assert_eq!(blocks(&timer()), None);
     }
 
     #[test]

@@ -58,8 +58,8 @@ class Label:
         ends = [work.ended for work in self.works if work.ended is not None]
         return max(ends, default=None)
 
-    def write(self, path: Path, start: float, end: float) -> None:
-        """Writes the label; its times are seconds since the trace began."""
+    def write(self, path: Path, start: float, end: float, acted: float | None) -> None:
+        """Writes the label; its times are seconds since the trace began. `acted` is when the agent was seen ready to act."""
         lines = [
             "# Written by tests/e2e/record together with the trace. Times are seconds since the trace began.",
             f"about = {_text(self.about)}",
@@ -70,6 +70,8 @@ class Label:
         ]
         if self.windows is not None:
             lines.append(f"windows = {self.windows}")
+        if acted is not None:
+            lines.append(f"live = {acted - start:.1f}")
         if self.undecidable:
             lines.append(f"undecidable = {_text(self.undecidable)}")
         for work in self.works:

@@ -27,6 +27,8 @@ TRACES = REPOSITORY / "tests/traces"
 PROGRAMS = {"curl": "curl", "mosh-client": "mosh", "scp": "openssh-client"}
 #: After the moment at which the agent must have acted, seconds: the quantum of a PTY's clock, an average and some readings.
 SLACK = 20
+#: An agent that enforces warns first, also where a block ended late: the longest warning and some readings, seconds.
+NOTICE = 18
 
 
 @dataclass
@@ -89,7 +91,7 @@ def finish(stage: Studio) -> None:
     until = deadline(stage.label, stage.began)
     while time.clock_gettime(time.CLOCK_BOOTTIME) < until:
         if stage.acting_since() is not None:
-            stage.rest(4)
+            stage.rest(NOTICE)
             return
         stage.rest(0.5)
 

@@ -20,6 +20,7 @@ MOST = 200_000
 
 def take(stage: Studio, path: Path) -> None:
     """Ends the recording and writes PATH and its label."""
+    acted = stage.acting_since()
     stage.root("systemctl", "stop", "agentd.service")
     files = sorted(stage.machine.inside(RECORDING).iterdir())
     expect(files, f"the agent recorded nothing in {RECORDING}")
@@ -30,7 +31,7 @@ def take(stage: Studio, path: Path) -> None:
     size = sum(map(len, lines))
     expect(size < MOST, f"the trace has {size} bytes, more than {MOST}")
     path.write_bytes(b"".join(lines))
-    stage.label.write(path.with_suffix(".toml"), start, end)
+    stage.label.write(path.with_suffix(".toml"), start, end, acted)
 
 
 def _text(file: Path) -> bytes:

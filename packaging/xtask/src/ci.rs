@@ -9,6 +9,7 @@ const BUILD: Step = Step::new("build", &[], rings::build);
 const CORE: Step = Step::new("tests: core", &[], rings::core);
 const SHELL: Step = Step::new("tests: shell", &["build"], rings::shell);
 const WORLD: Step = Step::new("tests: world", &["build"], rings::world);
+const ACCURACY: Step = Step::new("tests: accuracy", &["build"], rings::accuracy);
 const TIDY: Step = Step::new("tests: tidy", &[], rings::tidy);
 const DOCS: Step = Step::new("docs", &[], rings::docs);
 const SCRIPTS: Step = Step::new("scripts", &[], scripts::check);
@@ -21,7 +22,7 @@ const E2E: Step = Step::new("e2e", &["deb"], e2e::step);
 
 /// The quick loop: what a change needs before it is shown to anybody.
 pub(crate) fn quick() -> Vec<Step> {
-    vec![FORMAT, LINT, BUILD, CORE, SHELL, WORLD, TIDY]
+    vec![FORMAT, LINT, BUILD, CORE, SHELL, WORLD, ACCURACY, TIDY]
 }
 
 /// Everything, cheap things first.

@@ -53,6 +53,13 @@ pub(crate) fn world(workspace: &Workspace) -> Result<String, Trouble> {
         .tests()
 }
 
+/// How right the verdict is: scenarios and recorded traces through the engine, and the scenarios through the program.
+pub(crate) fn accuracy(workspace: &Workspace) -> Result<String, Trouble> {
+    cargo(workspace, "test --locked -p agent-accuracy")
+        .env("AGENTD_BIN", workspace.target.join("debug/agentd"))
+        .tests()
+}
+
 /// The rules of the repository itself.
 pub(crate) fn tidy(workspace: &Workspace) -> Result<String, Trouble> {
     cargo(workspace, "test --locked -p xtask").tests()

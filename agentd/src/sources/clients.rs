@@ -5,7 +5,7 @@
 //! service of the system that serves people (option `units`). Each connection is judged by itself: a hundred tabs that
 //! are merely kept open are no use, while 4,000 bytes in a minute are. A few clients send more than that to keep a
 //! connection open; they are known by their regularity (`beat`). For the figures behind both see
-//! `agentd/decisions/0030-what-a-silent-client-sends.md`.
+//! `agentd/decisions/0009-what-a-silent-client-sends.md`.
 //!
 //! A client that is connected and silent makes the agent wait longer, and no more than that. A peer that has not
 //! acknowledged anything for five minutes is gone without having said so, and is not connected. Clients of sshd are not

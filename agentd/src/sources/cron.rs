@@ -4,6 +4,10 @@
 //! for, unless it runs again as soon, and a later one is shown. Jobs that came with the system do not count: tables in
 //! `/etc/cron.d` that belong to a package, and the lines that run the folders `/etc/cron.daily` and so on.
 //!
+//! A job that was waited for is waited for while it runs, too, with the same cap: a job of root's is housekeeping by its
+//! control group, so nothing else would tell of it. It runs as long as the service that starts jobs has more processes
+//! than its own.
+//!
 //! Only the times are read, never the commands. The tables of ordinary users are closed to a root without
 //! privileges where cron keeps them with mode 0600 (Debian, Fedora), and so is the folder of at: they are shown as such,
 //! and their jobs count once they run and use something. A line that makes no sense is shown; cron does not run it either.
@@ -21,6 +25,7 @@ use agent_core::stamp::Stamp;
 use jiff::tz::TimeZone;
 
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind, due};
+use crate::host::cgroup::Hierarchy;
 use crate::host::{HostError, HostRoot};
 use table::{Kind, Line};
 
@@ -58,6 +63,9 @@ const FOLDERS: [(&str, Kind); 3] = [
     ("/var/spool/cron/crontabs", Kind::Personal),
     ("/var/spool/cron", Kind::Personal),
 ];
+/// The services that start the jobs, each of one process.
+const SERVICES: [&str; 3] =
+    ["system.slice/cron.service", "system.slice/crond.service", "system.slice/atd.service"];
 /// The table of the system.
 const SYSTEM: &str = "/etc/crontab";
 
@@ -67,6 +75,8 @@ struct Cron {
     ahead: Duration,
     packaged: table::Packaged,
     found: Option<(Stamp, Reading)>,
+    /// The jobs that were due soon at the last look at which some were.
+    waited: Vec<Signal>,
     seen: bool,
 }
 
@@ -77,6 +87,7 @@ impl Cron {
             ahead: due::ahead(context),
             packaged: table::Packaged::default(),
             found: None,
+            waited: Vec::new(),
             seen: false,
         }
     }
@@ -95,7 +106,36 @@ impl Cron {
             return Err(HostError::malformed("/var/spool/cron", format!("more than {JOBS} jobs")));
         }
         self.seen |= known;
+        self.wait_for_what_runs(&mut signals)?;
         if self.seen { Ok(Reading::Signals(signals)) } else { Ok(Reading::absent(NONE)) }
+    }
+
+    /// Keeps the jobs that were waited for as long as jobs run.
+    fn wait_for_what_runs(&mut self, signals: &mut Vec<Signal>) -> Result<(), HostError> {
+        let due = signals.iter().filter(|signal| matches!(signal.value, Value::Blocks { .. }));
+        let due: Vec<Signal> = due.cloned().collect();
+        if !due.is_empty() || self.waited.is_empty() || !self.runs_jobs()? {
+            self.waited = due;
+            return Ok(());
+        }
+        for waited in &self.waited {
+            signals.retain(|signal| signal.subject != waited.subject);
+            let owner = waited.owner.as_deref().and_then(|owner| owner.split(',').next());
+            let owner = format!("{}, was due and runs now", owner.unwrap_or("root"));
+            signals.push(waited.clone().owned_by(owner));
+        }
+        Ok(())
+    }
+
+    /// Whether one of the services that start jobs has a process beside its own.
+    fn runs_jobs(&self) -> Result<bool, HostError> {
+        let Some(hierarchy) = Hierarchy::find(&self.root)? else { return Ok(false) };
+        for service in SERVICES {
+            if hierarchy.pids(service)?.len() > 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Every table of a folder; whether there is such a folder.

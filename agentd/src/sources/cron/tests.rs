@@ -123,3 +123,29 @@ fn tables_are_read_once_a_minute_and_on_demand() {
     source.refresh();
     assert_eq!(source.standing(soon), None);
 }
+
+#[test]
+fn a_job_that_was_waited_for_is_waited_for_while_it_runs() {
+    let tree = Tree::new();
+    tree.file("/etc/cron.d/report", "30 12 * * * root /srv/report\n*/5 * * * * root /srv/poll\n");
+    tree.cgroup("system.slice", 0, &[]);
+    tree.cgroup("system.slice/cron.service", 0, &[400]);
+    let mut cron = source(&tree);
+    let at = |minutes: u64| {
+        let ms = i64::try_from(minutes * 60_000).unwrap();
+        Stamp::new(36_000_000 + minutes * 60_000, 0, NOON_MS + ms)
+    };
+    let (blocking, _) = told(cron.read(at(29)));
+    assert_eq!(blocking, ["/etc/cron.d/report line 1: root, due 12:30:00 UTC"]);
+    tree.cgroup("system.slice/cron.service", 0, &[400, 512]);
+    for minute in [31, 40, 55] {
+        let (blocking, shown) = told(cron.read(at(minute)));
+        assert_eq!(blocking, ["/etc/cron.d/report line 1: root, was due and runs now"], "{minute}");
+        assert_eq!(shown.len(), 1, "{shown:?}");
+    }
+    tree.cgroup("system.slice/cron.service", 0, &[400]);
+    assert_eq!(told(cron.read(at(56))).0, Vec::<String>::new());
+    // What runs often was never waited for, whatever runs.
+    tree.cgroup("system.slice/cron.service", 0, &[400, 600]);
+    assert_eq!(told(cron.read(at(60))).0, Vec::<String>::new());
+}

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use agent_core::action::{ActionKind, ActionRequest, InstanceState, Key, Outcome, Retry};
+use agent_core::action::{ActionRequest, InstanceState, Key, Outcome, Retry};
 use agent_core::decision::Decision;
 use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Input, Reply};
@@ -304,11 +304,6 @@ fn split(
         }
     }
     (start, refused)
-}
-
-/// Whether an action is the shell's own: reading the sources again.
-pub fn is_reread(request: &ActionRequest) -> bool {
-    matches!(request.kind, ActionKind::Reread)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use agent_core::action::ActionKind;
 use agent_core::action::Power;
 use agent_core::input::{Ability, Actor, Command};
 use agent_core::memory::Recovery;

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Ability, Engine, Mode, Phase, Power, Stage, Stamp};
+use super::{Engine, Mode, Phase, Power, Stage, Stamp};
 use crate::input::Abilities;
 use crate::verdict::{Judgement, Obstacle, View};
 
@@ -143,13 +143,6 @@ impl Engine {
     /// The stage that was decided last.
     pub fn stage(&self) -> Stage {
         self.stage
-    }
-
-    /// Whether hibernation can fall back to a stop on this instance.
-    pub fn falls_back(&self) -> bool {
-        self.policy.idle.action == Some(Power::Hibernate)
-            && self.power() == Some(Power::Stop)
-            && matches!(self.ability(Power::Hibernate), Ability::Cannot(_))
     }
 
     /// Milliseconds of known idleness.

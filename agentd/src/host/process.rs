@@ -50,13 +50,10 @@ fn cpu_time() -> u64 {
     nanos.and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or(0)
 }
 
-/// Notes what a walk over so many processes cost.
-fn note_cost(nanos: u64, processes: usize) {
+/// What one process cost in a walk over so many, nanoseconds; none if they were too few to tell.
+fn cost_of_one(nanos: u64, processes: usize) -> Option<u64> {
     let processes = u64::try_from(processes).unwrap_or(u64::MAX);
-    // Tests count on the pauses that they were written with, whatever machine they run on.
-    if processes >= ENOUGH && !cfg!(test) {
-        COST.store((nanos / processes).clamp(COSTS.0, COSTS.1), Ordering::Relaxed);
-    }
+    (processes >= ENOUGH).then(|| (nanos / processes).clamp(COSTS.0, COSTS.1))
 }
 
 /// What `/proc/PID/stat` says of a process. Times are microseconds of CPU.
@@ -157,7 +154,11 @@ impl Processes {
             }
         }
         if self.root.is_real() {
-            note_cost(cpu_time().saturating_sub(begun), count);
+            // Tests count on the pauses that they were written with, whatever machine they run on.
+            let cost = cost_of_one(cpu_time().saturating_sub(begun), count);
+            if let Some(cost) = cost.filter(|_| !cfg!(test)) {
+                COST.store(cost, Ordering::Relaxed);
+            }
         }
         Ok(count)
     }
@@ -491,12 +492,11 @@ mod tests {
 
     #[test]
     fn the_cost_of_a_walk_is_measured_and_kept_within_reason() {
-        note_cost(5_000_000, 99);
-        assert_eq!(cost(), Duration::from_micros(7), "too few processes");
+        assert_eq!(cost_of_one(5_000_000, 99), None, "too few processes");
         for (nanos, expected) in [(900_000, 9000), (0, 1000), (u64::MAX, 50_000), (700_000, 7000)] {
-            note_cost(nanos, 100);
-            assert_eq!(cost(), Duration::from_nanos(expected));
+            assert_eq!(cost_of_one(nanos, 100), Some(expected));
         }
+        assert_eq!(cost(), Duration::from_micros(7), "before the first walk");
         let begun = cpu_time();
         let sum: u64 = (0..1_000_000).map(std::hint::black_box).sum();
         assert!(cpu_time() > begun, "{sum}");

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::*;
 use crate::input::Actor;
 use crate::policy::{Combine, HoldPolicy, IdlePolicy, SourcePolicy, TagPolicy};
-use crate::reading::{Signal, Value};
+use crate::reading::{Signal, Stretch, Value};
 use crate::reason::Event;
 
 const TICK_MS: u64 = 10_000;
@@ -225,6 +225,27 @@ fn who_comes_back_soon_after_an_action_was_interrupted() {
             assert_eq!(lost.at, stamp(minutes(minute)));
         }
     }
+}
+
+#[test]
+fn a_job_that_waits_in_the_foreground_is_lost_by_a_hasty_policy_and_is_named() {
+    let mut careful = policy();
+    let like = careful.sources[&SourceName::new("input")].clone();
+    careful.sources = BTreeMap::from([(SourceName::new("sessions"), like)]);
+    let mut hasty = careful.clone();
+    hasty.idle.job_after = hasty.idle.act_after;
+    hasty.idle.connected_after = hasty.idle.act_after;
+    let mut replay = Replay::new(hasty, stamp(0)).judged_by(careful);
+    for tick in 0..240 {
+        let job = Signal::new("pts/0", Value::Stretches { by: Stretch::Job });
+        let reading = Reading::Signals(vec![job.owned_by("alice, rsync[812]")]);
+        let observation = Observation { source: SourceName::new("sessions"), reading };
+        replay.feed(stamp(tick * TICK_MS), Input::Observed(observation));
+    }
+    let lost = &replay.downs()[0].interrupted;
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!((lost[0].source.as_str(), lost[0].subject.as_deref()), ("sessions", Some("pts/0")));
+    assert_eq!(lost[0].owner.as_deref(), Some("alice, rsync[812]"));
 }
 
 #[test]

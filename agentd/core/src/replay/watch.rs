@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::input::Input;
 use crate::memory::Recovery;
 use crate::policy::{Mode, Policy};
-use crate::reading::{Observation, SourceName};
+use crate::reading::{Observation, SourceName, Stretch};
 use crate::stamp::{Stamp, millis};
 use crate::verdict::{Judgement, SignalView};
 
@@ -65,14 +65,26 @@ impl Watch {
         self.engine.last_use_at().filter(|at| Some(*at) != before)
     }
 
-    /// What is in use at `at`.
+    /// What is in use at `at`, and the job that waits in the foreground of a terminal.
     pub(super) fn in_use(&self, at: Stamp) -> Vec<Use> {
         let view = self.engine.view(at);
         let busy = view.sources.iter().filter(|source| source.judgement == Judgement::Busy);
         let fresh = busy.filter(|source| {
             source.read_at.is_some_and(|read_at| millis(at.since(read_at)) <= INTERRUPTED_MS)
         });
-        fresh.filter_map(|source| self.describe(at, at, &source.source)).collect()
+        let mut uses: Vec<Use> =
+            fresh.filter_map(|source| self.describe(at, at, &source.source)).collect();
+        // A job that waits in the foreground uses nothing, and its loss is somebody's all the same.
+        let job = view.stretch.iter().filter(|stretch| stretch.by == Stretch::Job);
+        uses.extend(job.map(|job| Use {
+            at,
+            source: job.source.clone(),
+            subject: Some(job.subject.clone()),
+            owner: job.owner.clone(),
+            value: None,
+            unit: String::new(),
+        }));
+        uses
     }
 
     /// A use that `source` saw, by its latest signal.

@@ -49,10 +49,23 @@ impl Outcome {
     pub(crate) fn predictions(&self, scenario: &Scenario) -> Vec<f64> {
         let Some(stopped) = self.stopped else { return Vec::new() };
         let until = agent_accuracy::scenario::seconds(stopped);
-        let last = f64::from(scenario.last_change(until)) / 60.0;
+        let last = scenario.last_change(until).max(last_edge(scenario, until));
+        let last = f64::from(last) / 60.0;
         let sound = self.said.iter().filter(|(at, _)| *at >= last + MEMORY);
         sound.map(|(_, moment)| moment - stopped).collect()
     }
+}
+
+/// The last second, until a given one, in which something that comes and goes came or went.
+fn last_edge(scenario: &Scenario, until: u32) -> u32 {
+    let edges = scenario.segments.iter().filter_map(|segment| {
+        let (period, on) = segment.cycle?;
+        let end = segment.to.min(until);
+        let gone = end.checked_sub(segment.from)?;
+        let begun = segment.from + gone / period * period;
+        Some(if begun + on <= end { begun + on } else { begun })
+    });
+    edges.max().unwrap_or(0)
 }
 
 /// The program, its machine and its time.

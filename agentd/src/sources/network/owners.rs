@@ -113,18 +113,21 @@ fn of_user(names: &mut HashMap<u32, String>, users: &mut Users, uid: u32) -> Who
 }
 
 /// What work says to work on the same machine is no traffic of its own: heartbeats of an idle cluster would count for
-/// ever. What it says to a housekeeping service does count, since that may pass it on (an SSM session, a proxy).
+/// ever. What it says to a housekeeping service does count, since that may pass it on (an SSM session, a proxy). What the
+/// agent says to somebody's proxy is the agent's at both ends.
 fn set_apart(sockets: &[TcpSocket], owners: &mut [Whose]) {
     let works = |whose: &Whose| matches!(whose, Whose::Work(_) | Whose::Sshd);
     let mut ends = HashMap::new();
     for (socket, whose) in sockets.iter().zip(owners.iter()) {
         if is_local(socket.local, socket.remote) {
-            ends.insert((socket.local, socket.remote), works(whose));
+            ends.insert((socket.local, socket.remote), (works(whose), *whose == Whose::Own));
         }
     }
     for (socket, whose) in sockets.iter().zip(owners.iter_mut()) {
-        let other = ends.get(&(socket.remote, socket.local)).copied().unwrap_or(false);
-        if works(whose) && other {
+        let (work, own) = ends.get(&(socket.remote, socket.local)).copied().unwrap_or_default();
+        if works(whose) && own {
+            *whose = Whose::Own;
+        } else if works(whose) && work {
             *whose = Whose::Inside;
         }
     }
@@ -280,5 +283,27 @@ mod tests {
         let alice = || work("connections of alice");
         let expected = [Whose::Inside, Whose::Inside, alice(), Whose::Housekeeping, alice()];
         assert_eq!(whose, expected);
+    }
+
+    #[test]
+    fn what_the_agent_says_to_somebodys_proxy_is_the_agents_at_both_ends() {
+        let session = "user.slice/user-1000.slice/session-3.scope";
+        let mut machine = Machine::new(&[session, "system.slice/agentd.service"]);
+        let ends = |socket: TcpSocket, local: &str, remote: &str| TcpSocket {
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            ..socket
+        };
+        let proxy = machine.socket(session, 1000);
+        let agent = machine.socket("system.slice/agentd.service", 0);
+        let whose = machine
+            .owners
+            .judge(&[
+                ends(proxy.clone(), "127.0.0.1:3128", "127.0.0.1:4000"),
+                ends(agent, "127.0.0.1:4000", "127.0.0.1:3128"),
+                ends(proxy, "127.0.0.1:3128", "127.0.0.1:5000"),
+            ])
+            .unwrap();
+        assert_eq!(whose, [Whose::Own, Whose::Own, work("connections of alice")]);
     }
 }

@@ -23,8 +23,13 @@ pub(super) fn ahead(context: &Context) -> Duration {
 /// The signal of a job that was waited for and runs now. A service of the system is no work by itself, so without this
 /// the machine would wait for the job and stop in the middle of it.
 pub(super) fn running(subject: &str, ahead: Duration) -> Signal {
-    let cap = u64::try_from((ahead + SLACK).as_millis()).unwrap_or(u64::MAX);
-    Signal::new(subject, Value::Blocks { cap_ms: cap }).owned_by("what it started runs")
+    block(subject, ahead).owned_by("what it started runs")
+}
+
+/// A block that stands for as long as a job that is due within `ahead` can be waited for.
+fn block(subject: &str, ahead: Duration) -> Signal {
+    let cap_ms = u64::try_from((ahead + SLACK).as_millis()).unwrap_or(u64::MAX);
+    Signal::new(subject, Value::Blocks { cap_ms })
 }
 
 /// The signal of a job that runs in so long: it blocks if that is within `ahead` and it does not run `often`, which is
@@ -39,10 +44,8 @@ pub(super) fn signal(
 ) -> Signal {
     let whose = owner.map(|owner| format!("{owner}, ")).unwrap_or_default();
     if wait <= ahead && !often {
-        let cap = u64::try_from((ahead + SLACK).as_millis()).unwrap_or(u64::MAX);
         let at = text::time_of_day(now.after(wait).wall_ms);
-        return Signal::new(subject, Value::Blocks { cap_ms: cap })
-            .owned_by(format!("{whose}due {at}"));
+        return block(subject, ahead).owned_by(format!("{whose}due {at}"));
     }
     let minutes = u32::try_from(wait.as_secs() / 60).unwrap_or(u32::MAX);
 

@@ -4,14 +4,14 @@ use core::time::Duration;
 
 use super::{Engine, Mode, Phase, Power, Stage, Stamp};
 use crate::input::Abilities;
-use crate::verdict::{Judgement, Obstacle, View};
+use crate::verdict::{Judgement, Obstacle, SourceView, View};
 
 impl Engine {
     /// The picture at `now`.
     pub fn view(&self, now: Stamp) -> View {
         let acting = self.memory.intent.as_ref().map(|i| i.power);
         let act_at = self.act_at(now);
-        let sources = self
+        let sources: Vec<SourceView> = self
             .policy
             .sources
             .iter()
@@ -35,8 +35,8 @@ impl Engine {
             power: acting.or_else(|| self.power()),
             act_at,
             warn_at: self.warn_at(act_at),
+            users: Self::users(&sources),
             sources,
-            users: self.users(),
             last_use: self.last_seen.clone(),
             holds: self.memory.holds.view(),
             obstacles: self.obstacles(now),

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use super::{Engine, SourceName, Stamp};
 use crate::reading::Role;
-use crate::verdict::{Judgement, UseView, UserView};
+use crate::verdict::{Judgement, SourceView, UseView, UserView};
 
 /// More people than this are not listed one by one.
 const MOST: usize = 32;
 
 impl Engine {
     /// Everybody of whom a source tells, who used the machine last first. Owners begin with the name: `alice, make[812]`.
-    pub(super) fn users(&self) -> Vec<UserView> {
+    pub(super) fn users(sources: &[SourceView]) -> Vec<UserView> {
         let mut users: BTreeMap<String, UserView> = BTreeMap::new();
-        for (name, track) in &self.tracks {
-            for signal in track.view(name).signals {
-                let Some(owner) = signal.owner.filter(|_| signal.role == Role::Workload) else {
+        for SourceView { source, signals, .. } in sources {
+            for signal in signals {
+                let owner = signal.owner.as_ref().filter(|_| signal.role == Role::Workload);
+                let Some(owner) = owner else {
                     continue;
                 };
                 let user = owner.split(',').next().unwrap_or_default().trim().to_owned();
@@ -27,7 +28,7 @@ impl Engine {
                 entry.last_activity = entry.last_activity.max(signal.last_activity);
                 let keeps_up = [Judgement::Busy, Judgement::Blocks, Judgement::Stretches];
                 if keeps_up.contains(&signal.judgement) {
-                    entry.keeps_up.push(format!("{name}: {}", signal.subject));
+                    entry.keeps_up.push(format!("{source}: {}", signal.subject));
                 }
             }
         }

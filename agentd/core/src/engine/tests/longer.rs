@@ -204,3 +204,13 @@ fn three_stops_that_people_undo_at_once_double_the_time() {
     let stops = scene.trace.iter().filter(|(_, line)| line == "stop").count();
     assert_eq!(stops, 4, "{:?}", scene.trace);
 }
+
+#[test]
+fn the_same_evidence_is_told_by_person() {
+    let scene = play("with sessions\nconnected pts/0\ncpu 1\n06:00 end");
+    let view = scene.engine.as_ref().unwrap().view(scene.stamp());
+    let users: Vec<_> =
+        view.users.iter().map(|user| (user.user.as_str(), user.keeps_up.join(", "))).collect();
+    assert_eq!(users, [("alice", "cpu: user.slice, sessions: pts/0".to_owned())]);
+    assert!(view.users[0].last_activity.is_some());
+}

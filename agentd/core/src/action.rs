@@ -3,6 +3,8 @@
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+use crate::interruption::{GroupCall, HookOrder, Hurry, Notification};
+
 /// Identifies a request over restarts of the agent: the same key is never carried out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -46,6 +48,8 @@ pub enum TagState {
     Stopping,
     /// A source is blind.
     Unknown,
+    /// EC2 has announced that it takes the instance.
+    Interrupted,
 }
 
 impl TagState {
@@ -59,6 +63,7 @@ impl TagState {
             Self::Hibernating => "hibernating",
             Self::Stopping => "stopping",
             Self::Unknown => "unknown",
+            Self::Interrupted => "interrupted",
         }
     }
 }
@@ -127,12 +132,25 @@ pub enum ActionKind {
     Describe,
     /// Find out again what this instance can do (DryRun, DescribeInstances).
     Preflight,
+    /// Run one hook of an interruption, at once. Its start is on record before it runs.
+    Drain(HookOrder),
+    /// The deadline of a hook that runs came nearer.
+    Hurry(Hurry),
+    /// Tell people and programs of an interruption, through every notifier side by side.
+    Notify(Notification),
+    /// Ask something of the Auto Scaling group.
+    AutoScaling(GroupCall),
 }
 
 impl ActionKind {
     /// Whether it can destroy somebody's work, so that at most one may be outstanding and its intent must be durable.
     pub const fn is_destructive(&self) -> bool {
         matches!(self, Self::Hook { .. } | Self::Power { .. })
+    }
+
+    /// Whether it must start before anything else is done, told or written to a disk: the machine has seconds left.
+    pub const fn is_urgent(&self) -> bool {
+        matches!(self, Self::Drain(_) | Self::Hurry(_))
     }
 
     /// A short name for logs.
@@ -148,6 +166,13 @@ impl ActionKind {
             Self::Withdraw { .. } => "withdraw",
             Self::Describe => "describe",
             Self::Preflight => "preflight",
+            Self::Drain(_) => "drain",
+            Self::Hurry(_) => "hurry",
+            Self::Notify(_) => "notify",
+            Self::AutoScaling(GroupCall::Heartbeat) => "autoscaling-heartbeat",
+            Self::AutoScaling(GroupCall::Complete) => "autoscaling-complete",
+            Self::AutoScaling(GroupCall::EnterStandby) => "autoscaling-enter-standby",
+            Self::AutoScaling(GroupCall::ExitStandby) => "autoscaling-exit-standby",
         }
     }
 }

@@ -10,6 +10,7 @@ mod clock;
 mod commands;
 mod cycles;
 mod idle;
+mod interrupted;
 mod notice;
 mod outcome;
 mod picture;
@@ -251,6 +252,8 @@ impl Engine {
             Input::Wished(wishes) => self.wished(now, wishes, out),
             Input::Finished { key, outcome } => self.finished(now, key, outcome, out),
             Input::Described { key, state } => self.described(now, key, state, out),
+            Input::Noticed(noticed) => self.noticed(now, noticed, out),
+            Input::Withdrawn { id, because } => self.withdrawn_notice(now, &id, &because, out),
             Input::Resumed => self.resumed(now, out),
             Input::Command { actor, command } => self.command(now, &actor, command, out),
             Input::ProcessGone { pid } => {

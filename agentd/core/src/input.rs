@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{InstanceState, Key, Outcome, Power, Refusal};
+use crate::interruption::{Noticed, SpotAction};
 use crate::policy::Policy;
 use crate::reading::Observation;
 
@@ -49,6 +50,13 @@ pub enum Command {
         /// Decide and report only.
         dry_run: bool,
     },
+    /// Go through a spot interruption without one: hooks and notifiers run, marked as a drill.
+    Drill {
+        /// As if EC2 did this.
+        action: SpotAction,
+        /// As if it did it in so many milliseconds.
+        in_ms: u64,
+    },
 }
 
 /// Why a command was not carried out.
@@ -86,6 +94,15 @@ pub enum Reply {
         power: Power,
         /// Nothing was done.
         dry_run: bool,
+    },
+    /// The drill has begun.
+    Drilling {
+        /// The alert's id.
+        alert: String,
+        /// So many hooks run, one after the other.
+        hooks: u32,
+        /// Its deadline, wall time in milliseconds since 1970.
+        deadline_wall_ms: i64,
     },
     /// Not carried out.
     Denied(Denial),
@@ -154,6 +171,15 @@ pub enum Input {
         key: Key,
         /// The state.
         state: InstanceState,
+    },
+    /// EC2 announces something.
+    Noticed(Noticed),
+    /// What EC2 announced was cancelled or completed: the id of the notice.
+    Withdrawn {
+        /// [`crate::interruption::Notice::id`].
+        id: String,
+        /// How EC2 says it, one line.
+        because: String,
     },
     /// The kernel or logind said that the machine was resumed (`PrepareForSleep(false)`).
     Resumed,

@@ -16,6 +16,7 @@ pub mod decision;
 pub mod engine;
 pub mod hold;
 pub mod input;
+pub mod interruption;
 pub mod memory;
 pub mod policy;
 pub mod reading;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Power, Refusal};
 use crate::hold::Holds;
+use crate::interruption::Interruptions;
 use crate::reading::SourceName;
 use crate::stamp::Stamp;
 use crate::verdict::LastAction;
@@ -98,6 +99,9 @@ pub struct Memory {
     /// When it came back on this boot, if it did after a stop of the agent's own.
     #[serde(default)]
     pub came_back: Option<Stamp>,
+    /// What EC2 announced.
+    #[serde(default)]
+    pub interruptions: Interruptions,
 }
 
 /// A stop of the agent's own, and what came after it.

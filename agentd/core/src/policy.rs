@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Power;
+use crate::interruption::InterruptionPolicy;
 use crate::reading::SourceName;
 
 /// Whether the engine may act.
@@ -78,6 +79,10 @@ pub struct IdlePolicy {
     pub resume_grace: Duration,
     /// Whether a pre-stop hook is configured.
     pub hook: bool,
+    /// A member of an Auto Scaling group is put on standby and then acted on. Without it an action is refused there,
+    /// because the group would replace the instance.
+    #[serde(default)]
+    pub standby: bool,
     /// After an accepted call the instance must have gone within this long, or it is reported as never stopped.
     pub verify_after: Duration,
 }
@@ -115,6 +120,9 @@ pub struct Policy {
     pub hold: HoldPolicy,
     /// Tags.
     pub tags: TagPolicy,
+    /// Interruptions.
+    #[serde(default)]
+    pub interruption: InterruptionPolicy,
     /// The sources by name.
     pub sources: BTreeMap<SourceName, SourcePolicy>,
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Power;
 use crate::input::Wishes;
+use crate::interruption::{AlertEnd, HookRun};
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +179,114 @@ pub enum Event {
     Wished {
         /// What they ask for.
         wishes: Wishes,
+    },
+    /// EC2 announces something.
+    Noticed {
+        /// The alert's id.
+        alert: String,
+        /// The notice for people.
+        what: String,
+        /// When it is due, wall milliseconds since 1970, where EC2 says so.
+        deadline_wall_ms: Option<i64>,
+        /// How far away that is, milliseconds.
+        left_ms: Option<u64>,
+        /// A drill.
+        drill: bool,
+        /// What follows, one line.
+        because: String,
+    },
+    /// The deadline of an alert moved to an earlier time.
+    NoticeMoved {
+        /// The alert's id.
+        alert: String,
+        /// The notice for people.
+        what: String,
+        /// The new deadline, wall milliseconds since 1970.
+        deadline_wall_ms: i64,
+        /// How far away that is, milliseconds.
+        left_ms: u64,
+    },
+    /// A notice whose time is long past, or too far away to be true: nothing is done about it.
+    NoticeStale {
+        /// The notice for people.
+        what: String,
+        /// Its time, wall milliseconds since 1970.
+        deadline_wall_ms: i64,
+        /// Why nothing is done, one line.
+        because: String,
+    },
+    /// An alert has passed.
+    AlertOver {
+        /// The alert's id.
+        alert: String,
+        /// The notice for people.
+        what: String,
+        /// How it ended.
+        end: AlertEnd,
+        /// The whole story, one line.
+        because: String,
+        /// A drill.
+        drill: bool,
+        /// What its hooks did.
+        hooks: Vec<HookRun>,
+    },
+    /// The hooks of an alert begin.
+    DrainStarted {
+        /// The alert's id.
+        alert: String,
+        /// The notice for people.
+        what: String,
+        /// So many hooks.
+        hooks: u32,
+        /// For at most so many milliseconds.
+        for_ms: u64,
+        /// A drill.
+        drill: bool,
+    },
+    /// One hook of a drain ended.
+    DrainHookEnded {
+        /// The alert's id.
+        alert: String,
+        /// What it did.
+        run: HookRun,
+        /// A drill.
+        drill: bool,
+    },
+    /// The last hook of a drain ended.
+    DrainEnded {
+        /// The alert's id.
+        alert: String,
+        /// The notice for people.
+        what: String,
+        /// How long the drain took, milliseconds.
+        took_ms: u64,
+        /// Every hook ended well.
+        ok: bool,
+        /// A drill.
+        drill: bool,
+    },
+    /// Only observing: the hooks would have run now.
+    WouldDrain {
+        /// The alert's id.
+        alert: String,
+        /// The notice for people.
+        what: String,
+        /// So many hooks.
+        hooks: u32,
+    },
+    /// The Auto Scaling group brings the instance to another state.
+    TargetChanged {
+        /// The state.
+        target: String,
+    },
+    /// Auto Scaling carried out, or refused, what it was asked.
+    GroupAnswered {
+        /// What: `complete`, `heartbeat`, `enter-standby`, `exit-standby`.
+        call: String,
+        /// It did.
+        ok: bool,
+        /// One line.
+        detail: String,
     },
     /// The policy was reloaded.
     PolicyChanged,

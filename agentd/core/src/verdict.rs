@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Power;
 use crate::input::Abilities;
+use crate::interruption::Interruptions;
 use crate::policy::Mode;
 use crate::reading::{Role, SourceName, Stretch};
 use crate::stamp::Stamp;
@@ -250,4 +251,7 @@ pub struct View {
     pub abilities: Abilities,
     /// The last action.
     pub last_action: Option<LastAction>,
+    /// What EC2 announced.
+    #[serde(default)]
+    pub interruptions: Interruptions,
 }

@@ -12,6 +12,7 @@ use agent_core::action::{
 use agent_core::decision::Decision;
 use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply};
+use agent_core::interruption::InterruptionPolicy;
 use agent_core::memory::{IdleClock, Memory, Recovery};
 use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
@@ -45,10 +46,12 @@ fn policy() -> Policy {
             boot_grace: Duration::ZERO,
             resume_grace: Duration::from_mins(1),
             hook: true,
+            standby: false,
             verify_after: Duration::from_mins(1),
         },
         hold: HoldPolicy { user_max: Duration::from_hours(8), admin_max: Duration::from_hours(72) },
         tags: TagPolicy { enabled: true, interval: Duration::from_mins(1) },
+        interruption: InterruptionPolicy::default(),
         sources: BTreeMap::from([(SourceName::new("cpu"), source)]),
     }
 }

@@ -14,6 +14,9 @@ pub const RELEASE_SCHEMA: &str = "agentd/release/v1";
 /// The schema of a [`PowerReply`].
 pub const POWER_SCHEMA: &str = "agentd/power/v1";
 
+/// The schema of a [`DrillReply`].
+pub const DRILL_SCHEMA: &str = "agentd/drill/v1";
+
 /// `POST /v1/hold`: keep the machine up for a while.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +46,45 @@ pub struct PowerRequest {
     /// Decide and report only.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// What EC2 does to an interrupted spot instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpotAction {
+    /// It is terminated.
+    #[default]
+    Terminate,
+    /// It is stopped.
+    Stop,
+    /// It is hibernated.
+    Hibernate,
+}
+
+/// `POST /v1/spot/drill`: go through a spot interruption without one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrillRequest {
+    /// As if EC2 did this.
+    #[serde(default)]
+    pub action: SpotAction,
+    /// As if it did it in so many seconds; two minutes unless it is said.
+    #[serde(default)]
+    pub in_seconds: Option<f64>,
+}
+
+/// A drill has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillReply {
+    /// [`DRILL_SCHEMA`].
+    #[serde(default)]
+    pub schema: String,
+    /// The id of its alert.
+    pub alert: String,
+    /// So many hooks run, one after the other.
+    pub hooks: u32,
+    /// Its deadline.
+    pub deadline: Timestamp,
 }
 
 /// A hold was made or prolonged.

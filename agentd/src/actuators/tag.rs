@@ -105,7 +105,7 @@ fn none() -> String {
 fn cloud_workstation(set: &TagSet) -> Tags {
     let idle = match set.state {
         TagState::Quiet | TagState::Warned | TagState::Hibernating | TagState::Stopping => true,
-        TagState::Active | TagState::Held | TagState::Unknown => false,
+        TagState::Active | TagState::Held | TagState::Unknown | TagState::Interrupted => false,
     };
     let action = match set.state {
         TagState::Hibernating => "hibernating",

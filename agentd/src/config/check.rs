@@ -43,11 +43,7 @@ pub(super) fn contradictions(
     intervals(effective, schema, problems, act_after)?;
     actions(effective, problems)?;
     hook(effective, schema, problems)?;
-    if !effective.texts("interruption.hooks")?.is_empty() {
-        let key = "interruption.hooks";
-        let message = "never run, because this version does not watch for interruptions yet";
-        problems.push(Problem::warning(effective.place(key), key, message));
-    }
+    interruption(effective, problems)?;
     let mut enabled = false;
     for source in schema.sources() {
         enabled |= effective.switch(&format!("source.{}.enabled", source.name))?;
@@ -137,6 +133,16 @@ fn hook(effective: &Effective, schema: &Schema, problems: &mut Problems) -> Resu
             let message = "has no effect, because idle.pre_stop is not set";
             problems.push(Problem::warning(effective.place(key), key, message));
         }
+    }
+    Ok(())
+}
+
+fn interruption(effective: &Effective, problems: &mut Problems) -> Result<(), Lacking> {
+    let off = !effective.switch("interruption.enabled")?;
+    let key = "interruption.hooks";
+    if off && !effective.texts(key)?.is_empty() {
+        let message = "never run, because interruption.enabled is false";
+        problems.push(Problem::warning(effective.place(key), key, message));
     }
     Ok(())
 }

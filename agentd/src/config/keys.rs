@@ -45,8 +45,12 @@ pub const SECTIONS: &[SectionSpec] = &[
     SectionSpec { name: "sampling", about: "How often the machine is looked at." },
     SectionSpec {
         name: "interruption",
-        about: "What is done before AWS takes a spot instance away. This version checks these keys and does not act on \
-                them yet.",
+        about: "What is done when EC2 announces that it takes the instance: spot interruptions, rebalance \
+                recommendations, scheduled events, terminations by an Auto Scaling group.",
+    },
+    SectionSpec {
+        name: "notify",
+        about: "Who is told of interruptions, beside the people who are logged in.",
     },
     SectionSpec {
         name: "recorder",
@@ -168,6 +172,14 @@ pub const KEYS: &[KeySpec] = &[
         "What is done when hibernation is impossible on this instance: \"stop\" stops it, \"none\" leaves it running.",
     ),
     key(
+        "idle.autoscaling",
+        Kind::Choice(&["refuse", "standby"]),
+        "\"refuse\"",
+        "What is done when this instance is a member of an Auto Scaling group, which would replace it. \"refuse\" \
+         leaves it running and says so; \"standby\" puts it on standby first (EnterStandby, with a lower desired \
+         capacity) and back into service when it is started again.",
+    ),
+    key(
         "idle.warn_before",
         Kind::Spans { least: Duration::from_millis(500), most: hours(24), count: 8 },
         "[\"10m\", \"5m\", \"1m\"]",
@@ -247,14 +259,93 @@ pub const KEYS: &[KeySpec] = &[
         "interruption.enabled",
         Kind::Switch,
         "true",
-        "Whether a coming spot interruption or scheduled event is acted on.",
+        "Whether interruptions are watched for and acted on.",
     ),
     key(
         "interruption.hooks",
-        Kind::Commands,
+        Kind::Hooks,
         "[]",
-        "Programs (absolute paths, owned by root) or systemd units that are run in order when an interruption is \
-         announced.",
+        "What runs, in this order, when an interruption is announced: programs (absolute paths, owned by root, run \
+         without a shell and without arguments) and systemd units (\"save.service\" or \"start save.service\" starts \
+         one, \"stop worker.service\" stops one). They read AGENTD_EVENT, AGENTD_ACTION, AGENTD_DEADLINE, \
+         AGENTD_SECONDS_LEFT, and AGENTD_DRILL=1 in a drill. Twenty seconds before the deadline they are told to end, \
+         ten seconds before it they are killed.",
+    ),
+    key(
+        "interruption.fast_hooks",
+        Kind::Hooks,
+        "[]",
+        "What runs instead when EC2 hibernates the instance, which begins at once: two seconds for all of them.",
+    ),
+    key(
+        "interruption.user",
+        Kind::User,
+        "\"\"",
+        "The user that the programs among the hooks run as. Empty for root.",
+    ),
+    key(
+        "interruption.rebalance",
+        Kind::Choice(&["notify", "drain"]),
+        "\"notify\"",
+        "What a rebalance recommendation leads to. Most are not followed by an interruption, so \"drain\", which runs \
+         the hooks, interrupts work that could have gone on.",
+    ),
+    key(
+        "interruption.rebalance_expires",
+        span(minutes(1), hours(24)),
+        "\"1h\"",
+        "A rebalance recommendation is shown for this long. Units that its drain stopped are started again then.",
+    ),
+    key(
+        "interruption.rebalance_interval",
+        span(minutes(1), hours(24)),
+        "\"1h\"",
+        "Rebalance recommendations lead to at most one drain in this long.",
+    ),
+    key(
+        "interruption.maintenance",
+        Kind::Choice(&["notify", "drain"]),
+        "\"drain\"",
+        "What a scheduled event that takes the instance down leads to. Events that it survives are only told.",
+    ),
+    key(
+        "interruption.maintenance_lead",
+        span(minutes(1), hours(24)),
+        "\"10m\"",
+        "The drain begins this long before the beginning of the event's window, never earlier.",
+    ),
+    key(
+        "interruption.autoscaling",
+        Kind::Choice(&["notify", "drain"]),
+        "\"drain\"",
+        "What a termination by the Auto Scaling group leads to: \"drain\" runs the hooks and then completes the \
+         group's lifecycle action, where the group has one.",
+    ),
+    key(
+        "interruption.autoscaling_drain",
+        span(seconds(10), hours(24)),
+        "\"10m\"",
+        "The hooks may take this long before a termination by the Auto Scaling group.",
+    ),
+    key(
+        "notify.webhook",
+        Kind::Webhook,
+        "\"\"",
+        "A URL that is sent a JSON document by POST, once and for at most two seconds, whenever an interruption is \
+         announced, drained or over. Plain http is for this machine alone. Empty for none.",
+    ),
+    key(
+        "notify.sns_topic",
+        Kind::SnsTopic,
+        "\"\"",
+        "The ARN of an SNS topic that the same document is published to. Empty for none.",
+    ),
+    key(
+        "notify.command",
+        Kind::Command,
+        "\"\"",
+        "A program (absolute path, owned by root) that is run at the same moments and reads the document on its \
+         standard input, for at most ten seconds; or a systemd unit that is started. Empty for none.",
     ),
     key(
         "recorder.enabled",

@@ -29,8 +29,8 @@ pub use files::LoadFrom;
 pub use problem::{ConfigError, MOST_PROBLEMS, Place, Problem, Severity};
 pub use schema::{BadDefault, Key, OptionKind, OptionKnown, Schema, Section, SourceKnown};
 pub use settings::{
-    HookCommand, HookSettings, InterruptionSettings, RecorderSettings, Settings, TagCompat,
-    TagSettings,
+    HookCommand, HookSettings, InterruptionSettings, NotifySettings, RecorderSettings, Settings,
+    TagCompat, TagSettings,
 };
 pub use show::{UnknownKey, check, explain, show};
 pub use value::{Kind, Value};

@@ -23,6 +23,57 @@ pub(super) fn optional_command(text: &str) -> Result<(), String> {
     if text.is_empty() { Ok(()) } else { command(text) }
 }
 
+/// Checks a hook of an interruption: an absolute path, a unit name, `start UNIT` or `stop UNIT`.
+pub(super) fn hook(text: &str) -> Result<(), String> {
+    match text.split_once(' ') {
+        Some(("start" | "stop", name)) => unit(name),
+        _ => command(text),
+    }
+}
+
+/// Checks the URL of a webhook or nothing. What it says may be secret, so it is never sent in the clear over a network.
+pub(super) fn optional_webhook(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let url = reqwest::Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    let here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if here => Ok(()),
+        "http" => {
+            Err("begins with http://, which is for this machine alone; expected https://"
+                .to_owned())
+        }
+        _ => Err("is no address on the web, expected one that begins with https://".to_owned()),
+    }
+}
+
+/// Checks the ARN of an SNS topic or nothing (Service Authorization Reference, "Resource types defined by Amazon SNS").
+pub(super) fn optional_topic(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let parts: Vec<&str> = text.split(':').collect();
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match parts.as_slice() {
+        ["arn", partition, "sns", region, account, topic]
+            if partition.starts_with("aws")
+                && !region.is_empty()
+                && account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && !topic.is_empty()
+                && topic.chars().all(legal) =>
+        {
+            Ok(())
+        }
+        _ => Err(
+            "is not the ARN of a topic, expected such as \"arn:aws:sns:eu-central-1:123456789012:interruptions\""
+                .to_owned(),
+        ),
+    }
+}
+
 fn path(text: &str) -> Result<(), String> {
     if text.chars().any(char::is_whitespace) {
         return Err("contains a blank: a program runs without a shell and without arguments; \

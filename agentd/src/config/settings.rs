@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agent_core::action::Power;
+use agent_core::interruption::{InterruptionPolicy, Reaction};
 use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::SourceName;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub warn_command: Option<HookCommand>,
     /// What is done at an interruption.
     pub interruption: InterruptionSettings,
+    /// Who is told of interruptions.
+    pub notify: NotifySettings,
     /// What is recorded.
     pub recorder: RecorderSettings,
     /// How often sources are read that do not say otherwise.
@@ -115,10 +118,19 @@ impl fmt::Display for HookCommand {
 /// `[interruption]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterruptionSettings {
-    /// Whether interruptions are acted on.
-    pub enabled: bool,
-    /// What is run, in order.
-    pub hooks: Vec<HookCommand>,
+    /// Who the programs among the hooks run as; none is root.
+    pub user: Option<String>,
+}
+
+/// `[notify]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotifySettings {
+    /// Where documents are posted to.
+    pub webhook: Option<String>,
+    /// The SNS topic that they are published to.
+    pub sns_topic: Option<String>,
+    /// What is run with them.
+    pub command: Option<HookCommand>,
 }
 
 /// "auto" reads this often within `act_after` …
@@ -173,6 +185,7 @@ pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settin
             enabled: effective.switch("tags.enabled")?,
             interval: effective.span("tags.interval")?,
         },
+        interruption: interruption(effective)?,
         sources: policies,
     };
     Ok(Settings {
@@ -183,9 +196,11 @@ pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settin
         warn_command: Some(effective.text("idle.warn_command")?)
             .filter(|command| !command.is_empty())
             .map(HookCommand::from),
-        interruption: InterruptionSettings {
-            enabled: effective.switch("interruption.enabled")?,
-            hooks: commands(effective.texts("interruption.hooks")?),
+        interruption: InterruptionSettings { user: given(effective.text("interruption.user")?) },
+        notify: NotifySettings {
+            webhook: given(effective.text("notify.webhook")?),
+            sns_topic: given(effective.text("notify.sns_topic")?),
+            command: given(effective.text("notify.command")?).as_deref().map(HookCommand::from),
         },
         recorder: RecorderSettings {
             enabled: effective.switch("recorder.enabled")?,
@@ -232,6 +247,7 @@ fn idle(effective: &mut Effective) -> Result<IdlePolicy, Lacking> {
         boot_grace: effective.span("idle.boot_grace")?,
         resume_grace: effective.span("idle.resume_grace")?,
         hook: !effective.text("idle.pre_stop")?.is_empty(),
+        standby: effective.text("idle.autoscaling")? == "standby",
         verify_after: effective.span("idle.verify_after")?,
     })
 }
@@ -288,6 +304,28 @@ fn hook(effective: &Effective) -> Result<Option<HookSettings>, Lacking> {
     }))
 }
 
-fn commands(texts: &[String]) -> Vec<HookCommand> {
-    texts.iter().map(|text| HookCommand::from(text.as_str())).collect()
+/// A text, unless it is empty.
+fn given(text: &str) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn interruption(effective: &Effective) -> Result<InterruptionPolicy, Lacking> {
+    let reaction = |key| {
+        effective.text(key).map(|word| match word {
+            "drain" => Reaction::Drain,
+            _ => Reaction::Notify,
+        })
+    };
+    Ok(InterruptionPolicy {
+        enabled: effective.switch("interruption.enabled")?,
+        hooks: effective.texts("interruption.hooks")?.to_vec(),
+        fast_hooks: effective.texts("interruption.fast_hooks")?.to_vec(),
+        rebalance: reaction("interruption.rebalance")?,
+        rebalance_expires: effective.span("interruption.rebalance_expires")?,
+        rebalance_interval: effective.span("interruption.rebalance_interval")?,
+        maintenance: reaction("interruption.maintenance")?,
+        maintenance_lead: effective.span("interruption.maintenance_lead")?,
+        autoscaling: reaction("interruption.autoscaling")?,
+        autoscaling_drain: effective.span("interruption.autoscaling_drain")?,
+    })
 }

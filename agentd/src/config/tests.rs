@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::fs;
 
 use agent_core::action::Power;
+use agent_core::interruption::Reaction;
 use agent_core::policy::{Combine, Mode};
 use proptest::prelude::*;
 
@@ -95,7 +96,12 @@ fn no_file_gives_the_documented_defaults() {
     assert_eq!(settings.tags, TagSettings { prefix: "agentd:".into(), compat: vec![] });
     assert_eq!(settings.sampling, Duration::from_secs(10));
     assert_eq!(settings.hook, None);
-    assert!(settings.interruption.enabled && settings.interruption.hooks.is_empty());
+    let interruption = &policy.interruption;
+    assert!(interruption.enabled && interruption.hooks.is_empty());
+    assert_eq!(interruption.rebalance, Reaction::Notify);
+    assert_eq!(interruption.maintenance_lead, Duration::from_mins(10));
+    assert!(!policy.idle.standby);
+    assert_eq!(settings.notify, NotifySettings::default());
     let cpu = &policy.sources[&"cpu".into()];
     assert!(cpu.enabled);
     assert_eq!((cpu.busy_above, cpu.scale, cpu.unit.as_str()), (0.05, 1e-6, "core"));
@@ -116,7 +122,14 @@ fn everything_can_be_set() {
         pre_stop_user = "alice"
         pre_stop_timeout = "2m"
         [interruption]
-        hooks = ["/opt/drain", "drain.service"]
+        hooks = ["/opt/drain", "drain.service", "stop worker@1.service"]
+        fast_hooks = ["/opt/sync"]
+        user = "alice"
+        rebalance = "drain"
+        [notify]
+        webhook = "https://hooks.example.com/agentd?key=1"
+        sns_topic = "arn:aws:sns:eu-central-1:123456789012:spot"
+        command = "/opt/tell"
         [sampling]
         interval = "5s"
         [tags]
@@ -141,9 +154,12 @@ fn everything_can_be_set() {
         user: Some("alice".into()),
     };
     assert_eq!(settings.hook, Some(hook));
-    let hooks = settings.interruption.hooks;
-    assert_eq!(hooks[1], HookCommand::Unit("drain.service".into()));
-    assert_eq!(hooks[0].to_string(), "/opt/drain");
+    let interruption = &settings.policy.interruption;
+    assert_eq!(interruption.hooks, ["/opt/drain", "drain.service", "stop worker@1.service"]);
+    assert_eq!(interruption.fast_hooks, ["/opt/sync"]);
+    assert_eq!(interruption.rebalance, Reaction::Drain);
+    assert_eq!(settings.interruption.user.as_deref(), Some("alice"));
+    assert_eq!(settings.notify.command, Some(HookCommand::Program("/opt/tell".into())));
     assert_eq!(settings.tags.compat, [TagCompat::CloudWorkstation]);
     let source = |name: &'static str| &settings.policy.sources[&name.into()];
     assert_eq!(source("cpu").interval, Duration::from_secs(2));
@@ -437,6 +453,16 @@ const INVALID: &[(&str, &str, &str)] = &[
     ),
     ("[interruption]\nhooks = [\"drain\"]", "f:2:10: interruption.hooks = \"drain\": ", "neither"),
     ("[interruption]\nhooks = [\"\"]", "f:2:10: interruption.hooks = \"\": ", "neither"),
+    ("[interruption]\nhooks = [\"stop worker\"]", "f:2:10: interruption.hooks", "neither"),
+    (
+        "[interruption]\nhooks = [\"kill a.service\"]",
+        "f:2:10: interruption.hooks",
+        "not a unit name",
+    ),
+    ("[interruption]\nrebalance = \"stop\"", "f:2:13: interruption.rebalance", "drain"),
+    ("[notify]\nwebhook = \"http://example.com\"", "f:2:11: notify.webhook", "this machine alone"),
+    ("[notify]\nwebhook = \"/hook\"", "f:2:11: notify.webhook", "not a URL"),
+    ("[notify]\nsns_topic = \"spot\"", "f:2:13: notify.sns_topic", "arn:aws:sns:"),
     ("[tags]\nprefix = \"\"", "f:2:10: tags.prefix = \"\": ", "is empty"),
     ("[tags]\nprefix = \"aws:agent:\"", "f:2:10: tags.prefix", "AWS keeps"),
     ("[tags]\nprefix = \"a*\"", "f:2:10: tags.prefix", "contains '*'"),
@@ -522,7 +548,11 @@ fn all_problems_are_told_at_once_in_the_order_of_their_lines() {
 #[test]
 fn unsafe_values_are_warned_about_and_used() {
     for (text, place, message) in [
-        ("[interruption]\nhooks = [\"/opt/x\"]", "f:2:9: warning: interruption.hooks", "never run"),
+        (
+            "[interruption]\nhooks = [\"/opt/x\"]\nenabled = false",
+            "f:2:9: warning: interruption.hooks",
+            "never run",
+        ),
         (
             "[idle]\nact_after = \"299s\"",
             "f:2:13: warning: idle.act_after",

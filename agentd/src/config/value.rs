@@ -61,8 +61,12 @@ pub enum Kind {
     Texts,
     /// A program by absolute path, a systemd unit by name, or empty for none.
     Command,
-    /// Programs and units, at most 16 of them.
-    Commands,
+    /// Programs and units that are started or stopped, at most 16 of them.
+    Hooks,
+    /// The URL of a webhook, or nothing.
+    Webhook,
+    /// The ARN of an SNS topic, or nothing.
+    SnsTopic,
     /// A user name, or empty for none.
     User,
     /// The beginning of a tag's key.
@@ -144,9 +148,11 @@ impl Kind {
                 .list(value, LONGEST_LIST, |item| self.text(item, LONGEST_TEXT))
                 .map(Value::Texts),
             Self::Command => self.named(value, name::optional_command).map(Value::Text),
-            Self::Commands => self
-                .list(value, MOST_COMMANDS, |item| self.named(item, name::command))
+            Self::Hooks => self
+                .list(value, MOST_COMMANDS, |item| self.named(item, name::hook))
                 .map(Value::Texts),
+            Self::Webhook => self.named(value, name::optional_webhook).map(Value::Text),
+            Self::SnsTopic => self.named(value, name::optional_topic).map(Value::Text),
             Self::User => self.named(value, name::optional_user).map(Value::Text),
             Self::TagPrefix => self.named(value, name::tag_prefix).map(Value::Text),
         }
@@ -342,7 +348,9 @@ impl fmt::Display for Kind {
             Self::Text(_) => f.write_str("text"),
             Self::Texts => f.write_str("a list of texts"),
             Self::Command => f.write_str("an absolute path, a unit name or \"\""),
-            Self::Commands => f.write_str("a list of absolute paths and unit names"),
+            Self::Hooks => f.write_str("a list of absolute paths and unit names"),
+            Self::Webhook => f.write_str("a URL that begins with https://"),
+            Self::SnsTopic => f.write_str("the ARN of an SNS topic"),
             Self::User => f.write_str("a user name or \"\""),
             Self::TagPrefix => f.write_str("the beginning of a tag key"),
         }

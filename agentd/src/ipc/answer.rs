@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use agent_core::input::{Command, Denial, Reply};
 use agent_proto::command::{
-    HOLD_SCHEMA, HoldReply, HoldRequest, POWER_SCHEMA, PowerReply, PowerRequest, RELEASE_SCHEMA,
-    ReleaseReply, RenewRequest,
+    DRILL_SCHEMA, DrillReply, HOLD_SCHEMA, HoldReply, HoldRequest, POWER_SCHEMA, PowerReply,
+    PowerRequest, RELEASE_SCHEMA, ReleaseReply, RenewRequest,
 };
 use agent_proto::limits;
 use agent_proto::problem::{ErrorKind, Problem};
@@ -266,6 +266,12 @@ fn translate(reply: Reply) -> Result<Response<Payload>, Problem> {
             schema: POWER_SCHEMA.to_owned(),
             power: convert::power(power),
             dry_run,
+        })),
+        Reply::Drilling { alert, hooks, deadline_wall_ms } => Ok(payload::json(&DrillReply {
+            schema: DRILL_SCHEMA.to_owned(),
+            alert,
+            hooks,
+            deadline: wall(deadline_wall_ms),
         })),
         Reply::Denied(denial) => Err(denied(denial)),
     }

@@ -57,6 +57,11 @@ impl Rig {
             Command::Act { power, dry_run } => {
                 Some(Reply::Acting { power: *power, dry_run: *dry_run })
             }
+            Command::Drill { .. } => Some(Reply::Drilling {
+                alert: "drill".to_owned(),
+                hooks: 2,
+                deadline_wall_ms: NOW.wall_ms,
+            }),
         })
     }
 

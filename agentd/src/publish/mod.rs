@@ -230,6 +230,7 @@ pub(crate) mod tests {
                     stop: Ability::Can,
                 },
                 last_action: None,
+                interruptions: agent_core::interruption::Interruptions::default(),
             },
             agent: AgentInfo {
                 version: "0.1.0".into(),

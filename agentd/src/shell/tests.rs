@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent_core::action::ActionKind;
 use agent_core::action::Power;
 use agent_core::input::{Ability, Actor, Command};
+use agent_core::interruption::InterruptionPolicy;
 use agent_core::memory::Recovery;
 use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Reading, Signal, SourceName, Value};
@@ -168,10 +169,12 @@ fn policy(hook: bool) -> Policy {
             boot_grace: Duration::ZERO,
             resume_grace: Duration::ZERO,
             hook,
+            standby: false,
             verify_after: Duration::from_mins(10),
         },
         hold: HoldPolicy { user_max: Duration::from_hours(2), admin_max: Duration::from_hours(72) },
         tags: TagPolicy { enabled: true, interval: Duration::from_mins(1) },
+        interruption: InterruptionPolicy::default(),
         sources: BTreeMap::from([(SourceName::new("cpu"), cpu)]),
     }
 }

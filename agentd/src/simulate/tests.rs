@@ -2,6 +2,7 @@
 
 use agent_core::action::Power;
 use agent_core::input::{Actor, Command};
+use agent_core::interruption::InterruptionPolicy;
 use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, Value};
 use agent_core::trace::{Boot, Line};
@@ -42,10 +43,12 @@ fn policy() -> Policy {
             boot_grace: Duration::ZERO,
             resume_grace: Duration::from_mins(15),
             hook: false,
+            standby: false,
             verify_after: Duration::from_mins(5),
         },
         hold: HoldPolicy { user_max: Duration::from_hours(8), admin_max: Duration::from_hours(72) },
         tags: TagPolicy { enabled: true, interval: Duration::from_mins(1) },
+        interruption: InterruptionPolicy::default(),
         sources: BTreeMap::from([
             (SourceName::new("cpu"), source(0.05, 1e-6)),
             (SourceName::new("input"), source(0.0, 1.0)),

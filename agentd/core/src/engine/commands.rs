@@ -29,6 +29,7 @@ impl Engine {
                 Reply::Released(u64::try_from(gone.len()).unwrap_or(u64::MAX))
             }),
             Command::Act { power, dry_run } => self.act(now, actor, power, dry_run, out),
+            Command::Drill { action, in_ms } => self.drill(now, actor, action, in_ms, out),
         };
         out.reply = Some(reply.unwrap_or_else(Reply::Denied));
     }

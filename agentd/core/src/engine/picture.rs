@@ -46,6 +46,7 @@ impl Engine {
                 stop: self.ability(Power::Stop),
             },
             last_action: self.memory.last_action.clone(),
+            interruptions: self.memory.interruptions.clone(),
         }
     }
 

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::input::Actor;
+use crate::interruption::InterruptionPolicy;
 use crate::policy::{Combine, HoldPolicy, IdlePolicy, SourcePolicy, TagPolicy};
 use crate::reading::{Signal, Stretch, Value};
 use crate::reason::Event;
@@ -38,10 +39,12 @@ fn policy() -> Policy {
             boot_grace: Duration::ZERO,
             resume_grace: Duration::from_mins(15),
             hook: false,
+            standby: false,
             verify_after: Duration::from_mins(5),
         },
         hold: HoldPolicy { user_max: Duration::from_hours(8), admin_max: Duration::from_hours(72) },
         tags: TagPolicy { enabled: false, interval: Duration::from_mins(1) },
+        interruption: InterruptionPolicy::default(),
         sources: BTreeMap::from([
             (SourceName::new("cpu"), source(0.05, 1e-6)),
             (SourceName::new("input"), source(0.0, 1.0)),

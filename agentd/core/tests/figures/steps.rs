@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use agent_core::action::Power;
 use agent_core::engine::Engine;
 use agent_core::input::Input;
+use agent_core::interruption::InterruptionPolicy;
 use agent_core::memory::Recovery;
 use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
@@ -54,10 +55,12 @@ fn policy() -> Policy {
             boot_grace: Duration::from_mins(15),
             resume_grace: Duration::from_mins(15),
             hook: true,
+            standby: false,
             verify_after: Duration::from_mins(5),
         },
         hold: HoldPolicy { user_max: Duration::from_hours(8), admin_max: Duration::from_hours(72) },
         tags: TagPolicy { enabled: true, interval: Duration::from_mins(1) },
+        interruption: InterruptionPolicy::default(),
         sources: SOURCES.map(source).into_iter().collect(),
     }
 }

@@ -8,6 +8,7 @@ use agent_core::action::{ActionKind, ActionRequest, Outcome, Power};
 use agent_core::decision::Decision;
 use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Ability, Actor, Command, Input};
+use agent_core::interruption::InterruptionPolicy;
 use agent_core::memory::Recovery;
 use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
@@ -55,10 +56,12 @@ fn policy(hook: bool) -> Policy {
             boot_grace: Duration::ZERO,
             resume_grace: Duration::ZERO,
             hook,
+            standby: false,
             verify_after: Duration::from_mins(1),
         },
         hold: HoldPolicy { user_max: Duration::from_hours(2), admin_max: Duration::from_hours(72) },
         tags: TagPolicy { enabled: false, interval: Duration::from_mins(1) },
+        interruption: InterruptionPolicy::default(),
         sources: ["cpu", "input"].map(|name| (SourceName::new(name), source())).into(),
     }
 }

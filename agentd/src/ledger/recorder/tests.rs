@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 
 use agent_core::engine::Engine;
+use agent_core::interruption::InterruptionPolicy;
 use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Value};
 use agent_core::trace::Content;
@@ -49,10 +50,12 @@ fn policy() -> Policy {
             boot_grace: Duration::ZERO,
             resume_grace: Duration::ZERO,
             hook: false,
+            standby: false,
             verify_after: Duration::from_mins(5),
         },
         hold: HoldPolicy { user_max: Duration::from_hours(8), admin_max: Duration::from_hours(72) },
         tags: TagPolicy { enabled: false, interval: Duration::from_mins(1) },
+        interruption: InterruptionPolicy::default(),
         sources: BTreeMap::from([(SourceName::new("cpu"), source)]),
     }
 }

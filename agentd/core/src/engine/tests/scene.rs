@@ -12,6 +12,7 @@ use crate::action::{
 use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply, Wishes};
+use crate::interruption::InterruptionPolicy;
 use crate::memory::{IdleClock, Memory, Recovery};
 use crate::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use crate::reading::{Observation, Reading, Signal, SourceName, Stretch, Value};
@@ -52,10 +53,12 @@ pub(super) fn policy() -> Policy {
             boot_grace: Duration::ZERO,
             resume_grace: Duration::from_mins(15),
             hook: false,
+            standby: false,
             verify_after: Duration::from_mins(5),
         },
         hold: HoldPolicy { user_max: Duration::from_hours(8), admin_max: Duration::from_hours(72) },
         tags: TagPolicy { enabled: true, interval: Duration::from_mins(1) },
+        interruption: InterruptionPolicy::default(),
         sources: BTreeMap::from([
             (SourceName::new("cpu"), source(0.05, "core", 1e-6)),
             (SourceName::new("gpu"), source(1.0, "%", 1.0)),
@@ -444,6 +447,10 @@ impl Scene {
                 self.later(self.hook_takes, finished(key, self.hook.clone()));
             }
             ActionKind::Power { power } => self.power(key, power),
+            ActionKind::Drain(_)
+            | ActionKind::Hurry(_)
+            | ActionKind::Notify(_)
+            | ActionKind::AutoScaling(_) => self.step(finished(key, done(""))),
             ActionKind::Withdraw { call } => self.withdraw(key, call),
             ActionKind::Describe => {
                 self.note("describe".to_owned());
@@ -862,6 +869,16 @@ fn told(event: &Event) -> Option<String> {
         | Event::HookStarted { .. }
         | Event::HookEnded { ok: true, .. }
         | Event::Asking { .. }
+        | Event::Noticed { .. }
+        | Event::NoticeMoved { .. }
+        | Event::NoticeStale { .. }
+        | Event::AlertOver { .. }
+        | Event::DrainStarted { .. }
+        | Event::DrainHookEnded { .. }
+        | Event::DrainEnded { .. }
+        | Event::WouldDrain { .. }
+        | Event::TargetChanged { .. }
+        | Event::GroupAnswered { .. }
         | Event::PolicyChanged => return None,
     })
 }
@@ -875,6 +892,7 @@ fn answered(reply: &Reply) -> String {
         Reply::Acting { power, dry_run } => {
             format!("acting: {}{}", power.verb(), if *dry_run { ", dry run" } else { "" })
         }
+        Reply::Drilling { hooks, .. } => format!("drilling: {hooks} hooks"),
         Reply::Denied(Denial::NotPermitted(_)) => "denied: not permitted".to_owned(),
         Reply::Denied(Denial::Policy(text)) => format!("denied: policy: {text}"),
         Reply::Denied(Denial::Blind(_)) => "denied: blind".to_owned(),

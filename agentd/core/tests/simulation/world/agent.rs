@@ -7,6 +7,7 @@ use agent_core::action::{
 };
 use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Ability, Actor, Command, Input, Reply};
+use agent_core::interruption::InterruptionPolicy;
 use agent_core::memory::{HookState, IdleClock, Memory, Origin, Recovery};
 use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Observation, Reading, Signal, SourceName, Stretch, Value};
@@ -122,10 +123,12 @@ fn policy(interval: u64, machine: &mut Machine) -> Policy {
             boot_grace: minutes(15),
             resume_grace: minutes(15),
             hook: dice.chance(600_000),
+            standby: false,
             verify_after: minutes(5),
         },
         hold: HoldPolicy { user_max: minutes(240), admin_max: minutes(600) },
         tags: TagPolicy { enabled: true, interval: minutes(1) },
+        interruption: InterruptionPolicy::default(),
         sources: SENSORS.map(source).into_iter().collect(),
     }
 }

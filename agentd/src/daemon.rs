@@ -29,7 +29,9 @@ use crate::ipc::{
     self, Accounts, CheckStatus, CommandRequest, DoctorCheck, DoctorRun, IpcContext, Listener,
 };
 use crate::processes::Watchers;
-use crate::publish::{self, AgentInfo, ConfigInfo, Health, Published, Publisher, Subscriber};
+use crate::publish::{
+    self, AgentInfo, ConfigInfo, Health, NoticeWatch, Published, Publisher, Subscriber,
+};
 use crate::run::{INBOX, Options, now, tell_warnings};
 use crate::sampling::{self, Ask, Wanted};
 use crate::shell::Message;
@@ -68,7 +70,8 @@ impl Daemon {
         let actuators = make_actuators(&loaded, &around, &cloud);
         actuators.clear_countdown();
         let imds = Health { ok: false, detail: "not asked yet".to_owned(), last_good: None };
-        let shown = Shown { instance: None, imds, config: config_info(&loaded) };
+        let notices = NoticeWatch::default();
+        let shown = Shown { instance: None, imds, notices, config: config_info(&loaded) };
         let (asks, asked) = mpsc::channel(4);
         let recorder = Rc::new(Cell::new(loaded.settings.recorder));
         Self {
@@ -101,6 +104,7 @@ impl Daemon {
             agent: agent.clone(),
             instance: None,
             imds: shown.imds.clone(),
+            notices: shown.notices.clone(),
             config: shown.config.clone(),
         });
         for entry in store::history(&self.options.state_dir, REMEMBERED) {

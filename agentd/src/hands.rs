@@ -110,6 +110,7 @@ impl Hands for DaemonHands {
             agent: self.agent.clone(),
             instance: shown.instance.clone(),
             imds: shown.imds.clone(),
+            notices: shown.notices.clone(),
             config: shown.config.clone(),
         });
     }

@@ -14,7 +14,7 @@ use crate::aws::Cloud;
 use crate::aws::identity::{self, Identity, LifeCycle};
 use crate::clock;
 use crate::events::{self, ShellEvent};
-use crate::publish::{ConfigInfo, Health, InstanceInfo};
+use crate::publish::{ConfigInfo, Health, InstanceInfo, NoticeWatch};
 use crate::shell::Message;
 
 /// The first pause after a failure; it doubles.
@@ -31,6 +31,8 @@ pub struct Shown {
     pub instance: Option<InstanceInfo>,
     /// The metadata service.
     pub imds: Health,
+    /// The watch for notices.
+    pub notices: NoticeWatch,
     /// The configuration.
     pub config: ConfigInfo,
 }

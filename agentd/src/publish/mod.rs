@@ -66,6 +66,62 @@ pub struct ConfigInfo {
     pub problem: Option<String>,
 }
 
+/// How the watch for one kind of notice does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchState {
+    /// Not asked yet.
+    Pending,
+    /// Not watched: this instance cannot get such a notice, or interruptions are switched off.
+    Off,
+    /// IMDS said that there is none (404 to an accepted token), or an empty list.
+    NoNotice,
+    /// There is one.
+    Notice,
+    /// Nothing can be said.
+    Blind,
+}
+
+impl WatchState {
+    /// The word for people and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Off => "off",
+            Self::NoNotice => "no-notice",
+            Self::Notice => "notice",
+            Self::Blind => "blind",
+        }
+    }
+}
+
+/// The watch for one kind of notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathWatch {
+    /// The kind: `spot`, `rebalance`, `maintenance`, `autoscaling`.
+    pub name: &'static str,
+    /// The item of the metadata service, below `/latest/`.
+    pub path: &'static str,
+    /// How often it is asked.
+    pub every: core::time::Duration,
+    /// What it said last.
+    pub state: WatchState,
+    /// Since when the state is this one.
+    pub since: Stamp,
+    /// When a good answer came last: a notice, or the proof that there is none.
+    pub last_good: Option<Stamp>,
+    /// What the answer was, or why there is none, one line.
+    pub detail: String,
+}
+
+/// The watch for notices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoticeWatch {
+    /// `spot`, `on-demand` … as IMDS tells it; `unknown` (taken for spot) until it does.
+    pub life_cycle: String,
+    /// Each kind.
+    pub paths: Vec<PathWatch>,
+}
+
 /// The current picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
@@ -77,6 +133,8 @@ pub struct Published {
     pub instance: Option<InstanceInfo>,
     /// The metadata service.
     pub imds: Health,
+    /// The watch for notices.
+    pub notices: NoticeWatch,
     /// The configuration.
     pub config: ConfigInfo,
 }
@@ -247,6 +305,7 @@ pub(crate) mod tests {
                 name: Some("alice-train".into()),
             }),
             imds: Health { ok: true, detail: "answers".into(), last_good: Some(ago(20)) },
+            notices: NoticeWatch::default(),
             config: ConfigInfo { files: vec!["/etc/agentd/agentd.toml".into()], problem: None },
         }
     }

@@ -1,7 +1,7 @@
 //! `org.agentd.Agent1` on the system bus: what desktops and other programs follow. Reading it changes nothing.
 //!
-//! The object `/org/agentd/Agent1` has the properties `State`, `Because` and `ActAt` and the signals `IdleWarning` and
-//! `CalledOff`; `packaging/dbus/org.agentd.Agent1.xml` describes them. The interface only ever grows. A bus that is not
+//! The object `/org/agentd/Agent1` has the properties `State`, `Because` and `ActAt` and the signals `IdleWarning`,
+//! `CalledOff` and `Notified`; `packaging/dbus/org.agentd.Agent1.xml` describes them. The interface only ever grows. A bus that is not
 //! there, or goes away, costs nothing but the signals: the name is taken again, later and later, and no decision waits.
 
 use core::time::Duration;
@@ -50,6 +50,23 @@ pub enum Spoken {
         /// Why, one line.
         because: String,
     },
+    /// `Notified(s moment, s event, s action, x deadline_usec, t seconds_left, b drill, s text)`.
+    Notified {
+        /// `noticed`, `drained`, `withdrawn`, `came-back` or `never-came`.
+        moment: &'static str,
+        /// `spot-interruption`, `rebalance-recommendation`, `scheduled-event` or `autoscaling`.
+        event: String,
+        /// What happens to the instance: `terminate`, `stop`, `hibernate`, `reboot` …
+        action: String,
+        /// When EC2 acts, microseconds since 1970; 0 where it does not say.
+        deadline_usec: i64,
+        /// Seconds until then; 0 where it does not say.
+        seconds_left: u64,
+        /// A drill: nothing happens to the instance.
+        drill: bool,
+        /// The whole for people, one line.
+        text: String,
+    },
 }
 
 /// Speaks on the bus while there is one. It is cloned freely.
@@ -81,6 +98,10 @@ async fn emit(connection: &Connection, spoken: &Spoken) -> zbus::Result<()> {
             Agent::idle_warning(&emitter, action, *seconds_left, *at_wall_usec, because).await
         }
         Spoken::CalledOff { because } => Agent::called_off(&emitter, because).await,
+        Spoken::Notified { moment, event, action, deadline_usec, seconds_left, drill, text } => {
+            let (at, left) = (*deadline_usec, *seconds_left);
+            Agent::notified(&emitter, moment, event, action, at, left, *drill, text).await
+        }
     }
 }
 
@@ -122,6 +143,20 @@ impl Agent {
     /// The action that was announced will not happen.
     #[zbus(signal)]
     async fn called_off(emitter: &SignalEmitter<'_>, because: &str) -> zbus::Result<()>;
+
+    /// EC2 announced something, or it is over.
+    #[zbus(signal)]
+    #[expect(clippy::too_many_arguments, reason = "they are the arguments of the signal")]
+    async fn notified(
+        emitter: &SignalEmitter<'_>,
+        moment: &str,
+        event: &str,
+        action: &str,
+        deadline_usec: i64,
+        seconds_left: u64,
+        drill: bool,
+        text: &str,
+    ) -> zbus::Result<()>;
 }
 
 fn act_at(picture: &Published) -> i64 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agent_core::action::Power;
 use agent_core::input::Input;
-use agent_core::policy::{Policy, SourcePolicy};
+use agent_core::policy::{Mode, Policy, SourcePolicy};
 use agent_core::reading::SourceName;
 use agent_core::verdict::{Judgement, SourceView, View, WAITING_FOR_SECOND_READING};
 use futures_util::StreamExt;
@@ -293,6 +293,8 @@ fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> A
         tag_compat: settings.tags.compat.iter().map(|c| c.as_str().to_owned()).collect(),
         hook,
         warn_command: settings.warn_command.as_ref().map(ToString::to_string),
+        notify: settings.notify.clone(),
+        enforce: settings.policy.mode == Mode::Enforce,
         voice: around.voice.clone(),
         interlock: Arc::clone(around.interlock),
         host: around.host.clone(),

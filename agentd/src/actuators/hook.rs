@@ -44,13 +44,13 @@ pub struct HookSettings {
 
 /// What a program is run for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Occasion {
+pub(crate) struct Occasion {
     /// The unit that systemd makes of it. One name: a second one cannot start while one runs.
-    pub(super) unit: &'static str,
+    pub(crate) unit: &'static str,
     /// The unit's description.
-    pub(super) about: &'static str,
+    pub(crate) about: &'static str,
     /// What it is told.
-    pub(super) environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 /// The hook.
@@ -94,14 +94,27 @@ pub(super) async fn carry_out(
     limit: Duration,
     kill_after: Duration,
 ) -> Outcome {
+    carry_out_with(bus, command, user, occasion, None, (limit, kill_after)).await
+}
+
+/// The same for a program that reads `input` on its standard input. `limits` are the time until SIGTERM and from there to
+/// SIGKILL.
+pub(crate) async fn carry_out_with(
+    bus: &BusMode,
+    command: &str,
+    user: Option<&str>,
+    occasion: &Occasion,
+    input: Option<&str>,
+    limits: (Duration, Duration),
+) -> Outcome {
     if !command.starts_with('/') {
-        return unit::run(bus, command, limit).await;
+        return unit::run(bus, command, limits.0).await;
     }
     let path = PathBuf::from(command);
     if let Err(detail) = guard::inspect(&path) {
         return refused(detail);
     }
-    program::run(program::Starter::here(bus), &path, user, occasion, limit, kill_after).await
+    program::run(program::Starter::here(bus), &path, user, occasion, input, limits).await
 }
 
 fn refused(detail: String) -> Outcome {

@@ -4,12 +4,12 @@
 //! happened. Whether it is done again is the engine's decision.
 
 mod describe;
-mod hook;
+pub(crate) mod hook;
 mod interlock;
 mod power;
 mod tag;
 pub(crate) mod text;
-mod warn;
+pub(crate) mod warn;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -22,8 +22,10 @@ use agent_core::stamp::Stamp;
 use crate::aws::Cloud;
 use crate::aws::preflight::Preflight;
 use crate::bus::Voice;
+use crate::config::NotifySettings;
 use crate::host::HostRoot;
 use crate::host::logind::BusMode;
+use crate::notifiers::{NotifierSettings, Notifiers};
 
 use hook::Hook;
 pub use hook::HookSettings;
@@ -67,6 +69,10 @@ pub struct ActuatorSettings {
     pub hook: Option<HookSettings>,
     /// The command that is run with warnings: a path or a unit.
     pub warn_command: Option<String>,
+    /// Who is told of interruptions.
+    pub notify: NotifySettings,
+    /// agentd acts; otherwise it only observes, which whoever is told of an interruption learns.
+    pub enforce: bool,
     /// Where signals are sent.
     pub voice: Voice,
     /// The last look before a call.
@@ -98,6 +104,7 @@ pub struct Actuators {
     cloud: Arc<Cloud>,
     tagger: Tagger,
     warner: Warner,
+    notifiers: Notifiers,
     hook: Option<Hook>,
     switch: PowerSwitch,
     interlock: Arc<Interlock>,
@@ -107,6 +114,14 @@ pub struct Actuators {
 impl Actuators {
     /// The actuators of this instance. Nothing is touched yet.
     pub fn new(settings: ActuatorSettings, cloud: Arc<Cloud>) -> Self {
+        let notifiers = NotifierSettings {
+            notify: settings.notify,
+            enforce: settings.enforce,
+            host: settings.host.clone(),
+            hostname: settings.hostname.clone(),
+            bus: settings.bus.clone(),
+            voice: settings.voice.clone(),
+        };
         let warner = Warner::new(&WarnSettings {
             host: settings.host,
             hostname: settings.hostname,
@@ -117,6 +132,7 @@ impl Actuators {
         Self {
             tagger: Tagger::new(settings.tag_prefix, &settings.tag_compat),
             warner,
+            notifiers: Notifiers::new(&notifiers, Arc::clone(&cloud)),
             hook: settings.hook.map(|hook| Hook::new(hook, settings.bus)),
             switch: PowerSwitch::default(),
             interlock: settings.interlock,
@@ -141,6 +157,9 @@ impl Actuators {
                 let word = Word::CalledOff { because };
                 let told = Box::pin(self.warner.tell(now, &word));
                 Finish::Outcome(bounded(&warn::SPEC, never, told).await)
+            }
+            ActionKind::Notify(notification) => {
+                Finish::Outcome(Box::pin(self.notifiers.tell(now, notification)).await)
             }
             ActionKind::Hook { power } => Finish::Outcome(match &self.hook {
                 Some(hook) => hook.run(now, *power).await,

@@ -18,6 +18,8 @@ fn actuators(fake: &Fake, tree: &Tree) -> Actuators {
         tag_compat: Vec::new(),
         hook: None,
         warn_command: None,
+        notify: NotifySettings::default(),
+        enforce: true,
         voice: Voice::default(),
         interlock: armed(tree),
         host: tree.root(),

@@ -6,7 +6,7 @@
 mod command;
 mod motd;
 mod signal;
-mod terminals;
+pub(crate) mod terminals;
 
 use core::time::Duration;
 
@@ -69,19 +69,19 @@ pub(super) enum Word<'a> {
 
 /// What a channel did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// Whom or what it reached; none when there was nobody to reach.
-    pub(super) reached: Option<String>,
+    pub(crate) reached: Option<String>,
     /// Whom or what it did not reach, and why.
-    pub(super) missed: Option<String>,
+    pub(crate) missed: Option<String>,
 }
 
 impl Told {
-    fn reached(whom: impl Into<String>) -> Self {
+    pub(crate) fn reached(whom: impl Into<String>) -> Self {
         Self { reached: Some(whom.into()), missed: None }
     }
 
-    fn missed(why: impl Into<String>) -> Self {
+    pub(crate) fn missed(why: impl Into<String>) -> Self {
         Self { reached: None, missed: Some(why.into()) }
     }
 }

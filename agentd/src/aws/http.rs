@@ -1,4 +1,5 @@
-//! The transport of the EC2 calls: the SDK's connector, made from the same HTTP and TLS stack that everything else uses.
+//! The transport of the AWS calls: the SDK's connector, made from the same HTTP and TLS stack that everything else uses;
+//! and of the one thing that is sent elsewhere, a document for a webhook.
 //!
 //! It adds no retry and no redirect, and it keeps apart what matters most after a failed `StopInstances`: whether the
 //! request can have reached EC2 ([`TransportError`]).
@@ -24,6 +25,8 @@ use super::errors::chain;
 
 /// The largest answer of EC2 that is read, bytes. The description of one instance is a few kilobytes.
 const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
+/// Who posts documents.
+const USER_AGENT: &str = concat!("agentd/", env!("CARGO_PKG_VERSION"));
 
 /// Makes ring the TLS provider of this process. Without it every HTTP client would panic, so whoever makes one calls this
 /// first; calling it again does nothing.
@@ -127,6 +130,33 @@ impl Transport {
     /// A transport that has not loaded anything yet.
     pub fn new(settings: TransportSettings) -> Self {
         Self(Arc::new(Inner { settings, client: OnceLock::new() }))
+    }
+
+    /// Loads the root certificates, beside the loop: reading them takes long enough to delay whatever else is due.
+    pub async fn prepare(&self) -> Result<(), TransportError> {
+        let inner = Arc::clone(&self.0);
+        let made = tokio::task::spawn_blocking(move || inner.client().map(drop)).await;
+        made.map_err(|error| TransportError::NotSent(error.to_string()))?
+    }
+
+    /// Posts a JSON document once and gives the status of the answer: no redirect is followed, nothing is tried again, and
+    /// the answer's body is not read. The address may hold secrets, so no error contains it.
+    pub async fn post_json(&self, url: &str, document: String) -> Result<u16, TransportError> {
+        self.prepare().await?;
+        let not_sent = |error: reqwest::Error| TransportError::NotSent(chain(&error.without_url()));
+        let request = self
+            .0
+            .client()?
+            .post(url)
+            .header("content-type", "application/json")
+            .header("user-agent", USER_AGENT)
+            .body(document)
+            .build()
+            .map_err(not_sent)?;
+        let executed = self.0.client()?.execute(request).await;
+        executed
+            .map(|response| response.status().as_u16())
+            .map_err(|error| classify(&error.without_url()))
     }
 }
 
@@ -374,6 +404,41 @@ mod tests {
             assert!(error.to_string().contains("bundle.pem"), "{error}");
             assert!(matches!(error, TransportError::NotSent(_)));
         }
+    }
+
+    async fn post(url: &str) -> Result<u16, TransportError> {
+        Transport::new(quick()).post_json(url, "{\"a\":1}".to_owned()).await
+    }
+
+    #[tokio::test]
+    async fn a_document_is_posted_once_with_its_type_and_the_agents_name() {
+        let server = Server::start(|_| Reply::status(202, "thanks\n")).await;
+        let answer = post(&format!("{}/hook?key=s3cret", server.url())).await.unwrap();
+        assert_eq!(answer, 202);
+        let seen = server.seen();
+        assert_eq!(seen.len(), 1);
+        assert_eq!((seen[0].method.as_str(), seen[0].path.as_str()), ("POST", "/hook?key=s3cret"));
+        assert_eq!(seen[0].header("content-type"), ["application/json"]);
+        assert_eq!(seen[0].header("user-agent"), [concat!("agentd/", env!("CARGO_PKG_VERSION"))]);
+        assert_eq!(seen[0].body, "{\"a\":1}");
+    }
+
+    #[tokio::test]
+    async fn the_body_of_an_answer_to_a_document_is_not_waited_for() {
+        let server = Server::start(|_| Reply::Endless).await;
+        assert_eq!(post(&server.url()).await.unwrap(), 200);
+    }
+
+    #[tokio::test]
+    async fn no_error_of_a_webhook_contains_its_address() {
+        let silent = Server::start(|_| Reply::Hang).await;
+        let closing = Server::start(|_| Reply::Drop).await;
+        let tls = silent.url().replace("http:", "https:");
+        for url in [silent.url(), closing.url(), refusing_url().await, tls, "x://y".to_owned()] {
+            let error = post(&format!("{url}/s3cret?key=s3cret")).await.unwrap_err().to_string();
+            assert!(!error.contains("s3cret") && !error.contains("key"), "{error}");
+        }
+        assert_eq!((silent.count("POST", "s3cret"), closing.count("POST", "s3cret")), (1, 1));
     }
 
     #[test]

@@ -11,11 +11,13 @@ pub mod identity;
 pub mod imds;
 mod lost;
 pub mod preflight;
+pub mod sns;
 #[cfg(test)]
 pub(crate) mod testec2;
 #[cfg(test)]
 pub(crate) mod testserver;
 
+use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +29,7 @@ pub use http::install_crypto;
 use http::{Transport, TransportSettings};
 use identity::{Identity, IdentityError, InstanceId, Region};
 use imds::{BootClock, Endpoint, Imds, ImdsError, Limits};
+use sns::{Sns, SnsError};
 
 /// Why the AWS side cannot be set up. The messages fit after "failed to".
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -55,13 +58,15 @@ pub struct CloudSettings {
     pub imds_limits: Limits,
     /// EC2.
     pub ec2: Ec2Settings,
+    /// `AWS_ENDPOINT_URL_SNS` or `AWS_ENDPOINT_URL`; none: the Region's own.
+    pub sns_endpoint: Option<String>,
     /// The connections to EC2.
     pub transport: TransportSettings,
 }
 
 impl CloudSettings {
     /// Reads the SDK's own variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE`,
-    /// `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE`,
+    /// `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL_SNS`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE`,
     /// `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, CloudError> {
         let set = |name: &'static str| {
@@ -70,6 +75,7 @@ impl CloudSettings {
         };
         let on = |name| set(name).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
         let endpoint = set("AWS_ENDPOINT_URL_EC2").or_else(|| set("AWS_ENDPOINT_URL"));
+        let sns = set("AWS_ENDPOINT_URL_SNS").or_else(|| set("AWS_ENDPOINT_URL"));
         let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
         let region = region.map(|(variable, value)| {
             let refused = |error: IdentityError| CloudError::Variable {
@@ -83,11 +89,12 @@ impl CloudSettings {
             imds: Endpoint::from_env(&variable)?,
             imds_limits: Limits::default(),
             ec2: Ec2Settings {
-                endpoint: endpoint.map(ec2_endpoint).transpose()?,
+                endpoint: endpoint.map(web_address).transpose()?,
                 region: region.transpose()?,
                 fips: on("AWS_USE_FIPS_ENDPOINT"),
                 dual_stack: on("AWS_USE_DUALSTACK_ENDPOINT"),
             },
+            sns_endpoint: sns.map(web_address).transpose()?,
             transport: TransportSettings {
                 ca_bundle: set("AWS_CA_BUNDLE").map(|(_, path)| PathBuf::from(path)),
                 ..TransportSettings::default()
@@ -96,7 +103,7 @@ impl CloudSettings {
     }
 }
 
-fn ec2_endpoint((variable, value): (&'static str, String)) -> Result<String, CloudError> {
+fn web_address((variable, value): (&'static str, String)) -> Result<String, CloudError> {
     let why = match reqwest::Url::parse(&value) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => return Ok(value),
         Ok(_) => "it must begin with https:// or http://".to_owned(),
@@ -113,6 +120,7 @@ pub struct Cloud {
     transport: Transport,
     clock: BootClock,
     ec2: Mutex<Option<Kept>>,
+    known: Mutex<Option<Identity>>,
 }
 
 impl core::fmt::Debug for Cloud {
@@ -131,7 +139,15 @@ impl Cloud {
         let imds = Arc::new(Imds::new(settings.imds.clone(), settings.imds_limits, clock.clone())?);
         let credentials = CredentialSource::from_env(variable, imds.clone());
         let transport = Transport::new(settings.transport.clone());
-        Ok(Self { settings, imds, credentials, transport, clock, ec2: Mutex::new(None) })
+        Ok(Self {
+            settings,
+            imds,
+            credentials,
+            transport,
+            clock,
+            ec2: Mutex::new(None),
+            known: Mutex::new(None),
+        })
     }
 
     /// The settings.
@@ -151,7 +167,25 @@ impl Cloud {
 
     /// Who this instance is, read anew.
     pub async fn identify(&self) -> Result<Identity, IdentityError> {
-        identity::identify(&self.imds).await
+        let identity = identity::identify(&self.imds).await?;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
+        Ok(identity)
+    }
+
+    /// Who this instance is, as it was read last. Nothing is asked.
+    pub fn known(&self) -> Option<Identity> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A client for this SNS topic. Nothing is sent or loaded yet.
+    pub fn sns(&self, topic: &str) -> Result<Sns, SnsError> {
+        Sns::new(topic, &self.settings, self.credentials.clone(), self.transport.clone())
+    }
+
+    /// A transport of the same kind that gives up after `limit`, for what is sent elsewhere than to AWS.
+    pub fn transport_for(&self, limit: Duration) -> Transport {
+        let ours = self.settings.transport.clone();
+        Transport::new(TransportSettings { connect: limit, request: limit, ..ours })
     }
 
     /// The EC2 client of the instance with this identity. It is kept as long as the identity stays the same, with its

@@ -168,10 +168,20 @@ impl Fake {
 
 /// The agent's side of two addresses, with static credentials and short deadlines.
 pub(crate) fn cloud(imds: &str, ec2: &str) -> Cloud {
+    cloud_of(imds, ec2, None)
+}
+
+/// The same without EC2 and with SNS.
+pub(crate) fn cloud_with_sns(imds: &str, sns: &str) -> Cloud {
+    cloud_of(imds, imds, Some(sns))
+}
+
+fn cloud_of(imds: &str, ec2: &str, sns: Option<&str>) -> Cloud {
     let variable = |name: &str| {
         let value = match name {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT" => imds,
             "AWS_ENDPOINT_URL_EC2" => ec2,
+            "AWS_ENDPOINT_URL_SNS" => sns?,
             "AWS_ACCESS_KEY_ID" => "AKIAEXAMPLE",
             "AWS_SECRET_ACCESS_KEY" => "hush",
             _ => return None,

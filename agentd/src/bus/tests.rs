@@ -35,6 +35,18 @@ trait Agent1 {
     ) -> zbus::Result<()>;
     #[zbus(signal)]
     fn called_off(&self, because: &str) -> zbus::Result<()>;
+    #[zbus(signal)]
+    #[expect(clippy::too_many_arguments, reason = "they are the arguments of the signal")]
+    fn notified(
+        &self,
+        moment: &str,
+        event: &str,
+        action: &str,
+        deadline_usec: i64,
+        seconds_left: u64,
+        drill: bool,
+        text: &str,
+    ) -> zbus::Result<()>;
 }
 
 /// A bus of one test at a place that outlives it.
@@ -166,6 +178,32 @@ async fn warnings_and_call_offs_are_signals() {
     assert_eq!(scene.voice.say(&off).await, Ok(true));
     let signal = call_offs.next().await.unwrap();
     assert_eq!(*signal.args().unwrap().because(), "ada typed");
+}
+
+#[tokio::test]
+async fn what_ec2_announces_is_a_signal() {
+    let Some(scene) = Scene::start().await else { return };
+    let client = scene.client().await;
+    let agent = Agent1Proxy::new(&client).await.unwrap();
+    let mut notices = agent.receive_notified().await.unwrap();
+    let notified = Spoken::Notified {
+        moment: "noticed",
+        event: "spot-interruption".to_owned(),
+        action: "terminate".to_owned(),
+        deadline_usec: 1_795_263_000_000_000,
+        seconds_left: 118,
+        drill: true,
+        text: "DRILL: EC2 will terminate this instance".to_owned(),
+    };
+    assert_eq!(scene.voice.say(&notified).await, Ok(true));
+    let signal = notices.next().await.unwrap();
+    let args = signal.args().unwrap();
+    assert_eq!(
+        (*args.moment(), *args.event(), *args.action()),
+        ("noticed", "spot-interruption", "terminate")
+    );
+    assert_eq!((*args.deadline_usec(), *args.seconds_left()), (1_795_263_000_000_000, 118));
+    assert_eq!((*args.drill(), *args.text()), (true, "DRILL: EC2 will terminate this instance"));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use agent_core::action::Power;
 use agent_core::input::Wishes;
 use agent_core::reason::Event;
 
-use super::{Field, Line, ids, seconds, spoken, time};
+use super::{Field, Line, ids, interrupted, seconds, spoken, time};
 
 impl From<&Event> for Line {
     fn from(event: &Event) -> Self {
@@ -12,6 +12,7 @@ impl From<&Event> for Line {
             .or_else(|| asking(event))
             .or_else(|| aftermath(event))
             .or_else(|| circumstances(event))
+            .or_else(|| interrupted::line(event))
             .unwrap_or_else(|| unexpected(&format!("an event without a sentence: {event:?}")))
     }
 }

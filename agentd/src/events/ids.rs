@@ -124,4 +124,27 @@ message_ids! {
     COMMAND_GIVEN = "command-given", "f757879fc13a4308b7ddf5baf1f2436e";
     /// Another agent runs already.
     ALREADY_RUNNING = "already-running", "5e7f84e65e604c41a2dd91d5f5c9ed79";
+    // Interruptions and who was told of them.
+    /// EC2 announces something.
+    NOTICED = "noticed", "98ca0499e68a421f96e0fdfa7182f2a2";
+    /// The deadline of a notice moved to an earlier time.
+    NOTICE_MOVED = "notice-moved", "c5d0f476ed5c4bc99bd2aa7bd89cf0db";
+    /// A notice that cannot be true any more, or not yet.
+    NOTICE_STALE = "notice-stale", "3ee2e2afe6384ceebaffd4ea7b19a7c3";
+    /// A notice has passed.
+    ALERT_OVER = "alert-over", "702ecdff31bd4fba902d0f3a5ad42903";
+    /// The hooks of a notice begin.
+    DRAIN_STARTED = "drain-started", "e699af257c174193b2c16c24c7440a39";
+    /// One hook of a notice ended.
+    DRAIN_HOOK_ENDED = "drain-hook-ended", "b285fef5a78b44b2a2c9f064acdc54d3";
+    /// The last hook of a notice ended.
+    DRAIN_ENDED = "drain-ended", "794a84a3b1f0497a8bea6b864095cbba";
+    /// Only observing: the hooks would have run.
+    WOULD_DRAIN = "would-drain", "dd51a9010be74cf8a3cd80d437463fe2";
+    /// The Auto Scaling group has another plan for this instance.
+    TARGET_CHANGED = "target-changed", "2a27ac4489d041d9a4070959a1d0c23e";
+    /// Auto Scaling answered.
+    GROUP_ANSWERED = "group-answered", "a65f531409274be7a115b6285e770f0a";
+    /// Who was told of a notice, and who was not.
+    NOTIFICATION_DELIVERED = "notification-delivered", "62e47553159e41439a523ee8d446829e";
 }

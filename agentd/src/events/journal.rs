@@ -109,6 +109,14 @@ macro_rules! record {
             agentd_file = $line.field(Field::File),
             agentd_instance = $line.field(Field::Instance),
             agentd_version = $line.field(Field::Version),
+            agentd_alert = $line.field(Field::Alert),
+            agentd_notice = $line.field(Field::Notice),
+            agentd_deadline = $line.field(Field::Deadline),
+            agentd_drill = $line.field(Field::Drill),
+            agentd_hook = $line.field(Field::Hook),
+            agentd_target = $line.field(Field::Target),
+            agentd_call = $line.field(Field::Call),
+            agentd_moment = $line.field(Field::Moment),
             message = $line.text.as_str(),
         )
     };

@@ -3,13 +3,16 @@
 //! here and nowhere else.
 
 mod decided;
+mod delivered;
 pub mod ids;
+mod interrupted;
 mod journal;
 mod shell;
 pub mod text;
 
 use core::time::Duration;
 
+pub use delivered::Delivered;
 pub use journal::{Backend, StartError, Verbosity, start};
 pub use shell::ShellEvent;
 
@@ -22,6 +25,8 @@ use crate::config::duration;
 const MOST_TEXT: usize = 2_000;
 /// The longest field of a line, in characters.
 const MOST_FIELD: usize = 1_000;
+/// The longest output of a hook, in characters: its last 2 KiB, of which every byte may have to be written out.
+const MOST_OUTPUT: usize = 12_500;
 
 /// How much a line matters, as in syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,22 @@ pub enum Field {
     Instance,
     /// The version of agentd.
     Version,
+    /// The id of an alert: what makes two notices the same.
+    Alert,
+    /// The notice for people.
+    Notice,
+    /// When EC2 acts, RFC 3339 in UTC; `none` where it does not say.
+    Deadline,
+    /// `1` for a drill, `0` for a real notice.
+    Drill,
+    /// A hook as it is configured.
+    Hook,
+    /// The target state of the Auto Scaling group.
+    Target,
+    /// What was asked of Auto Scaling.
+    Call,
+    /// The moment of an alert at which somebody is told.
+    Moment,
 }
 
 impl Field {
@@ -84,6 +105,14 @@ impl Field {
         Self::File,
         Self::Instance,
         Self::Version,
+        Self::Alert,
+        Self::Notice,
+        Self::Deadline,
+        Self::Drill,
+        Self::Hook,
+        Self::Target,
+        Self::Call,
+        Self::Moment,
     ];
 
     /// The name in the journal.
@@ -103,6 +132,14 @@ impl Field {
             Self::File => "AGENTD_FILE",
             Self::Instance => "AGENTD_INSTANCE",
             Self::Version => "AGENTD_VERSION",
+            Self::Alert => "AGENTD_ALERT",
+            Self::Notice => "AGENTD_NOTICE",
+            Self::Deadline => "AGENTD_DEADLINE",
+            Self::Drill => "AGENTD_DRILL",
+            Self::Hook => "AGENTD_HOOK",
+            Self::Target => "AGENTD_TARGET",
+            Self::Call => "AGENTD_CALL",
+            Self::Moment => "AGENTD_MOMENT",
         }
     }
 }
@@ -139,6 +176,12 @@ impl Line {
 
     fn with(mut self, field: Field, value: impl AsRef<str>) -> Self {
         self.fields.push((field, printable(value.as_ref(), MOST_FIELD)));
+        self
+    }
+
+    /// The same for the end of a hook's output.
+    fn with_output(mut self, field: Field, output: &str) -> Self {
+        self.fields.push((field, printable(output, MOST_OUTPUT)));
         self
     }
 

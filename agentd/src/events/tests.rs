@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::action::Power;
 use agent_core::input::Wishes;
+use agent_core::interruption::{AlertEnd, HookRun, Moment, Notification, RunState};
 use agent_core::reason::Event;
+use agent_core::stamp::Stamp;
 
 use super::*;
 
@@ -104,8 +106,79 @@ fn around() -> Vec<ShellEvent> {
     ]
 }
 
+/// One of each kind that the engine gives about interruptions.
+fn interrupted() -> Vec<Event> {
+    let (alert, what) = (|| text("spot-terminate"), || text("spot interruption (terminate)"));
+    let at = 1_795_253_400_000;
+    vec![
+        noticed("spot-terminate", false),
+        Event::NoticeMoved { alert: alert(), what: what(), deadline_wall_ms: at, left_ms: 60_000 },
+        Event::NoticeStale { what: what(), deadline_wall_ms: at, because: text("an hour ago") },
+        Event::AlertOver {
+            alert: alert(),
+            what: what(),
+            end: AlertEnd::StartedAgain,
+            because: text("it was terminated at 09:30"),
+            drill: false,
+            hooks: vec![hook(RunState::Done)],
+        },
+        Event::DrainStarted {
+            alert: alert(),
+            what: what(),
+            hooks: 2,
+            for_ms: 90_000,
+            drill: false,
+        },
+        Event::DrainHookEnded { alert: alert(), run: hook(RunState::Failed), drill: true },
+        Event::DrainEnded { alert: alert(), what: what(), took_ms: 4_000, ok: true, drill: false },
+        Event::WouldDrain { alert: alert(), what: what(), hooks: 1 },
+        Event::TargetChanged { target: text("Terminated") },
+        Event::GroupAnswered { call: text("complete"), ok: false, detail: text("denied") },
+    ]
+}
+
+fn noticed(alert: &str, drill: bool) -> Event {
+    Event::Noticed {
+        alert: text(alert),
+        what: text("spot interruption (terminate)"),
+        deadline_wall_ms: Some(1_795_253_400_000),
+        left_ms: Some(118_000),
+        drill,
+        because: text("2 hooks run now"),
+    }
+}
+
+fn hook(state: RunState) -> HookRun {
+    HookRun {
+        hook: text("/opt/save"),
+        state,
+        started: Some(Stamp::new(0, 0, 1_795_253_300_000)),
+        took_ms: Some(4_200),
+        detail: text("exit status 0: saved"),
+    }
+}
+
+fn notification() -> Notification {
+    Notification {
+        moment: Moment::Noticed,
+        alert: text("spot-terminate"),
+        event: text("spot-interruption"),
+        action: text("terminate"),
+        what: text("spot interruption (terminate)"),
+        deadline_wall_ms: None,
+        left_ms: None,
+        because: text("2 hooks run now"),
+        drill: true,
+        hooks: Vec::new(),
+    }
+}
+
 fn lines() -> Vec<Line> {
-    decided().iter().map(Line::from).chain(around().into_iter().map(Line::from)).collect()
+    let notification = notification();
+    let told = Delivered { notification: &notification, detail: "webhook: 204", missed: false };
+    let all = decided().into_iter().chain(interrupted());
+    let all = all.map(|event| Line::from(&event));
+    all.chain(around().into_iter().map(Line::from)).chain([Line::from(&told)]).collect()
 }
 
 /// The entries of the catalog by id: header fields and text (systemd's `catalog.md`).
@@ -144,7 +217,8 @@ fn every_id_is_given_by_some_event() {
 
 #[test]
 fn only_what_is_unexpected_has_the_id_for_it() {
-    for (line, event) in decided().iter().map(|event| (Line::from(event), format!("{event:?}"))) {
+    let all = decided().into_iter().chain(interrupted());
+    for (line, event) in all.map(|event| (Line::from(&event), format!("{event:?}"))) {
         let unexpected = event.starts_with("Unexpected");
         assert_eq!(line.id == ids::UNEXPECTED, unexpected, "{event} has no sentence");
     }
@@ -248,4 +322,32 @@ fn times_beyond_the_calendar_are_told_as_they_are() {
     assert_eq!(seconds(1_005), "1.005");
     assert_eq!(spoken(999), "999ms");
     assert_eq!(spoken(61_999), "1m1s");
+}
+
+#[test]
+fn a_notice_is_a_warning_unless_it_is_a_drill_or_a_recommendation() {
+    let priority = |event: Event| Line::from(&event).priority;
+    assert_eq!(priority(noticed("spot-terminate", false)), Priority::Warning);
+    assert_eq!(priority(noticed("spot-terminate", true)), Priority::Info);
+    assert_eq!(priority(noticed("rebalance-1", false)), Priority::Info);
+    assert_eq!(
+        Line::from(&noticed("spot-terminate", true)).text,
+        "DRILL: EC2 announces: spot interruption (terminate), due at 2026-11-21T09:30:00Z, in 1m58s; 2 hooks run now"
+    );
+}
+
+#[test]
+fn the_end_of_a_notice_says_how_long_each_hook_took() {
+    let over = &interrupted()[3];
+    assert_eq!(
+        Line::from(over).text,
+        "Over: spot interruption (terminate), the instance went down and was started again: it was terminated at \
+         09:30; hooks: /opt/save done in 4s"
+    );
+    let mut run = hook(RunState::Failed);
+    run.detail = "x\n".repeat(1_024);
+    let line = Line::from(&Event::DrainHookEnded { alert: text("a"), run, drill: false });
+    assert_eq!(line.priority, Priority::Warning);
+    let output = line.field(Field::Detail).unwrap();
+    assert!(output.matches('x').count() == 1_024 && !output.contains('\n'), "all of its 2 KiB");
 }

@@ -46,15 +46,34 @@ fn fields(event: &Event) -> (String, BTreeMap<String, Value>) {
     for (name, value) in map {
         if name == "event" {
             value.as_str().unwrap_or_default().clone_into(&mut word);
-        } else if let (Some(stem), Some(ms)) = (name.strip_suffix("_wall_ms"), value.as_i64()) {
-            fields.insert(stem.to_owned(), Value::String(wall(ms).to_string()));
-        } else if let (Some(stem), Some(ms)) = (name.strip_suffix("_ms"), value.as_u64()) {
-            fields.insert(format!("{stem}_seconds"), seconds(ms).into());
-        } else if !value.is_null() {
+        } else if let Some((name, value)) = field(name, value) {
             fields.insert(name, value);
         }
     }
     (word, fields)
+}
+
+/// A field in the units of the wire; none for one without a value.
+fn field(name: String, value: Value) -> Option<(String, Value)> {
+    if let (Some(stem), Some(ms)) = (name.strip_suffix("_wall_ms"), value.as_i64()) {
+        return Some((stem.to_owned(), Value::String(wall(ms).to_string())));
+    }
+    if let (Some(stem), Some(ms)) = (name.strip_suffix("_ms"), value.as_u64()) {
+        return Some((format!("{stem}_seconds"), seconds(ms).into()));
+    }
+    (!value.is_null()).then(|| (name, inner(value)))
+}
+
+/// What is inside of a field: the hooks of a drain, a moment of the engine's.
+fn inner(value: Value) -> Value {
+    match value {
+        Value::Array(all) => all.into_iter().map(inner).collect(),
+        Value::Object(map) => match (map.get("boot_ms"), map.get("wall_ms")) {
+            (Some(_), Some(ms)) => Value::String(wall(ms.as_i64().unwrap_or_default()).to_string()),
+            _ => map.into_iter().filter_map(|(name, value)| field(name, value)).collect(),
+        },
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +81,7 @@ mod tests {
     use super::*;
     use crate::publish::tests::NOW;
     use agent_core::action::Power;
+    use agent_core::interruption::{AlertEnd, HookRun, RunState};
 
     fn line_of(event: Event) -> EventLine {
         line(&EventRecord { seq: 9, at: NOW, event })
@@ -103,6 +123,35 @@ mod tests {
         let line = line_of(Event::PolicyChanged);
         assert_eq!(line.event, "policy-changed");
         assert!(line.fields.is_empty() && !line.text.is_empty());
+    }
+
+    #[test]
+    fn the_hooks_of_a_drain_have_the_units_of_the_wire_too() {
+        let run = HookRun {
+            hook: "/opt/save".into(),
+            state: RunState::Done,
+            started: Some(NOW),
+            took_ms: Some(4_200),
+            detail: "exit status 0".into(),
+        };
+        let over = Event::AlertOver {
+            alert: "spot-stop".into(),
+            what: "spot interruption (stop)".into(),
+            end: AlertEnd::StartedAgain,
+            because: "it is back".into(),
+            drill: false,
+            hooks: vec![run],
+        };
+        let line = line_of(over);
+        assert_eq!(
+            (line.event.as_str(), &line.fields["end"]),
+            ("alert-over", &"started-again".into())
+        );
+        let expected = serde_json::json!([{
+            "hook": "/opt/save", "state": "done", "started": "2026-01-02T12:00:00Z", "took_seconds": 4.2,
+            "detail": "exit status 0",
+        }]);
+        assert_eq!(line.fields["hooks"], expected);
     }
 
     #[test]

@@ -9,8 +9,9 @@ use std::process::{ExitStatus, Stdio};
 use agent_core::action::{Outcome, Retry};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User, geteuid};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Occasion;
@@ -46,14 +47,15 @@ impl Starter {
     }
 }
 
-/// Runs the program. At `limit` its process group is told to end, and `kill_after` later it is killed.
+/// Runs the program, which reads `input` where there is one. At the first of `limits` its process group is told to end,
+/// and after the second it is killed.
 pub(super) async fn run(
     starter: Starter,
     path: &Path,
     user: Option<&str>,
     occasion: &Occasion,
-    limit: Duration,
-    kill_after: Duration,
+    input: Option<&str>,
+    (limit, kill_after): (Duration, Duration),
 ) -> Outcome {
     let shown = path.display();
     let fail = |error: String| Outcome::Failed { error, retry: Retry::Never };
@@ -69,17 +71,25 @@ pub(super) async fn run(
             Err(error) => return fail(format!("run the hook '{shown}' as {user}: {error}")),
         };
     }
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return fail(format!("start the hook '{shown}': {error}")),
     };
     let until = Instant::now() + limit;
+    let feeding = input.zip(child.stdin.take()).map(|(input, pipe)| feed(pipe, input.to_owned()));
     let mut talk =
         Talk { out: child.stdout.take(), err: child.stderr.take(), tail: Tail::default() };
     let (status, late) = match timeout_at(until, talk.until_end(&mut child)).await {
         Ok(status) => (status, false),
         Err(_) => (stop(&mut child, &mut talk, kill_after).await, true),
     };
+    if let Some(feeding) = feeding {
+        // Whoever still has the pipe open has read as much as it wanted.
+        feeding.abort();
+    }
     let said = match talk.tail.text() {
         silence if silence.is_empty() => silence,
         words => format!(": {words}"),
@@ -92,6 +102,14 @@ pub(super) async fn run(
         Ok(status) => fail(format!("run the hook '{shown}': {status}{said}")),
         Err(error) => fail(format!("wait for the hook '{shown}': {error}")),
     }
+}
+
+/// Writes to a program that may read slowly or not at all, without ever waiting for it here.
+fn feed(mut pipe: ChildStdin, input: String) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        // A program that does not read it all closes the pipe, which is its right.
+        let _ = pipe.write_all(input.as_bytes()).await;
+    })
 }
 
 fn command(path: &Path, occasion: &Occasion) -> Command {

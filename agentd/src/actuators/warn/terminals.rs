@@ -19,6 +19,7 @@ use agent_core::stamp::Stamp;
 use super::{ChannelSpec, Told, WarnSettings, Word};
 use crate::actuators::hook::program::Starter;
 use crate::actuators::text::{escaped, rfc3339, spoken, time_of_day};
+use crate::host::logind::BusMode;
 use crate::host::terminal::{Terminal, consoles, pseudo};
 use crate::host::users::{self, Users};
 use crate::host::{HostError, HostRoot};
@@ -41,21 +42,30 @@ const NAMED: usize = 20;
 
 /// Writes to terminals.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     host: HostRoot,
     hostname: String,
     starter: Starter,
     deadline: Duration,
+    as_root: Duration,
 }
 
 impl Channel {
     pub(super) fn new(settings: &WarnSettings) -> Self {
-        Self {
-            host: settings.host.clone(),
-            hostname: escaped(&settings.hostname, 64),
-            starter: Starter::here(&settings.bus),
-            deadline: DEADLINE,
-        }
+        let (host, bus) = (settings.host.clone(), &settings.bus);
+        Self::within(DEADLINE, elsewhere::LIMIT, host, &settings.hostname, bus)
+    }
+
+    /// One that leaves a terminal alone after `deadline`, and systemd, where it must write as root, after `as_root`.
+    pub(crate) fn within(
+        deadline: Duration,
+        as_root: Duration,
+        host: HostRoot,
+        hostname: &str,
+        bus: &BusMode,
+    ) -> Self {
+        let (hostname, starter) = (escaped(hostname, 64), Starter::here(bus));
+        Self { host, hostname, starter, deadline, as_root }
     }
 
     pub(super) async fn tell(&self, now: Stamp, word: &Word<'_>) -> Told {
@@ -63,6 +73,15 @@ impl Channel {
             Word::Warned(warning) => self.warning(now, warning),
             Word::CalledOff { because } => self.call_off(now, because),
         };
+        self.write(&text).await
+    }
+
+    /// Writes these lines to every terminal of people. What came from elsewhere must be [`escaped`] in them.
+    pub(crate) async fn say(&self, now: Stamp, lines: &[&str]) -> Told {
+        self.write(&self.message(now, lines)).await
+    }
+
+    async fn write(&self, text: &str) -> Told {
         let terminals = match of_people(&self.host) {
             Ok(terminals) => terminals,
             Err(error) => return Told::missed(format!("terminals ({error})")),
@@ -76,7 +95,7 @@ impl Channel {
         if self.starter == Starter::Systemd && results.iter().any(denied) {
             let names = terminals.iter().zip(&results).filter(|(_, result)| denied(result));
             let names: Vec<&str> = names.map(|(terminal, _)| terminal.name.as_str()).collect();
-            let reached = elsewhere::write_as_root(&names, &text).await;
+            let reached = elsewhere::write_as_root(&names, text, self.as_root).await;
             for (terminal, result) in terminals.iter().zip(&mut results) {
                 if denied(result) && reached.contains(&terminal.name) {
                     *result = Ok(());

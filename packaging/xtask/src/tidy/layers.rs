@@ -16,6 +16,11 @@ const LAYERS: &[Layer] = &[
         why: "only aws/ knows the SDK",
     },
     Layer {
+        word: "aws_sdk_sns",
+        allowed: &["agentd/src/aws/"],
+        why: "only aws/ knows the SDK",
+    },
+    Layer {
         word: "nvml_wrapper",
         allowed: &["agentd/src/sources/gpu", "agentd/src/host/"],
         why: "only the source of the GPU knows NVML",

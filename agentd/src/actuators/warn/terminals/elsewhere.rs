@@ -20,13 +20,13 @@ use crate::host::HostRoot;
 /// The verb of the program.
 const VERB: &str = "write-terminals";
 /// How long it may take with its start.
-const LIMIT: Duration = Duration::from_millis(3500);
+pub(super) const LIMIT: Duration = Duration::from_millis(3500);
 /// More text than this is no message of the agent's, bytes.
 const LONGEST: u64 = 4096;
 
-/// Has systemd write the text to these terminals; the names of those that took it.
-pub(super) async fn write_as_root(names: &[&str], text: &str) -> Vec<String> {
-    timeout(LIMIT, run(names, text)).await.ok().flatten().unwrap_or_default()
+/// Has systemd write the text to these terminals within `limit`; the names of those that took it.
+pub(super) async fn write_as_root(names: &[&str], text: &str, limit: Duration) -> Vec<String> {
+    timeout(limit, run(names, text)).await.ok().flatten().unwrap_or_default()
 }
 
 async fn run(names: &[&str], text: &str) -> Option<Vec<String>> {

@@ -48,6 +48,7 @@ fn crier(tree: &Tree) -> Channel {
         hostname: "box".to_owned(),
         starter: Starter::Agent,
         deadline: Duration::from_millis(150),
+        as_root: Duration::from_millis(150),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Documents for the tests of the screens.
 
 use agent_proto::Timestamp;
+use agent_proto::spot::{Interruption, InterruptionState};
 use agent_proto::status::*;
 use jiff::tz::{TimeZone, offset};
 
@@ -72,7 +73,13 @@ pub(crate) fn quiet() -> Status {
         decided: at(-2),
         agent: agent(),
         instance: Some(instance()),
-        imds: Imds { ok: true, detail: "answers".into(), last_good: Some(at(-20)) },
+        imds: Imds {
+            ok: true,
+            detail: "answers".into(),
+            last_good: Some(at(-1)),
+            state: Some(ImdsState::Ok),
+        },
+        interruption: Some(interruption(InterruptionState::None)),
         config: Config { files: vec!["/etc/agentd/agentd.toml".into()], problem: None },
         mode: Mode::Enforce,
         profile: "research".into(),
@@ -111,6 +118,23 @@ pub(crate) fn quiet() -> Status {
         obstacles: vec![],
         abilities: Abilities { hibernate: can(), stop: can() },
         last_action: None,
+    }
+}
+
+/// Nothing is announced, and this is the state of knowing it.
+pub(crate) fn interruption(state: InterruptionState) -> Interruption {
+    Interruption {
+        state,
+        what: None,
+        event: None,
+        action: None,
+        deadline: None,
+        seconds_left: None,
+        drill: false,
+        imminent: false,
+        blind: vec![],
+        blind_since: None,
+        last_good: Some(at(-1)),
     }
 }
 

@@ -74,7 +74,7 @@ impl SpotAction {
 }
 
 /// `POST /v1/spot/drill`: go through a spot interruption without one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrillRequest {
     /// As if EC2 did this.

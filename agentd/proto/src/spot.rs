@@ -177,7 +177,7 @@ pub struct Interruption {
     /// Since when one of them cannot be read.
     #[serde(default)]
     pub blind_since: Option<Timestamp>,
-    /// When all paths that matter had answered last: the oldest of their last good answers.
+    /// When a good answer came last; while some paths are blind, the oldest of their last good answers.
     #[serde(default)]
     pub last_good: Option<Timestamp>,
 }

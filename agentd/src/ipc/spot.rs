@@ -50,8 +50,10 @@ pub fn interruption(published: &Published, now: Stamp) -> wire::Interruption {
     let paths = watched(published);
     let blind: Vec<&PathWatch> =
         paths.iter().copied().filter(|path| state(path, now) == WatchState::Blind).collect();
-    let last_good = if paths.iter().all(|path| path.last_good.is_some()) {
-        paths.iter().filter_map(|path| path.last_good).min_by_key(|at| at.boot_ms)
+    let last_good = if blind.is_empty() {
+        paths.iter().filter_map(|path| path.last_good).max_by_key(|at| at.boot_ms)
+    } else if blind.iter().all(|path| path.last_good.is_some()) {
+        blind.iter().filter_map(|path| path.last_good).min_by_key(|at| at.boot_ms)
     } else {
         None
     };

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent_proto::command::SpotAction;
+use agent_proto::limits;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use jiff::{Span, SpanRelativeTo};
@@ -66,14 +68,16 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Show what will happen and when, because of what, and how to prevent it.
-    #[command(after_long_help = "Exits with 6 when a source cannot be read: unknown is never idle.
+    #[command(
+        after_long_help = "Exits with 6 when a source cannot be read, which is never idle, and when an interruption would not be seen.
 
 With --check nothing is printed, for scripts: 0 in use, 10 idle, 20 warned, 30 acting, 6 a source cannot be read.
 
 Examples:
   agentctl status
   agentctl status --json | jq .outlook
-  agentctl status --check || echo \"not in use\"")]
+  agentctl status --check || echo \"not in use\""
+    )]
     Status(StatusArgs),
     /// Show every piece of evidence, also what is ignored.
     #[command(
@@ -147,6 +151,19 @@ Examples:
         after_long_help = "What is in memory is lost.\n\nExamples:\n  sudo agentctl stop --dry-run\n  sudo agentctl stop --yes"
     )]
     Stop(PowerArgs),
+    /// Show whether EC2 announces an interruption, whether it would be seen, and what is done then.
+    #[command(
+        after_long_help = "Exits with 6 when the metadata service cannot be read for a kind of interruption that this \
+instance can get: it would not be seen.
+
+What hooks printed is shown to administrators only.
+
+Examples:
+  agentctl spot
+  agentctl spot --json | jq .interruption
+  sudo agentctl spot drill"
+    )]
+    Spot(SpotArgs),
     /// Check whether the agent has what it needs: metadata, credentials, permissions, sources, clock.
     #[command(
         after_long_help = "Exits with 1 when a check fails.\n\nExamples:\n  agentctl doctor\n  agentctl doctor --json | jq '.checks[] | select(.status != \"ok\")'"
@@ -282,6 +299,69 @@ pub(crate) struct PowerArgs {
     pub(crate) yes: bool,
 }
 
+/// `spot`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct SpotArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<SpotVerb>,
+}
+
+/// `spot …`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum SpotVerb {
+    /// Go through an interruption without one: the hooks run for real (administrators).
+    #[command(
+        after_long_help = "Nothing happens to the instance, and everything that is told says that it is a drill. The \
+hooks read AGENTD_DRILL=1.
+
+Waits until the last hook has ended. Exits with 0 if all of them ended well, 1 if one did not, 5 if the agent refused.
+
+Examples:
+  sudo agentctl spot drill
+  sudo agentctl spot drill --action hibernate --in 30s --yes
+  sudo agentctl spot drill --yes --json | jq .result.hooks"
+    )]
+    Drill(DrillArgs),
+}
+
+/// `spot drill`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DrillArgs {
+    /// As if EC2 did this.
+    #[arg(long, value_enum, default_value = "terminate")]
+    pub(crate) action: DrillAction,
+    /// As if it did it in this time: 5s to 1h.
+    #[arg(long = "in", value_name = "SPAN", value_parser = drill_span, default_value = "2m")]
+    pub(crate) within: Duration,
+    /// Do not ask; needed where there is no terminal to ask at.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Do not wait for the end of the hooks.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// What a drill goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DrillAction {
+    /// The instance is terminated.
+    Terminate,
+    /// It is stopped.
+    Stop,
+    /// It is hibernated at once: only the fast hooks run.
+    Hibernate,
+}
+
+impl From<DrillAction> for SpotAction {
+    fn from(action: DrillAction) -> Self {
+        match action {
+            DrillAction::Terminate => Self::Terminate,
+            DrillAction::Stop => Self::Stop,
+            DrillAction::Hibernate => Self::Hibernate,
+        }
+    }
+}
+
 /// `completions`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct CompletionsArgs {
@@ -292,6 +372,15 @@ pub(crate) struct CompletionsArgs {
 
 /// The longest span of the command line; the agent allows far less.
 const LONGEST: Duration = Duration::from_hours(24 * 366);
+
+/// Reads the time to the deadline of a drill.
+fn drill_span(text: &str) -> Result<Duration, String> {
+    let length = span(text)?;
+    if (limits::DRILL_SHORTEST..=limits::DRILL_LONGEST).contains(&length) {
+        return Ok(length);
+    }
+    Err("it must be at least 5s and at most 1h".to_owned())
+}
 
 /// Reads `2h`, `90m`, `1h30m`, `2d`. A day is 24 hours.
 fn span(text: &str) -> Result<Duration, String> {
@@ -378,6 +467,16 @@ mod tests {
         for code in agent_proto::exit::ExitCode::ALL {
             let line = format!("  {}  {}\n", code.code(), code.meaning());
             assert!(EXIT_CODES.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_deadline_of_a_drill_is_within_what_the_agent_takes() {
+        assert_eq!(drill_span("2m"), Ok(limits::DRILL_DEFAULT));
+        assert_eq!(drill_span("5s"), Ok(limits::DRILL_SHORTEST));
+        assert_eq!(drill_span("1h"), Ok(limits::DRILL_LONGEST));
+        for bad in ["4s", "61m", "30", ""] {
+            assert!(drill_span(bad).is_err(), "{bad}");
         }
     }
 

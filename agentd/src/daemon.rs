@@ -308,7 +308,8 @@ fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> A
 
 fn config_info(loaded: &Loaded) -> ConfigInfo {
     let files = loaded.files.iter().map(|file| file.display().to_string()).collect();
-    ConfigInfo { files, problem: None }
+    let hook_user = loaded.settings.interruption.user.clone();
+    ConfigInfo { files, problem: None, hook_user }
 }
 
 /// Tells the loop when logind says that the machine woke up. Without logind the kernel's clocks tell it alone.

@@ -7,9 +7,11 @@ mod hold;
 mod power;
 mod run;
 mod simulate;
+mod spot;
 mod status;
 mod watch;
 
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::process::ExitCode as ProcessCode;
 
 use agent_proto::client::Client;
@@ -18,7 +20,7 @@ use agent_proto::status::Power;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::{Cli, CompletionsArgs, Verb};
+use crate::cli::{Cli, CompletionsArgs, SpotVerb, Verb};
 use crate::failure::Failure;
 use crate::render::text::defuse;
 use crate::screen::Screen;
@@ -43,6 +45,10 @@ pub(crate) fn run(cli: Cli) -> ProcessCode {
         Verb::Simulate(args) => simulate::simulate(&screen, cli.options.utc, &args),
         Verb::Hibernate(args) => power::power(&client, &screen, Power::Hibernate, args),
         Verb::Stop(args) => power::power(&client, &screen, Power::Stop, args),
+        Verb::Spot(args) => match args.verb {
+            None => spot::spot(&client, &screen),
+            Some(SpotVerb::Drill(args)) => spot::drill(&client, &screen, &args),
+        },
         Verb::Doctor => doctor::doctor(&client, &screen),
         Verb::Completions(args) => completions(&screen, args),
     };
@@ -55,6 +61,27 @@ pub(crate) fn run(cli: Cli) -> ProcessCode {
 /// All went well.
 fn fine() -> ProcessCode {
     ExitCode::Fine.into()
+}
+
+/// The longest answer to a question that is read.
+const ANSWER: u64 = 64;
+
+/// Asks at the terminal before something that cannot be undone. Where there is none, nobody can have meant it without
+/// the option that says so, as in `command`.
+fn confirm(screen: &Screen, doing: &str, what: &str, command: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Failure::usage(format!(
+            "cannot {doing}: there is no terminal to confirm it at"
+        ))
+        .with_hint(command));
+    }
+    screen.say(&format!("{what} Go on? [y/N] "));
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(ANSWER).read_line(&mut answer);
+    if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::local(format!("cannot {doing}: not confirmed")))
 }
 
 /// A document for the screen: what could harm a terminal is taken out of every string.

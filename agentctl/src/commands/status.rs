@@ -4,7 +4,7 @@ use std::process::ExitCode as ProcessCode;
 
 use agent_proto::client::Client;
 use agent_proto::exit::ExitCode;
-use agent_proto::status::{Prospect, Stage, Status};
+use agent_proto::status::{ImdsState, Prospect, Stage, Status};
 
 use super::{Done, document};
 use crate::failure::Failure;
@@ -40,8 +40,11 @@ pub(super) fn fetch(client: &Client, path: &str) -> Result<(Vec<u8>, Status), Fa
     Ok((bytes, status))
 }
 
+/// 6 while a source, or the watch for interruptions, cannot be read.
 fn code(status: &Status) -> ExitCode {
-    if status.blind.is_empty() { ExitCode::Fine } else { ExitCode::Blind }
+    let unseen = status.interruption.as_ref().is_some_and(|found| !found.blind.is_empty());
+    let deaf = status.imds.state == Some(ImdsState::Blind);
+    if status.blind.is_empty() && !unseen && !deaf { ExitCode::Fine } else { ExitCode::Blind }
 }
 
 /// The exit code of `--check`: 6 unknown, 30 acting, 20 warned, 10 idle, 0 in use.
@@ -60,6 +63,8 @@ fn verdict(status: &Status) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent_proto::spot::InterruptionState;
+
     use crate::render::samples;
 
     #[test]
@@ -80,6 +85,19 @@ mod tests {
         }
         status.blind = vec!["gpu".into()];
         assert_eq!(verdict(&status), 6);
+        assert_eq!(code(&status), ExitCode::Blind);
+    }
+
+    #[test]
+    fn whoever_would_not_see_an_interruption_is_blind_and_still_knows_whether_it_is_used() {
+        let mut status = samples::quiet();
+        status.imds.state = Some(ImdsState::Blind);
+        assert_eq!((code(&status), verdict(&status)), (ExitCode::Blind, 10));
+        status.imds.state = Some(ImdsState::Pending);
+        assert_eq!(code(&status), ExitCode::Fine, "the agent has just been started");
+        let mut found = samples::terminates(InterruptionState::Announced);
+        found.blind = vec!["rebalance".into()];
+        status.interruption = Some(found);
         assert_eq!(code(&status), ExitCode::Blind);
     }
 

@@ -1,6 +1,7 @@
 //! Who am I, what will happen and when, because of what, and how to prevent it: the first lines of `status` and `why`.
 
 use agent_proto::span::long;
+use agent_proto::spot::Interruption;
 use agent_proto::status::{Mode, Outlook, Power, Prospect, Stage, Status};
 
 use super::Look;
@@ -12,16 +13,39 @@ use super::times::moment;
 pub(crate) fn headline(status: &Status, look: &Look) -> String {
     let mut out = who(status, look);
     out.push('\n');
+    // What EC2 does comes before everything that the agent would do.
+    let interrupted = status.interruption.as_ref().filter(|found| found.imminent);
     let ink = match status.outlook.prospect {
+        _ if interrupted.is_some() => Ink::Alarm,
         Prospect::Blind | Prospect::Refused => Ink::Alarm,
         Prospect::WillAct | Prospect::Acting if status.mode == Mode::Enforce => Ink::Notice,
         _ => Ink::Bold,
     };
-    let line = wrapped("", 2, &what(status, look));
+    let line = match interrupted {
+        Some(found) => super::spot::sentence(found, status.now, look),
+        None => what(status, look),
+    };
+    let line = wrapped("", 2, &line);
     out.push_str(&look.style.paint(ink, line.trim_end()));
     out.push('\n');
-    out.push_str(&because(status));
+    out.push_str(&match interrupted {
+        Some(found) => because_of(found, status),
+        None => because(status),
+    });
     out
+}
+
+/// Why the instance goes down, and that nobody here can prevent it.
+fn because_of(found: &Interruption, status: &Status) -> String {
+    let mut out = labelled("because", found.what.as_deref().unwrap_or("EC2 announced it"));
+    out.push_str(&labelled("to stop this", super::spot::NO_REMEDY));
+    out.push_str(&labelled("more", "agentctl spot"));
+    out.push_str(&policy(status));
+    out
+}
+
+fn policy(status: &Status) -> String {
+    labelled("policy", &format!("{}, mode {}", status.profile, status.mode.as_str()))
 }
 
 fn who(status: &Status, look: &Look) -> String {
@@ -104,10 +128,7 @@ fn because(status: &Status) -> String {
     }
     out.push_str(&idle(status));
     out.push_str(&super::people::stretch(status));
-    out.push_str(&labelled(
-        "policy",
-        &format!("{}, mode {}", status.profile, status.mode.as_str()),
-    ));
+    out.push_str(&policy(status));
     if let Some(remedy) = &outlook.remedy {
         let label = match outlook.prospect {
             Prospect::WillAct | Prospect::Acting => "to stop this",

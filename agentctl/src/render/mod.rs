@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod headline;
 mod people;
+pub(crate) mod spot;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod text;

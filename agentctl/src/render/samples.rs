@@ -1,6 +1,10 @@
 //! Documents for the tests of the screens.
 
 use agent_proto::Timestamp;
+use agent_proto::spot::{
+    Hook, HookState, Interruption, InterruptionState, Monitor, Notice, NoticeState, Plan,
+    ReactionWord, SPOT_SCHEMA, Spot, WatchState,
+};
 use agent_proto::status::*;
 use jiff::tz::{TimeZone, offset};
 
@@ -72,7 +76,13 @@ pub(crate) fn quiet() -> Status {
         decided: at(-2),
         agent: agent(),
         instance: Some(instance()),
-        imds: Imds { ok: true, detail: "answers".into(), last_good: Some(at(-20)) },
+        imds: Imds {
+            ok: true,
+            detail: "answers".into(),
+            last_good: Some(at(-1)),
+            state: Some(ImdsState::Ok),
+        },
+        interruption: Some(interruption(InterruptionState::None)),
         config: Config { files: vec!["/etc/agentd/agentd.toml".into()], problem: None },
         mode: Mode::Enforce,
         profile: "research".into(),
@@ -111,6 +121,23 @@ pub(crate) fn quiet() -> Status {
         obstacles: vec![],
         abilities: Abilities { hibernate: can(), stop: can() },
         last_action: None,
+    }
+}
+
+/// Nothing is announced, and this is the state of knowing it.
+pub(crate) fn interruption(state: InterruptionState) -> Interruption {
+    Interruption {
+        state,
+        what: None,
+        event: None,
+        action: None,
+        deadline: None,
+        seconds_left: None,
+        drill: false,
+        imminent: false,
+        blind: vec![],
+        blind_since: None,
+        last_good: Some(at(-1)),
     }
 }
 
@@ -185,4 +212,116 @@ pub(crate) fn why() -> Status {
     ];
     status.sources[1].signals = vec![signal("pts/0", Verdict::Idle, None, Some("alice"))];
     status
+}
+
+/// A spot instance to which nothing is announced.
+pub(crate) fn spot() -> Spot {
+    let monitor = |name: &str, path: &str, every_seconds| Monitor {
+        name: name.into(),
+        path: path.into(),
+        every_seconds,
+        state: WatchState::NoNotice,
+        since: at(-7_000),
+        for_seconds: 7_000.0,
+        last_good: Some(at(-1)),
+        last_good_seconds: Some(1.0),
+        detail: "404".into(),
+    };
+    Spot {
+        schema: SPOT_SCHEMA.into(),
+        now: now(),
+        life_cycle: "spot".into(),
+        interruption: interruption(InterruptionState::None),
+        monitors: vec![
+            monitor("spot", "meta-data/spot/instance-action", 2.0),
+            monitor("rebalance", "meta-data/events/recommendations/rebalance", 5.0),
+            monitor("maintenance", "meta-data/events/maintenance/scheduled", 60.0),
+            monitor("autoscaling", "meta-data/autoscaling/target-lifecycle-state", 5.0),
+        ],
+        notices: vec![],
+        target_lifecycle_state: None,
+        standby: false,
+        plan: Plan {
+            enabled: true,
+            mode: Mode::Enforce,
+            hooks: vec!["/opt/drain".into(), "stop worker.service".into(), "save.service".into()],
+            fast_hooks: vec!["/opt/sync".into()],
+            user: "alice".into(),
+            rebalance: ReactionWord::Notify,
+            rebalance_expires_seconds: 3_600.0,
+            rebalance_interval_seconds: 3_600.0,
+            maintenance: ReactionWord::Drain,
+            maintenance_lead_seconds: 600.0,
+            autoscaling: ReactionWord::Drain,
+            autoscaling_drain_seconds: 600.0,
+        },
+        last: vec![],
+        output_hidden: true,
+    }
+}
+
+/// A termination in 1 min 43 s.
+pub(crate) fn terminates(state: InterruptionState) -> Interruption {
+    Interruption {
+        what: Some("spot interruption (terminate)".into()),
+        event: Some("spot-interruption".into()),
+        action: Some("terminate".into()),
+        deadline: Some(at(103)),
+        seconds_left: Some(103.0),
+        imminent: true,
+        ..interruption(state)
+    }
+}
+
+/// The same with its notice.
+pub(crate) fn noticed(state: InterruptionState, reaction: NoticeState) -> Spot {
+    let mut spot = spot();
+    spot.interruption = terminates(state);
+    spot.monitors[0].state = WatchState::Notice;
+    spot.monitors[0].for_seconds = 17.0;
+    spot.notices = vec![Notice {
+        id: "spot-terminate".into(),
+        event: "spot-interruption".into(),
+        action: "terminate".into(),
+        what: "spot interruption (terminate)".into(),
+        seen: at(-17),
+        deadline: Some(at(103)),
+        seconds_left: Some(103.0),
+        drill: false,
+        stale: false,
+        joined: None,
+        state: reaction,
+        drain_at: None,
+        hooks: vec![],
+        drain_seconds: None,
+        completed: false,
+    }];
+    spot
+}
+
+/// The same while the second of three hooks runs.
+pub(crate) fn draining() -> Spot {
+    let mut spot = noticed(InterruptionState::Draining, NoticeState::Draining);
+    spot.notices[0].hooks = vec![
+        hook("/opt/drain", HookState::Done, Some(3.2), None),
+        hook("stop worker.service", HookState::Started, None, None),
+        hook("save.service", HookState::Waiting, None, None),
+    ];
+    spot
+}
+
+/// A hook.
+pub(crate) fn hook(
+    name: &str,
+    state: HookState,
+    took_seconds: Option<f64>,
+    detail: Option<&str>,
+) -> Hook {
+    Hook {
+        hook: name.into(),
+        state,
+        started: (state != HookState::Waiting).then(|| at(-16)),
+        took_seconds,
+        detail: detail.map(str::to_owned),
+    }
 }

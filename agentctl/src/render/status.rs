@@ -17,6 +17,7 @@ pub(crate) fn status(status: &Status, look: &Look) -> String {
     out.push_str(&table(&status.sources, look));
     out.push('\n');
     out.push_str(&holds(&status.holds, status, look));
+    out.push_str(&interruption(status, look));
     out.push_str(&obstacles(status, look));
     out.push_str(&unknown(status));
     if let Some(last) = &status.last_action {
@@ -89,6 +90,12 @@ pub(super) fn holds(holds: &[Hold], status: &Status, look: &Look) -> String {
     each.collect()
 }
 
+/// Whether EC2 announces an interruption. An older agent does not tell, and then nothing is said.
+pub(super) fn interruption(status: &Status, look: &Look) -> String {
+    let Some(found) = &status.interruption else { return String::new() };
+    labelled("interruption", &super::spot::brief(found, status.now, look))
+}
+
 /// What stands in the way, without what the headline said.
 pub(super) fn obstacles(status: &Status, look: &Look) -> String {
     let said = &status.outlook.because;
@@ -125,6 +132,14 @@ pub(super) fn unknown(status: &Status) -> String {
     }
     if !status.imds.ok {
         items.push(format!("the metadata service: {}", status.imds.detail));
+    }
+    let blind = status.interruption.iter().flat_map(|found| &found.blind);
+    let blind: Vec<&str> = blind.map(String::as_str).collect();
+    if !blind.is_empty() {
+        items.push(format!(
+            "whether EC2 interrupts this instance: {} cannot be read",
+            blind.join(", ")
+        ));
     }
     let abilities = [("hibernate", &status.abilities.hibernate), ("stop", &status.abilities.stop)];
     for (what, ability) in abilities {

@@ -1,13 +1,13 @@
 //! The screen of `agentctl why`: every piece of evidence with its value, limit, source, owner and age.
 
 use agent_proto::span::{long, short};
-use agent_proto::status::{Ability, AbilityWord, Signal, Source, Status, Verdict};
+use agent_proto::status::{Ability, AbilityWord, ImdsState, Signal, Source, Status, Verdict};
 
 use super::Look;
 use super::amount::{amount, busy_if, now, verdict};
 use super::headline::headline;
 use super::people::{ignored, last_use, people, warnings};
-use super::status::{holds, last_action, obstacles, painted, unknown};
+use super::status::{holds, interruption, last_action, obstacles, painted, unknown};
 use super::text::{fit, labelled, wrapped};
 use super::times::moment;
 
@@ -24,6 +24,7 @@ pub(crate) fn why(status: &Status, look: &Look) -> String {
     out.push_str(&ignored(&status.sources));
     out.push_str("\nIN THE WAY\n");
     out.push_str(&holds(&status.holds, status, look));
+    out.push_str(&interruption(status, look));
     let obstacles = obstacles(status, look);
     if obstacles.is_empty() {
         out.push_str(&labelled("in the way", "nothing else"));
@@ -123,7 +124,12 @@ fn agent(status: &Status, look: &Look) -> String {
     if let Some(problem) = &status.config.problem {
         out.push_str(&labelled("", &format!("the newest files are not in force: {problem}")));
     }
-    let metadata = if status.imds.ok { "answers" } else { "DOES NOT ANSWER" };
+    let blind = status.imds.state == Some(ImdsState::Blind);
+    let metadata = match (status.imds.ok, blind) {
+        (true, false) => "answers",
+        (true, true) => "ANSWERS ONLY IN PART",
+        (false, _) => "DOES NOT ANSWER",
+    };
     let detail = if status.imds.detail == metadata { "" } else { &status.imds.detail };
     out.push_str(&labelled("metadata", format!("{metadata} {detail}").trim_end()));
     out

@@ -6,5 +6,6 @@ mod agent;
 mod commands;
 #[cfg(test)]
 mod run;
+mod spot;
 #[cfg(test)]
 mod terminal;

@@ -133,3 +133,39 @@ fn watch_draws_again_and_survives_an_agent_that_goes_away() {
     terminal.child.kill().unwrap();
     terminal.ends();
 }
+
+#[test]
+fn a_drill_is_confirmed_like_a_stop_and_counts_down_on_one_line() {
+    const SPOT: &str = include_str!("../../../agentd/src/ipc/spot-v1.json");
+    const BEGUN: &str = r#"{"alert":"spot-terminate","hooks":3,"deadline":"2026-01-02T12:02:00Z"}"#;
+    let drill = SPOT.replace(r#""drill": false"#, r#""drill": true"#);
+    let drained = drill
+        .replace(r#""state": "draining""#, r#""state": "drained""#)
+        .replace(r#""state": "started""#, r#""state": "done""#)
+        .replace(r#""state": "waiting""#, r#""state": "done""#);
+    let looks = std::sync::atomic::AtomicUsize::new(0);
+    let agent = Agent::start(move |request| {
+        if request.starts_with("POST") {
+            return (200, BEGUN.to_owned());
+        }
+        match looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => (200, SPOT.to_owned()),
+            1 => (200, drill.clone()),
+            _ => (200, drained.clone()),
+        }
+    });
+    let mut terminal = Terminal::run(agent.command(&["spot", "drill"]));
+    terminal.shows("The hooks run for real. Go on? [y/N] ");
+    assert_eq!(agent.paths(), ["GET /v1/spot"], "not before the answer");
+    terminal.types("y\n");
+    terminal.shows("\r\x1b[K  2. stop worker.service: runs, 1 min 43 s to the deadline");
+    terminal.shows("The drill is over");
+    assert_eq!(terminal.ends().code(), Some(0));
+    let agent = Agent::saying(200, SPOT);
+    let mut terminal = Terminal::run(agent.command(&["spot", "drill"]));
+    terminal.shows("[y/N] ");
+    terminal.types("n\n");
+    terminal.shows("cannot begin a drill: not confirmed");
+    assert_eq!(terminal.ends().code(), Some(1));
+    assert_eq!(agent.paths(), ["GET /v1/spot"]);
+}

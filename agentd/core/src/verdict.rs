@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Power;
 use crate::input::Abilities;
-use crate::interruption::Interruptions;
+use crate::interruption::{InterruptionPolicy, Interruptions};
 use crate::policy::Mode;
 use crate::reading::{Role, SourceName, Stretch};
 use crate::stamp::Stamp;
@@ -254,4 +254,7 @@ pub struct View {
     /// What EC2 announced.
     #[serde(default)]
     pub interruptions: Interruptions,
+    /// What is done about it.
+    #[serde(default)]
+    pub interruption: InterruptionPolicy,
 }

@@ -12,12 +12,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::command::{
-    HoldReply, HoldRequest, PowerReply, PowerRequest, ReleaseReply, RenewRequest,
+    DrillReply, DrillRequest, HoldReply, HoldRequest, PowerReply, PowerRequest, ReleaseReply,
+    RenewRequest,
 };
 use crate::doctor::Diagnosis;
 use crate::exit::ExitCode;
 use crate::limits;
 use crate::problem::{ErrorKind, Problem};
+use crate::spot::Spot;
 use crate::status::{Power, Status};
 
 pub use stream::Events;
@@ -174,6 +176,16 @@ impl Client {
     /// `GET /v1/why`.
     pub fn why(&self) -> Result<Status, ClientError> {
         self.parse(&self.get("/v1/why")?)
+    }
+
+    /// `GET /v1/spot`.
+    pub fn spot(&self) -> Result<Spot, ClientError> {
+        self.parse(&self.get("/v1/spot")?)
+    }
+
+    /// `POST /v1/spot/drill`. The answer comes when the drill has begun.
+    pub fn drill(&self, request: DrillRequest) -> Result<DrillReply, ClientError> {
+        self.parse(&self.post("/v1/spot/drill", &request)?)
     }
 
     /// `GET /v1/doctor`. The agent asks EC2, so it may take up to [`limits::DOCTOR_DEADLINE`].

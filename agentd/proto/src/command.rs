@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::spot::Notice;
 use crate::status::Power;
 
 /// The schema of a [`HoldReply`].
@@ -48,7 +49,7 @@ pub struct PowerRequest {
     pub dry_run: bool,
 }
 
-/// What EC2 does to an interrupted spot instance.
+/// What EC2 does to an interrupted spot instance, and what a drill goes through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SpotAction {
@@ -61,8 +62,19 @@ pub enum SpotAction {
     Hibernate,
 }
 
+impl SpotAction {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminate => "terminate",
+            Self::Stop => "stop",
+            Self::Hibernate => "hibernate",
+        }
+    }
+}
+
 /// `POST /v1/spot/drill`: go through a spot interruption without one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrillRequest {
     /// As if EC2 did this.
@@ -74,7 +86,7 @@ pub struct DrillRequest {
 }
 
 /// A drill has begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DrillReply {
     /// [`DRILL_SCHEMA`].
     #[serde(default)]
@@ -85,6 +97,9 @@ pub struct DrillReply {
     pub hooks: u32,
     /// Its deadline.
     pub deadline: Timestamp,
+    /// How it went: only from `agentctl spot drill --json`, which waits for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Box<Notice>>,
 }
 
 /// A hold was made or prolonged.
@@ -142,6 +157,17 @@ mod tests {
         let hold: HoldRequest = serde_json::from_str(r#"{"for_seconds":90}"#).unwrap();
         assert!((hold.for_seconds - 90.0).abs() < f64::EPSILON);
         assert_eq!(hold.pid, None);
+    }
+
+    #[test]
+    fn a_drill_is_of_a_termination_unless_it_is_said_and_nothing_is_misspelt() {
+        let drill: DrillRequest = serde_json::from_str("{}").unwrap();
+        assert_eq!((drill.action, drill.in_seconds), (SpotAction::Terminate, None));
+        for wrong in [r#"{"action":"reboot"}"#, r#"{"in":5}"#, r#"{"in_seconds":"5"}"#] {
+            assert!(serde_json::from_str::<DrillRequest>(wrong).is_err(), "{wrong}");
+        }
+        let text = serde_json::to_string(&SpotAction::Hibernate).unwrap();
+        assert_eq!(text, format!("\"{}\"", SpotAction::Hibernate.as_str()));
     }
 
     #[test]

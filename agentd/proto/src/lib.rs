@@ -1,6 +1,6 @@
 //! What agentd and its clients say to each other, over HTTP and JSON on a Unix socket.
 //!
-//! - [`status`], [`event`], [`command`], [`doctor`]: the documents; each carries its name and version in `schema`.
+//! - [`status`], [`spot`], [`event`], [`command`], [`doctor`]: the documents; each carries its name and version in `schema`.
 //! - [`problem`]: the error document, its kinds, and what each means for a program that calls `agentctl`.
 //! - [`limits`]: what the agent accepts at most.
 //! - [`client`]: a blocking client without a runtime.
@@ -20,6 +20,7 @@ pub mod exit;
 pub mod limits;
 pub mod problem;
 pub mod span;
+pub mod spot;
 pub mod status;
 
 pub use jiff::Timestamp;

@@ -59,6 +59,15 @@ pub const EVENTS_KEPT: usize = 1_000;
 /// Characters of a hold's reason.
 pub const REASON_CHARS: usize = 200;
 
+/// The shortest time to the deadline of a drill.
+pub const DRILL_SHORTEST: Duration = Duration::from_secs(5);
+
+/// The longest time to the deadline of a drill.
+pub const DRILL_LONGEST: Duration = Duration::from_hours(1);
+
+/// The time to the deadline of a drill unless it is said: what EC2 gives for a stop or a termination.
+pub const DRILL_DEFAULT: Duration = Duration::from_mins(2);
+
 /// Signals of one source that one document lists; the rest is counted.
 pub const SIGNALS_SHOWN: usize = 200;
 

@@ -5,6 +5,8 @@ mod idle;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::spot::Interruption;
+
 pub use idle::{Idle, LastUse, Stretch, User};
 
 /// The schema of `GET /v1/status`.
@@ -39,6 +41,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(crate) use words;
 
 words! {
     /// Whether the agent acts.
@@ -148,6 +152,18 @@ words! {
     }
 }
 
+words! {
+    /// Whether the metadata service can be relied on.
+    ImdsState {
+        /// Everything that was asked last was answered.
+        Ok = "ok",
+        /// Something that was asked last was not answered: an interruption might not be seen.
+        Blind = "blind",
+        /// Not asked yet.
+        Pending = "pending",
+    }
+}
+
 /// The whole picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -164,6 +180,9 @@ pub struct Status {
     pub instance: Option<Instance>,
     /// The instance metadata service.
     pub imds: Imds,
+    /// Whether EC2 announces an interruption; none from an agent that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interruption: Option<Interruption>,
     /// The configuration.
     pub config: Config,
     /// Observe or enforce.
@@ -250,6 +269,9 @@ pub struct Imds {
     /// When it last answered.
     #[serde(default)]
     pub last_good: Option<Timestamp>,
+    /// In one word, with the watch for interruptions; none from an agent that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ImdsState>,
 }
 
 /// Where the configuration comes from.
@@ -361,7 +383,7 @@ pub struct Hold {
 /// Something that keeps the agent from acting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Obstacle {
-    /// A stable word: `boot-grace`, `hold`, `blocked`, `blind`, `identity-unknown`, `observe`, `refused` …
+    /// A stable word: `boot-grace`, `hold`, `blocked`, `blind`, `identity-unknown`, `interrupted`, `observe`, `refused` …
     pub code: String,
     /// What, whose, and the remedy, one line.
     #[serde(default)]
@@ -432,6 +454,7 @@ mod tests {
         same(Verdict::ALL, Verdict::as_str);
         same(Prospect::ALL, Prospect::as_str);
         same(AbilityWord::ALL, AbilityWord::as_str);
+        same(ImdsState::ALL, ImdsState::as_str);
     }
 
     #[test]

@@ -2,11 +2,15 @@
 
 #![cfg(test)]
 
+use agent_proto::spot::{HookState, InterruptionState, NoticeState, Spot, WatchState};
 use agent_proto::status::{AbilityWord, Prospect, Stage, Status, Verdict};
 use serde_json::Value;
 
 /// The document that the agent's own tests promise.
 const WHY: &str = include_str!("../../src/ipc/why-v1.json");
+
+/// The document of `GET /v1/spot` that the agent's own tests promise.
+const SPOT: &str = include_str!("../../src/ipc/spot-v1.json");
 
 fn document() -> Value {
     serde_json::from_str(WHY).unwrap()
@@ -30,6 +34,62 @@ fn the_promised_document_is_read_and_written_unchanged() {
     assert_eq!(serde_json::to_value(&status).unwrap(), document());
     assert_eq!(status.outlook.prospect, Prospect::Held);
     assert_eq!(status.sources[0].signals[0].owner.as_deref(), Some("alice"));
+}
+
+#[test]
+fn the_document_of_interruptions_is_read_and_written_unchanged_also_from_a_newer_agent() {
+    let promised: Value = serde_json::from_str(SPOT).unwrap();
+    let mut newer = promised.clone();
+    each_object(&mut newer, &mut |fields| {
+        fields.insert("from_the_future".to_owned(), serde_json::json!([{"a": null}]));
+    });
+    for document in [promised.clone(), newer] {
+        let spot: Spot = serde_json::from_value(document).unwrap();
+        assert_eq!(serde_json::to_value(&spot).unwrap(), promised);
+        assert_eq!(spot.interruption.state, InterruptionState::Draining);
+    }
+}
+
+#[test]
+fn words_about_interruptions_that_a_newer_agent_adds_are_survived() {
+    let mut newer: Value = serde_json::from_str(SPOT).unwrap();
+    for pointer in [
+        "/interruption/state",
+        "/monitors/0/state",
+        "/notices/0/state",
+        "/notices/0/hooks/0/state",
+        "/plan/rebalance",
+        "/plan/mode",
+        "/last/0/end",
+    ] {
+        *newer.pointer_mut(pointer).unwrap() = "dreaming".into();
+    }
+    let read: Spot = serde_json::from_value(newer).unwrap();
+    assert_eq!(read.interruption.state, InterruptionState::Other);
+    assert_eq!(read.monitors[0].state, WatchState::Other);
+    assert_eq!(read.notices[0].state, NoticeState::Other);
+    assert_eq!(read.notices[0].hooks[0].state, HookState::Other);
+}
+
+#[test]
+fn an_older_agent_says_nothing_about_interruptions_and_that_is_not_none() {
+    let mut older = document();
+    older.as_object_mut().unwrap().remove("interruption");
+    older["imds"].as_object_mut().unwrap().remove("state");
+    let read: Status = serde_json::from_value(older).unwrap();
+    assert_eq!((read.interruption, read.imds.state), (None, None));
+}
+
+#[test]
+fn whether_an_interruption_would_be_seen_is_never_made_up() {
+    for pointer in ["interruption", "plan", "now"] {
+        let mut broken: Value = serde_json::from_str(SPOT).unwrap();
+        broken.as_object_mut().unwrap().remove(pointer);
+        assert!(serde_json::from_value::<Spot>(broken).is_err(), "{pointer}");
+    }
+    let mut broken: Value = serde_json::from_str(SPOT).unwrap();
+    broken["monitors"][0].as_object_mut().unwrap().remove("state");
+    assert!(serde_json::from_value::<Spot>(broken).is_err());
 }
 
 #[test]
@@ -117,7 +177,8 @@ fn a_document_that_is_cut_off_anywhere_is_an_error() {
 #[test]
 fn durations_and_moments_follow_their_rules() {
     let mut seen = 0;
-    each_object(&mut document(), &mut |fields| {
+    let spot: Value = serde_json::from_str(SPOT).unwrap();
+    each_object(&mut serde_json::json!([document(), spot]), &mut |fields| {
         for (name, value) in fields.iter() {
             if name.ends_with("_seconds") {
                 assert!(value.is_f64() || value.is_null(), "{name}: {value}");

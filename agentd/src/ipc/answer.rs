@@ -3,10 +3,11 @@
 use core::sync::atomic::AtomicUsize;
 use std::sync::Arc;
 
-use agent_core::input::{Command, Denial, Reply};
+use agent_core::input::{Actor, Command, Denial, Reply};
+use agent_core::interruption;
 use agent_proto::command::{
-    DRILL_SCHEMA, DrillReply, HOLD_SCHEMA, HoldReply, HoldRequest, POWER_SCHEMA, PowerReply,
-    PowerRequest, RELEASE_SCHEMA, ReleaseReply, RenewRequest,
+    DRILL_SCHEMA, DrillReply, DrillRequest, HOLD_SCHEMA, HoldReply, HoldRequest, POWER_SCHEMA,
+    PowerReply, PowerRequest, RELEASE_SCHEMA, ReleaseReply, RenewRequest, SpotAction,
 };
 use agent_proto::limits;
 use agent_proto::problem::{ErrorKind, Problem};
@@ -24,6 +25,7 @@ use super::event_line::wall;
 use super::gate::{Share, StreamPermit, Waiting};
 use super::payload::{self, Payload};
 use super::route::{self, Route};
+use super::spot::{self, Reader};
 use super::{CommandRequest, IpcContext, follow};
 use crate::publish::metrics;
 
@@ -77,14 +79,18 @@ impl Caller {
         match route {
             Route::Status => Ok(self.picture(Depth::Sources)),
             Route::Why => Ok(self.picture(Depth::Signals)),
+            Route::Spot => Ok(self.spot()),
             Route::Events { after, follow } => self.events(after, follow),
             Route::Doctor => self.doctor().await,
             Route::OpenApi => Ok(payload::text("application/json", OPENAPI)),
             Route::Metrics => Ok(self.metrics()),
             Route::Health => Ok(payload::text("text/plain; charset=utf-8", "ok\n")),
-            Route::Hold | Route::Renew(_) | Route::EndHold(_) | Route::Release | Route::Act(_) => {
-                self.change(route, request.into_body()).await
-            }
+            Route::Hold
+            | Route::Renew(_)
+            | Route::EndHold(_)
+            | Route::Release
+            | Route::Act(_)
+            | Route::Drill => self.change(route, request.into_body()).await,
         }
     }
 
@@ -105,6 +111,16 @@ impl Caller {
         payload::json(&convert::status(&published, (self.context.clock)(), depth))
     }
 
+    fn spot(&self) -> Response<Payload> {
+        let published = self.context.subscriber.picture();
+        payload::json(&spot::spot(&published, (self.context.clock)(), self.reader()))
+    }
+
+    /// Whether the caller may see what hooks printed.
+    fn reader(&self) -> Reader {
+        if self.context.accounts.actor(self.uid).admin { Reader::Admin } else { Reader::Anybody }
+    }
+
     fn metrics(&self) -> Response<Payload> {
         let subscriber = &self.context.subscriber;
         let now = (self.context.clock)();
@@ -119,7 +135,14 @@ impl Caller {
         })?;
         let subscriber = self.context.subscriber.clone();
         let heartbeat = self.context.limits.heartbeat;
-        Ok(payload::stream(follow::pieces(subscriber, after, follow, heartbeat, permit)))
+        Ok(payload::stream(follow::pieces(
+            subscriber,
+            after,
+            follow,
+            heartbeat,
+            permit,
+            self.reader(),
+        )))
     }
 
     async fn doctor(&self) -> Result<Response<Payload>, Problem> {
@@ -143,18 +166,14 @@ impl Caller {
             }
             Route::EndHold(hold) => Command::Release { hold: Some(hold) },
             Route::Act(power) => {
-                if !actor.admin {
-                    let detail = format!(
-                        "{}: user {} is not an administrator of agentd",
-                        power.verb(),
-                        actor.name
-                    );
-                    return Err(Problem::new(ErrorKind::NotPermitted, detail)
-                        .with_hint("use sudo, or have root add you to the group 'agentd'"));
-                }
+                administrators_only(&actor, power.verb())?;
                 let request: PowerRequest =
                     if body.is_empty() { PowerRequest::default() } else { parse(&body)? };
                 Command::Act { power, dry_run: request.dry_run }
+            }
+            Route::Drill => {
+                administrators_only(&actor, "begin a drill")?;
+                drill(if body.is_empty() { DrillRequest::default() } else { parse(&body)? })?
             }
             _ => Command::Release { hold: None },
         };
@@ -202,6 +221,32 @@ impl Caller {
             )),
         }
     }
+}
+
+/// Refuses everybody but root and the members of the group.
+fn administrators_only(actor: &Actor, doing: &str) -> Result<(), Problem> {
+    if actor.admin {
+        return Ok(());
+    }
+    let detail = format!("{doing}: user {} is not an administrator of agentd", actor.name);
+    Err(Problem::new(ErrorKind::NotPermitted, detail)
+        .with_hint("use sudo, or have root add you to the group 'agentd'"))
+}
+
+fn drill(request: DrillRequest) -> Result<Command, Problem> {
+    let seconds = request.in_seconds.unwrap_or(limits::DRILL_DEFAULT.as_secs_f64());
+    let within = limits::DRILL_SHORTEST..=limits::DRILL_LONGEST;
+    let span = Duration::try_from_secs_f64(seconds).ok().filter(|span| within.contains(span));
+    let in_ms = span.and_then(|span| u64::try_from(span.as_millis()).ok()).ok_or_else(|| {
+        let detail = "begin a drill: in_seconds must be at least 5 and at most 3600";
+        Problem::new(ErrorKind::InvalidRequest, detail)
+    })?;
+    let action = match request.action {
+        SpotAction::Terminate => interruption::SpotAction::Terminate,
+        SpotAction::Stop => interruption::SpotAction::Stop,
+        SpotAction::Hibernate => interruption::SpotAction::Hibernate,
+    };
+    Ok(Command::Drill { action, in_ms })
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
@@ -272,6 +317,7 @@ fn translate(reply: Reply) -> Result<Response<Payload>, Problem> {
             alert,
             hooks,
             deadline: wall(deadline_wall_ms),
+            result: None,
         })),
         Reply::Denied(denial) => Err(denied(denial)),
     }

@@ -13,6 +13,7 @@ use agent_proto::{Timestamp, limits};
 
 use super::event_line::wall;
 use super::outlook::outlook;
+use super::spot;
 use crate::publish::Published;
 
 /// Whether the signals of each source are listed.
@@ -43,11 +44,8 @@ pub fn status(published: &Published, now: Stamp, depth: Depth) -> Status {
             up_seconds: age(now, published.agent.started),
         },
         instance: published.instance.as_ref().map(instance),
-        imds: wire::Imds {
-            ok: published.imds.ok,
-            detail: published.imds.detail.clone(),
-            last_good: published.imds.last_good.map(|at| moment(now, at)),
-        },
+        imds: spot::imds(published, now),
+        interruption: Some(spot::interruption(published, now)),
         config: wire::Config {
             files: published.config.files.clone(),
             problem: published.config.problem.clone(),
@@ -69,7 +67,7 @@ pub fn status(published: &Published, now: Stamp, depth: Depth) -> Status {
         sources: view.sources.iter().map(|view| source(view, now, depth)).collect(),
         blind: blind(&view.sources),
         holds: view.holds.iter().map(|view| hold(view, now)).collect(),
-        obstacles: view.obstacles.iter().map(|view| obstacle(view, now)).collect(),
+        obstacles: obstacles(published, now),
         abilities: wire::Abilities {
             hibernate: ability(&view.abilities.hibernate),
             stop: ability(&view.abilities.stop),
@@ -100,7 +98,8 @@ pub fn power(power: Power) -> wire::Power {
     }
 }
 
-fn mode(mode: Mode) -> wire::Mode {
+/// The word for a mode.
+pub(super) fn mode(mode: Mode) -> wire::Mode {
     match mode {
         Mode::Observe => wire::Mode::Observe,
         Mode::Enforce => wire::Mode::Enforce,
@@ -244,6 +243,12 @@ fn hold(view: &HoldView, now: Stamp) -> wire::Hold {
         until: moment(now, view.until),
         left_seconds: view.until.since(now).as_secs_f64(),
     }
+}
+
+/// Everything that stands in the way, and first of all an interruption.
+fn obstacles(published: &Published, now: Stamp) -> Vec<wire::Obstacle> {
+    let others = published.view.obstacles.iter().map(|view| obstacle(view, now));
+    spot::obstacle(published, now).into_iter().chain(others).collect()
 }
 
 fn obstacle(view: &Obstacle, now: Stamp) -> wire::Obstacle {

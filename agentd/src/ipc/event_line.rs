@@ -1,5 +1,6 @@
 //! An event as one line of `GET /v1/events`: a word, a sentence, and the fields.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use agent_core::reason::Event;
@@ -7,6 +8,7 @@ use agent_proto::Timestamp;
 use agent_proto::event::{EventLine, SCHEMA};
 use serde_json::Value;
 
+use super::spot::{Reader, hook};
 use crate::events::Line;
 use crate::publish::EventRecord;
 
@@ -14,16 +16,54 @@ use crate::publish::EventRecord;
 ///
 /// The fields are those of the engine's event, with the wire's units: what the engine counts in milliseconds becomes
 /// seconds (`in_ms` → `in_seconds`) and moments become RFC 3339 (`act_at_wall_ms` → `act_at`).
-pub fn line(record: &EventRecord) -> EventLine {
-    let (event, fields) = fields(&record.event);
+///
+/// What a hook printed is for administrators only: neither the sentence nor the fields have it for anybody else.
+pub fn line(record: &EventRecord, reader: Reader) -> EventLine {
+    let told = without_output(&record.event, reader);
+    let (event, mut fields) = fields(&told);
+    fields.extend(hooks(&told, reader));
     EventLine {
         schema: SCHEMA.to_owned(),
         seq: record.seq,
         at: wall(record.at.wall_ms),
         event,
-        text: Line::from(&record.event).text,
+        text: Line::from(&*told).text,
         fields,
     }
+}
+
+/// The event as a reader may see it.
+fn without_output(event: &Event, reader: Reader) -> Cow<'_, Event> {
+    let mut told = Cow::Borrowed(event);
+    if reader == Reader::Anybody {
+        match event {
+            Event::DrainHookEnded { .. } => {
+                if let Event::DrainHookEnded { run, .. } = told.to_mut() {
+                    run.detail.clear();
+                }
+            }
+            Event::AlertOver { .. } => {
+                if let Event::AlertOver { hooks, .. } = told.to_mut() {
+                    hooks.iter_mut().for_each(|run| run.detail.clear());
+                }
+            }
+            _ => {}
+        }
+    }
+    told
+}
+
+/// The hooks of an event in the words of the wire, in place of the engine's.
+fn hooks(event: &Event, reader: Reader) -> Option<(String, Value)> {
+    let (name, value) = match event {
+        Event::DrainHookEnded { run, .. } => ("run", serde_json::to_value(hook(run, reader))),
+        Event::AlertOver { hooks, .. } => {
+            let hooks: Vec<_> = hooks.iter().map(|run| hook(run, reader)).collect();
+            ("hooks", serde_json::to_value(hooks))
+        }
+        _ => return None,
+    };
+    Some((name.to_owned(), value.unwrap_or_default()))
 }
 
 /// A moment of the wall clock. One that a calendar cannot hold becomes its end.
@@ -84,7 +124,7 @@ mod tests {
     use agent_core::interruption::{AlertEnd, HookRun, RunState};
 
     fn line_of(event: Event) -> EventLine {
-        line(&EventRecord { seq: 9, at: NOW, event })
+        line(&EventRecord { seq: 9, at: NOW, event }, Reader::Anybody)
     }
 
     #[test]
@@ -116,6 +156,38 @@ mod tests {
         let line = line_of(event.clone());
         assert_eq!(line.text, Line::from(&event).text);
         assert!(line.text.contains("gpu") && line.text.contains("EIO"), "{}", line.text);
+    }
+
+    #[test]
+    fn the_hooks_of_an_event_are_those_of_the_wire_and_their_output_is_for_administrators() {
+        let run = HookRun {
+            hook: "/opt/drain".into(),
+            state: RunState::Failed,
+            started: Some(NOW),
+            took_ms: Some(1_500),
+            detail: "exit status 1: token=hunter2".into(),
+        };
+        let ended =
+            Event::DrainHookEnded { alert: "spot-stop".into(), run: run.clone(), drill: false };
+        let over = Event::AlertOver {
+            alert: "spot-stop".into(),
+            what: "spot interruption (stop)".into(),
+            end: AlertEnd::StartedAgain,
+            because: "it went down".into(),
+            drill: false,
+            hooks: vec![run],
+        };
+        for event in [ended, over] {
+            let record = EventRecord { seq: 9, at: NOW, event };
+            let line = line(&record, Reader::Anybody);
+            let text = serde_json::to_string(&line).unwrap();
+            assert!(!text.contains("hunter2"), "{text}");
+            assert!(!serde_json::to_string(&line.fields).unwrap().contains("_ms"), "{text}");
+            assert!(text.contains("\"took_seconds\":1.5"), "{text}");
+            assert!(text.contains("\"started\":\"2026-01-02T12:00:00Z\""), "{text}");
+            let line = super::line(&record, Reader::Admin);
+            assert!(serde_json::to_string(&line.fields).unwrap().contains("hunter2"));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::time::{Duration, timeout};
 use super::event_line;
 use super::gate::StreamPermit;
 use super::payload::{Pieces, encode};
+use super::spot::Reader;
 use crate::publish::Subscriber;
 
 /// Events that are written at once.
@@ -18,6 +19,7 @@ struct Following {
     after: u64,
     follow: bool,
     heartbeat: Duration,
+    reader: Reader,
     _permit: StreamPermit,
 }
 
@@ -30,10 +32,11 @@ pub(super) fn pieces(
     follow: bool,
     heartbeat: Duration,
     permit: StreamPermit,
+    reader: Reader,
 ) -> Pieces {
     // A number of an earlier run means that everything is new.
     let after = if after > subscriber.latest_event() { 0 } else { after };
-    let start = Following { subscriber, after, follow, heartbeat, _permit: permit };
+    let start = Following { subscriber, after, follow, heartbeat, reader, _permit: permit };
     Box::pin(stream::unfold(start, |mut state| async move {
         let piece = state.next().await?;
         Some((piece, state))
@@ -49,7 +52,7 @@ impl Following {
                 lines.extend(encode(&missed_line(missed, first)));
             }
             for record in &records {
-                lines.extend(encode(&event_line::line(record)));
+                lines.extend(encode(&event_line::line(record, self.reader)));
             }
             self.after = last.seq;
             return Some(lines.into());
@@ -104,7 +107,7 @@ mod tests {
         for _ in 0..150 {
             publisher.record(NOW, Event::PolicyChanged);
         }
-        let pieces = pieces(reader, 20, false, Duration::from_secs(10), permit());
+        let pieces = pieces(reader, 20, false, Duration::from_secs(10), permit(), Reader::Anybody);
         let all: Vec<u64> =
             pieces.collect::<Vec<_>>().await.iter().flat_map(lines).map(|line| line.seq).collect();
         assert_eq!(all, (21..=150).collect::<Vec<_>>());
@@ -113,7 +116,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn following_waits_with_signs_of_life_and_ends_with_the_agent() {
         let (publisher, reader) = channel(quiet());
-        let mut pieces = pieces(reader, 0, true, Duration::from_secs(10), permit());
+        let mut pieces =
+            pieces(reader, 0, true, Duration::from_secs(10), permit(), Reader::Anybody);
         assert_eq!(pieces.next().await.unwrap(), "\n");
         publisher.record(NOW, Event::HookNotRepeated);
         let line = &lines(&pieces.next().await.unwrap())[0];
@@ -128,7 +132,8 @@ mod tests {
         for _ in 0..EVENTS_KEPT + 30 {
             publisher.record(NOW, Event::PolicyChanged);
         }
-        let mut pieces = pieces(reader, 10, false, Duration::from_secs(10), permit());
+        let mut pieces =
+            pieces(reader, 10, false, Duration::from_secs(10), permit(), Reader::Anybody);
         let first = lines(&pieces.next().await.unwrap());
         assert_eq!(first[0].event, "missed");
         assert_eq!(first[0].fields["count"], 20);
@@ -140,7 +145,8 @@ mod tests {
     async fn a_number_of_an_earlier_run_starts_at_the_beginning() {
         let (publisher, reader) = channel(quiet());
         publisher.record(NOW, Event::PolicyChanged);
-        let mut pieces = pieces(reader, 4_000, true, Duration::from_secs(10), permit());
+        let mut pieces =
+            pieces(reader, 4_000, true, Duration::from_secs(10), permit(), Reader::Anybody);
         assert_eq!(lines(&pieces.next().await.unwrap())[0].seq, 1);
     }
 }

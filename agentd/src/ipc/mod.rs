@@ -13,6 +13,7 @@ pub mod outlook;
 pub mod peer;
 pub mod server;
 pub mod socket;
+pub mod spot;
 
 mod answer;
 mod deadline;

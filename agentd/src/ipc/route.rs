@@ -37,6 +37,10 @@ pub(crate) enum Route {
     Release,
     /// Hibernate or stop.
     Act(Power),
+    /// What EC2 announces.
+    Spot,
+    /// Go through an interruption without one.
+    Drill,
 }
 
 /// Understands a request line.
@@ -54,6 +58,8 @@ pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<Route, Problem> {
         )),
         ["v1", "status"] => only(method, &Method::GET, Route::Status),
         ["v1", "why"] => only(method, &Method::GET, Route::Why),
+        ["v1", "spot"] => only(method, &Method::GET, Route::Spot),
+        ["v1", "spot", "drill"] => only(method, &Method::POST, Route::Drill),
         ["v1", "doctor"] => only(method, &Method::GET, Route::Doctor),
         ["v1", "openapi.json"] => only(method, &Method::GET, Route::OpenApi),
         ["metrics"] => only(method, &Method::GET, Route::Metrics),
@@ -120,7 +126,7 @@ mod tests {
     }
 
     /// Every route, by its request.
-    const ROUTES: [(&str, &str, Route); 14] = [
+    const ROUTES: [(&str, &str, Route); 16] = [
         ("GET", "/v1/status", Route::Status),
         ("GET", "/v1/why", Route::Why),
         ("GET", "/v1/events", Route::Events { after: 0, follow: false }),
@@ -135,6 +141,8 @@ mod tests {
         ("POST", "/v1/release", Route::Release),
         ("POST", "/v1/stop", Route::Act(Power::Stop)),
         ("POST", "/v1/hibernate", Route::Act(Power::Hibernate)),
+        ("GET", "/v1/spot", Route::Spot),
+        ("POST", "/v1/spot/drill", Route::Drill),
     ];
 
     #[test]
@@ -157,6 +165,8 @@ mod tests {
             "/v2/status",
             "/v1/status/",
             "/v1/status/x",
+            "/v1/spot/",
+            "/v1/spot/drill/1",
             "/v1//status",
             "/V1/status",
             "/../etc",
@@ -173,6 +183,7 @@ mod tests {
             ("GET", "/v1/events?folow=1"),
             ("GET", "/v1/status?verbose=1"),
             ("POST", "/v1/stop?dry_run=1"),
+            ("POST", "/v1/spot/drill?in=5"),
             ("DELETE", "/v1/hold/all"),
             ("POST", "/v1/hold/0x3/renew"),
         ] {

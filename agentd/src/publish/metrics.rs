@@ -5,17 +5,21 @@
 
 use core::fmt::{Display, Write};
 
+use agent_core::interruption::{Alert, RunState};
 use agent_core::policy::Mode;
 use agent_core::stamp::Stamp;
 use agent_core::verdict::{Judgement, SourceView, Stage};
 
-use super::Published;
+use super::{PathWatch, Published, WatchState};
 
 /// The media type.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Sources that get series of their own.
 const SOURCES: usize = 64;
+
+/// Hooks of a drain that get series of their own.
+const HOOKS: usize = 32;
 
 const STAGES: [Stage; 11] = [
     Stage::Grace,
@@ -37,6 +41,7 @@ pub fn render(published: &Published, now: Stamp, events: u64) -> String {
     about(&mut page, published, now, events);
     idleness(&mut page, published);
     sources(&mut page, &published.view.sources, now);
+    interruptions(&mut page, published, now);
     page.0
 }
 
@@ -185,6 +190,98 @@ fn sources(page: &mut Page, sources: &[SourceView], now: Stamp) {
     });
 }
 
+/// The watch for notices, the announced interruption, and the last drain.
+fn interruptions(page: &mut Page, published: &Published, now: Stamp) {
+    let watched: Vec<&PathWatch> =
+        published.notices.paths.iter().filter(|path| path.state != WatchState::Off).collect();
+    page.family(
+        "agentd_notice_watch_up",
+        "gauge",
+        "1 if the last answer said whether there is such a notice, 0 if one would not be seen; absent when not watched.",
+    );
+    for path in &watched {
+        let up = u8::from(matches!(path.state, WatchState::NoNotice | WatchState::Notice));
+        page.line(format_args!("agentd_notice_watch_up{{kind=\"{}\"}} {up}", label(path.name)));
+    }
+    page.family(
+        "agentd_notice_last_good_timestamp_seconds",
+        "gauge",
+        "When the last good answer came: a notice, or the proof that there is none.",
+    );
+    for path in &watched {
+        if let Some(at) = path.last_good {
+            page.line(format_args!(
+                "agentd_notice_last_good_timestamp_seconds{{kind=\"{}\"}} {}",
+                label(path.name),
+                millis(now.wall_ms.saturating_sub(span_ms(now, at)))
+            ));
+        }
+    }
+    let known = &published.view.interruptions;
+    let real = |alert: &&Alert| !alert.drill && !alert.stale;
+    page.single(
+        "agentd_interruption_notices",
+        "gauge",
+        "What EC2 announces now, without drills and without what is long past.",
+        known.alerts.iter().filter(real).count(),
+    );
+    let due = known.alerts.iter().filter(real).filter_map(|alert| alert.due);
+    if let Some(due) = due.min_by_key(|due| due.boot_ms) {
+        page.single(
+            "agentd_interruption_deadline_timestamp_seconds",
+            "gauge",
+            "When EC2 acts on the earliest notice; absent when none has a time.",
+            wall(due),
+        );
+    }
+    last_drain(page, published);
+}
+
+/// How long the hooks of the drain that runs, or ran last, took. Drills count: they run the same hooks.
+fn last_drain(page: &mut Page, published: &Published) {
+    let known = &published.view.interruptions;
+    let past = known.past.iter().map(|past| &past.alert);
+    let drains = past.chain(&known.alerts).filter_map(|alert| alert.drain.as_ref());
+    let Some(drain) = drains.max_by_key(|drain| drain.since.wall_ms) else { return };
+    let runs = drain.runs.get(..HOOKS.min(drain.runs.len())).unwrap_or_default();
+    page.family(
+        "agentd_drain_hook_duration_seconds",
+        "gauge",
+        "How long each hook of the last drain took; absent while it runs.",
+    );
+    // The same hook may be configured twice, and a series may appear only once.
+    for (n, run) in runs.iter().enumerate() {
+        if let Some(ms) = run.took_ms {
+            page.line(format_args!(
+                "agentd_drain_hook_duration_seconds{{index=\"{n}\",hook=\"{}\"}} {}",
+                label(&run.hook),
+                seconds(ms)
+            ));
+        }
+    }
+    page.family(
+        "agentd_drain_hook_ok",
+        "gauge",
+        "1 if the hook of the last drain ended well; absent until its end is known.",
+    );
+    for (n, run) in runs.iter().enumerate() {
+        let ok = match run.state {
+            RunState::Done => 1,
+            RunState::Failed | RunState::Lost | RunState::Skipped => 0,
+            RunState::Waiting | RunState::Started => continue,
+        };
+        page.line(format_args!(
+            "agentd_drain_hook_ok{{index=\"{n}\",hook=\"{}\"}} {ok}",
+            label(&run.hook)
+        ));
+    }
+}
+
+/// How long ago a moment of this boot was, milliseconds.
+fn span_ms(now: Stamp, at: Stamp) -> i64 {
+    i64::try_from(now.since(at).as_millis()).unwrap_or(i64::MAX)
+}
+
 fn seconds(ms: u64) -> f64 {
     core::time::Duration::from_millis(ms).as_secs_f64()
 }
@@ -221,6 +318,8 @@ fn label(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use agent_core::interruption::{Drain, HookRun, Notice, SpotAction};
 
     use super::*;
     use crate::publish::tests::{NOW, ahead, quiet, source};
@@ -262,6 +361,69 @@ mod tests {
         assert_eq!(value(&text, "agentd_source_value{source=\"gpu\"}"), None);
         assert_eq!(value(&text, "agentd_next_action_timestamp_seconds"), None);
         assert_eq!(value(&text, "agentd_blind_sources").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn the_watch_for_notices_has_its_figures_and_what_is_not_watched_has_none() {
+        let mut published = quiet();
+        published.notices.paths[1].state = WatchState::Blind;
+        published.notices.paths[2].state = WatchState::Pending;
+        published.notices.paths[2].last_good = None;
+        published.notices.paths[3].state = WatchState::Off;
+        let text = render(&published, NOW, 0);
+        let up = |kind: &str| value(&text, &format!("agentd_notice_watch_up{{kind=\"{kind}\"}}"));
+        assert_eq!(up("spot").as_deref(), Some("1"));
+        assert_eq!(up("rebalance").as_deref(), Some("0"));
+        assert_eq!(up("maintenance").as_deref(), Some("0"));
+        assert_eq!(up("autoscaling"), None);
+        let good = "agentd_notice_last_good_timestamp_seconds";
+        assert_eq!(
+            value(&text, &format!("{good}{{kind=\"spot\"}}")).as_deref(),
+            Some("1767355199.000")
+        );
+        assert_eq!(value(&text, &format!("{good}{{kind=\"maintenance\"}}")), None);
+        assert_eq!(value(&text, "agentd_interruption_notices").as_deref(), Some("0"));
+        assert!(!text.contains("agentd_interruption_deadline"), "nothing is announced");
+        assert!(!text.contains("agentd_drain"), "nothing was drained");
+    }
+
+    #[test]
+    fn a_notice_has_its_deadline_and_its_hooks_have_their_durations() {
+        let mut published = quiet();
+        let run = |state, took_ms| HookRun {
+            hook: "/opt/drain".into(),
+            state,
+            started: Some(NOW),
+            took_ms,
+            detail: "secret".into(),
+        };
+        let runs = vec![run(RunState::Done, Some(3_200)), run(RunState::Started, None)];
+        let alert = Alert {
+            id: "spot-stop".into(),
+            notice: Notice::Spot { action: SpotAction::Stop },
+            drill: false,
+            seen: NOW,
+            last_seen: NOW,
+            due: Some(ahead(103)),
+            stale: false,
+            drain: Some(Drain { since: NOW, end_at: NOW, kill_at: NOW, runs, ended: None }),
+            joined: None,
+            completed: false,
+        };
+        let drill = Alert { drill: true, due: Some(ahead(5)), drain: None, ..alert.clone() };
+        published.view.interruptions.alerts = vec![drill, alert];
+        let text = render(&published, NOW, 0);
+        for (series, expected) in [
+            ("agentd_interruption_notices", Some("1")),
+            ("agentd_interruption_deadline_timestamp_seconds", Some("1767355303.000")),
+            ("agentd_drain_hook_duration_seconds{index=\"0\",hook=\"/opt/drain\"}", Some("3.2")),
+            ("agentd_drain_hook_duration_seconds{index=\"1\",hook=\"/opt/drain\"}", None),
+            ("agentd_drain_hook_ok{index=\"0\",hook=\"/opt/drain\"}", Some("1")),
+            ("agentd_drain_hook_ok{index=\"1\",hook=\"/opt/drain\"}", None),
+        ] {
+            assert_eq!(value(&text, series).as_deref(), expected, "{series}\n{text}");
+        }
+        assert!(!text.contains("secret"));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct ConfigInfo {
     pub files: Vec<String>,
     /// Why the newest files are not in force.
     pub problem: Option<String>,
+    /// Who the programs among the hooks of an interruption run as; none is root.
+    pub hook_user: Option<String>,
 }
 
 /// How the watch for one kind of notice does.
@@ -211,6 +213,7 @@ impl Subscriber {
 pub(crate) mod tests {
     use super::*;
     use agent_core::input::{Abilities, Ability};
+    use agent_core::interruption::{InterruptionPolicy, Interruptions};
     use agent_core::policy::Mode;
     use agent_core::reading::{Role, SourceName};
     use agent_core::verdict::{Judgement, SignalView, SourceView, Stage};
@@ -257,6 +260,28 @@ pub(crate) mod tests {
         }
     }
 
+    /// The watch of a machine to which nothing is announced: each path answered a second ago.
+    pub(crate) fn watch() -> NoticeWatch {
+        let path = |name, path, seconds| PathWatch {
+            name,
+            path,
+            every: core::time::Duration::from_secs(seconds),
+            state: WatchState::NoNotice,
+            since: ago(7_000),
+            last_good: Some(ago(1)),
+            detail: "404".into(),
+        };
+        NoticeWatch {
+            life_cycle: "spot".into(),
+            paths: vec![
+                path("spot", "meta-data/spot/instance-action", 2),
+                path("rebalance", "meta-data/events/recommendations/rebalance", 5),
+                path("maintenance", "meta-data/events/maintenance/scheduled", 60),
+                path("autoscaling", "meta-data/autoscaling/target-lifecycle-state", 5),
+            ],
+        }
+    }
+
     /// An idle machine, 18 of 30 minutes into its idle time.
     pub(crate) fn quiet() -> Published {
         Published {
@@ -288,7 +313,8 @@ pub(crate) mod tests {
                     stop: Ability::Can,
                 },
                 last_action: None,
-                interruptions: agent_core::interruption::Interruptions::default(),
+                interruptions: Interruptions::default(),
+                interruption: InterruptionPolicy { enabled: true, ..InterruptionPolicy::default() },
             },
             agent: AgentInfo {
                 version: "0.1.0".into(),
@@ -305,8 +331,12 @@ pub(crate) mod tests {
                 name: Some("alice-train".into()),
             }),
             imds: Health { ok: true, detail: "answers".into(), last_good: Some(ago(20)) },
-            notices: NoticeWatch::default(),
-            config: ConfigInfo { files: vec!["/etc/agentd/agentd.toml".into()], problem: None },
+            notices: watch(),
+            config: ConfigInfo {
+                files: vec!["/etc/agentd/agentd.toml".into()],
+                problem: None,
+                hook_user: None,
+            },
         }
     }
 

@@ -1,6 +1,7 @@
 //! Whole screens.
 
-use agent_proto::status::{Mode, Prospect, Stage, Verdict};
+use agent_proto::spot::{Interruption, InterruptionState};
+use agent_proto::status::{ImdsState, Mode, Prospect, Stage, Verdict};
 
 use super::*;
 use crate::render::samples::{self, at, look};
@@ -122,6 +123,8 @@ fn nobody_knows_who_this_is() {
     );
     status.instance = None;
     status.imds.ok = false;
+    status.imds.state = Some(ImdsState::Blind);
+    status.interruption = Some(samples::interruption(InterruptionState::Pending));
     status.imds.detail = "HTTP 403".into();
     status.abilities.hibernate.can = AbilityWord::Unknown;
     status.abilities.stop.can = AbilityWord::Unknown;
@@ -147,6 +150,56 @@ fn a_past_action_is_told() {
     assert!(screen(&status).ends_with(
         "  last action   hibernate at 2026-01-02 06:10:00: hibernated; slept for 7 h 40\n                min\n"
     ));
+}
+
+#[test]
+fn interrupted() {
+    for state in
+        [InterruptionState::Announced, InterruptionState::Draining, InterruptionState::Drained]
+    {
+        let mut status = samples::quiet();
+        status.interruption = Some(samples::terminates(state));
+        let text = screen(&status);
+        assert!(!text.contains("Will HIBERNATE"), "{text}");
+        assert!(text.contains("\nEC2 TERMINATES this instance in 1 min 43 s"), "{text}");
+    }
+    let mut status = samples::quiet();
+    status.interruption = Some(samples::terminates(InterruptionState::Draining));
+    status.obstacles = vec![Obstacle {
+        code: "interrupted".into(),
+        detail: "spot interruption (terminate): the interruption comes first".into(),
+        until: Some(at(103)),
+        left_seconds: Some(103.0),
+    }];
+    insta::assert_snapshot!(screen(&status));
+}
+
+#[test]
+fn a_drill_and_what_is_scheduled_for_later_do_not_take_the_headline() {
+    let mut status = samples::quiet();
+    let found = samples::terminates(InterruptionState::Draining);
+    status.interruption = Some(Interruption { drill: true, imminent: false, ..found });
+    let text = screen(&status);
+    assert!(text.contains("\nWill HIBERNATE in 12 min"), "{text}");
+    assert!(text.contains("  interruption  DRILL: as if EC2 terminates"), "{text}");
+}
+
+#[test]
+fn blind_to_interruptions() {
+    let mut status = samples::quiet();
+    let mut found = samples::interruption(InterruptionState::Blind);
+    found.blind = vec!["spot".into()];
+    found.blind_since = Some(at(-65));
+    status.interruption = Some(found);
+    status.imds.state = Some(ImdsState::Blind);
+    insta::assert_snapshot!(screen(&status));
+}
+
+#[test]
+fn an_older_agent_that_does_not_tell_is_not_taken_for_none() {
+    let mut status = samples::quiet();
+    status.interruption = None;
+    assert!(!screen(&status).contains("interruption"));
 }
 
 #[test]

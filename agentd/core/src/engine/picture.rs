@@ -47,6 +47,7 @@ impl Engine {
             },
             last_action: self.memory.last_action.clone(),
             interruptions: self.memory.interruptions.clone(),
+            interruption: self.policy.interruption.clone(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! What each request does, and for whom.
 
 use agent_core::action::Power;
+use agent_core::interruption::{Alert, Drain, HookRun, Notice, RunState, SpotAction};
 use agent_proto::client::{Client, Method};
+use agent_proto::spot::Spot;
 use agent_proto::status::{Prospect, Status};
 
 use super::*;
@@ -41,12 +43,20 @@ async fn the_description_knows_every_field_of_the_picture() {
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     let (_, text) = rig.ask(USER, "GET", "/v1/why", "").await;
     let why: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let spot: serde_json::Value = serde_json::from_str(include_str!("../spot-v1.json")).unwrap();
     let schemas = &document["components"]["schemas"];
     for (name, value) in [
         ("Status", &why),
         ("Outlook", &why["outlook"]),
         ("Source", &why["sources"][0]),
         ("Signal", &why["sources"][0]["signals"][0]),
+        ("Interruption", &why["interruption"]),
+        ("Spot", &spot),
+        ("Monitor", &spot["monitors"][0]),
+        ("Notice", &spot["notices"][0]),
+        ("Hook", &spot["notices"][0]["hooks"][0]),
+        ("Plan", &spot["plan"]),
+        ("PastNotice", &spot["last"][0]),
     ] {
         let described = schemas[name]["properties"].as_object().unwrap();
         for field in value.as_object().unwrap().keys() {
@@ -56,6 +66,62 @@ async fn the_description_knows_every_field_of_the_picture() {
             assert!(value.get(field.as_str().unwrap()).is_some(), "{name}.{field} is missing");
         }
     }
+}
+
+#[tokio::test]
+async fn spot_is_for_everybody_and_what_hooks_print_is_not() {
+    let rig = Rig::start();
+    rig.publisher.publish(hooked("token=hunter2"));
+    rig.publisher.record(NOW, hook_ended("token=hunter2"));
+    for (uid, sees) in [(ROOT, true), (ADMIN, true), (USER, false), (NOBODY, false)] {
+        let (code, body) = rig.ask(uid, "GET", "/v1/spot", "").await;
+        assert_eq!(code, 200);
+        let spot: Spot = serde_json::from_str(&body).unwrap();
+        assert_eq!(spot.notices[0].hooks[0].hook, "/opt/drain");
+        assert_eq!(body.contains("hunter2"), sees, "{uid}: {body}");
+        assert_eq!(spot.output_hidden, !sees);
+        for path in ["/v1/status", "/v1/why", "/metrics"] {
+            let (_, body) = rig.ask(uid, "GET", path, "").await;
+            assert!(!body.contains("hunter2"), "{path}");
+        }
+        let (_, body) = rig.ask(uid, "GET", "/v1/events", "").await;
+        assert!(body.contains("drain-hook-ended"), "{body}");
+        assert_eq!(body.contains("hunter2"), sees, "{uid}: {body}");
+    }
+    assert!(rig.commands().is_empty(), "looking must not reach the engine");
+}
+
+fn hook_run(detail: &str) -> HookRun {
+    HookRun {
+        hook: "/opt/drain".into(),
+        state: RunState::Done,
+        started: Some(NOW),
+        took_ms: Some(3_200),
+        detail: detail.into(),
+    }
+}
+
+fn hook_ended(detail: &str) -> Event {
+    Event::DrainHookEnded { alert: "spot-stop".into(), run: hook_run(detail), drill: false }
+}
+
+/// A machine whose hook has printed something.
+fn hooked(detail: &str) -> crate::publish::Published {
+    let mut published = quiet();
+    let runs = vec![hook_run(detail)];
+    published.view.interruptions.alerts = vec![Alert {
+        id: "spot-stop".into(),
+        notice: Notice::Spot { action: SpotAction::Stop },
+        drill: false,
+        seen: NOW,
+        last_seen: NOW,
+        due: Some(NOW),
+        stale: false,
+        drain: Some(Drain { since: NOW, end_at: NOW, kill_at: NOW, runs, ended: Some(NOW) }),
+        joined: None,
+        completed: false,
+    }];
+    published
 }
 
 /// Verbs × callers: who may, and what reaches the engine.
@@ -72,6 +138,8 @@ async fn the_matrix_of_verbs_and_callers() {
         ("POST", "/v1/stop", r#"{"dry_run":true}"#, [200, 200, REFUSED, REFUSED]),
         ("POST", "/v1/hibernate", "{}", [200, 200, REFUSED, REFUSED]),
         ("POST", "/v1/hibernate", r#"{"dry_run":true}"#, [200, 200, REFUSED, REFUSED]),
+        ("POST", "/v1/spot/drill", "", [200, 200, REFUSED, REFUSED]),
+        ("POST", "/v1/spot/drill", r#"{"action":"stop"}"#, [200, 200, REFUSED, REFUSED]),
     ] {
         for (uid, expected) in [ROOT, ADMIN, USER, NOBODY].into_iter().zip(allowed) {
             let rig = Rig::start();
@@ -115,6 +183,24 @@ async fn commands_arrive_as_they_were_meant() {
             r#"{"dry_run":true}"#,
             Command::Act { power: Power::Hibernate, dry_run: true },
         ),
+        (
+            "POST",
+            "/v1/spot/drill",
+            "",
+            Command::Drill { action: SpotAction::Terminate, in_ms: 120_000 },
+        ),
+        (
+            "POST",
+            "/v1/spot/drill",
+            r#"{"action":"hibernate","in_seconds":5}"#,
+            Command::Drill { action: SpotAction::Hibernate, in_ms: 5_000 },
+        ),
+        (
+            "POST",
+            "/v1/spot/drill",
+            r#"{"action":"stop","in_seconds":3600}"#,
+            Command::Drill { action: SpotAction::Stop, in_ms: 3_600_000 },
+        ),
     ] {
         assert_eq!(rig.ask(ROOT, method, path, body).await.0, 200, "{path}");
         assert_eq!(rig.commands().last().unwrap().2, command);
@@ -145,6 +231,14 @@ async fn a_bad_request_is_refused_with_a_reason_and_reaches_nobody() {
         ("/v1/stop", "[true]"),
         ("/v1/stop", "null"),
         ("/v1/stop", r#"{"dry_run":true,"dry_run":false}"#),
+        ("/v1/spot/drill", r#"{"in_seconds":4.9}"#),
+        ("/v1/spot/drill", r#"{"in_seconds":3600.1}"#),
+        ("/v1/spot/drill", r#"{"in_seconds":-5}"#),
+        ("/v1/spot/drill", r#"{"in_seconds":1e300}"#),
+        ("/v1/spot/drill", r#"{"in_seconds":"2m"}"#),
+        ("/v1/spot/drill", r#"{"action":"reboot"}"#),
+        ("/v1/spot/drill", r#"{"acton":"stop"}"#),
+        ("/v1/spot/drill", "[]"),
         ("/v1/hold/x/renew", r#"{"for_seconds":60}"#),
     ] {
         let (code, reply) = rig.ask(ROOT, "POST", path, body).await;

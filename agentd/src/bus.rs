@@ -50,7 +50,7 @@ pub enum Spoken {
         /// Why, one line.
         because: String,
     },
-    /// `Notified(s moment, s event, s action, x deadline_usec, t seconds_left, b drill, s text)`.
+    /// `Notified(s moment, s event, s action, x deadline_usec, b drill, s text)`.
     Notified {
         /// `noticed`, `drained`, `withdrawn`, `came-back` or `never-came`.
         moment: &'static str,
@@ -60,8 +60,6 @@ pub enum Spoken {
         action: String,
         /// When EC2 acts, microseconds since 1970; 0 where it does not say.
         deadline_usec: i64,
-        /// Seconds until then; 0 where it does not say.
-        seconds_left: u64,
         /// A drill: nothing happens to the instance.
         drill: bool,
         /// The whole for people, one line.
@@ -98,9 +96,8 @@ async fn emit(connection: &Connection, spoken: &Spoken) -> zbus::Result<()> {
             Agent::idle_warning(&emitter, action, *seconds_left, *at_wall_usec, because).await
         }
         Spoken::CalledOff { because } => Agent::called_off(&emitter, because).await,
-        Spoken::Notified { moment, event, action, deadline_usec, seconds_left, drill, text } => {
-            let (at, left) = (*deadline_usec, *seconds_left);
-            Agent::notified(&emitter, moment, event, action, at, left, *drill, text).await
+        Spoken::Notified { moment, event, action, deadline_usec, drill, text } => {
+            Agent::notified(&emitter, moment, event, action, *deadline_usec, *drill, text).await
         }
     }
 }
@@ -146,14 +143,12 @@ impl Agent {
 
     /// EC2 announced something, or it is over.
     #[zbus(signal)]
-    #[expect(clippy::too_many_arguments, reason = "they are the arguments of the signal")]
     async fn notified(
         emitter: &SignalEmitter<'_>,
         moment: &str,
         event: &str,
         action: &str,
         deadline_usec: i64,
-        seconds_left: u64,
         drill: bool,
         text: &str,
     ) -> zbus::Result<()>;

@@ -2,6 +2,7 @@
 
 use agent_core::action::{Key, Power, TagSet, TagState, Warning};
 use agent_core::input::Ability;
+use agent_core::interruption::{Moment, Notification};
 
 use super::*;
 use crate::aws::testec2::{Fake, ID, World};
@@ -83,6 +84,41 @@ async fn each_request_finishes_in_its_own_form() {
         matches!(reread, Finish::Outcome(Outcome::Failed { retry: Retry::Never, .. })),
         "{reread:?}"
     );
+}
+
+#[tokio::test]
+async fn who_cannot_be_told_is_told_no_second_time() {
+    let fake = Fake::start(World::default()).await;
+    let notification = Notification {
+        moment: Moment::CameBack,
+        alert: "spot-stop".to_owned(),
+        event: "spot-interruption".to_owned(),
+        action: "stop".to_owned(),
+        what: "spot interruption (stop)".to_owned(),
+        deadline_wall_ms: None,
+        left_ms: None,
+        because: "it is back".to_owned(),
+        drill: false,
+        hooks: Vec::new(),
+    };
+    let tree = Tree::new();
+    let mut actuators = actuators(&fake, &tree);
+    let notify = NotifySettings {
+        webhook: Some("http://127.0.0.1:1/s3cret".into()),
+        ..NotifySettings::default()
+    };
+    let settings = NotifierSettings {
+        notify,
+        enforce: true,
+        host: tree.root(),
+        hostname: "box".to_owned(),
+        bus: BusMode::None,
+        voice: Voice::default(),
+    };
+    actuators.notifiers = Notifiers::new(&settings, fake.cloud.clone());
+    let request = ActionRequest { key: Key(1), kind: ActionKind::Notify(notification) };
+    let Finish::Outcome(Outcome::Done { detail }) = actuators.run(&request).await else { panic!() };
+    assert!(detail.starts_with("webhook: not reached: http://127.0.0.1:1, failed to "), "{detail}");
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ impl Sns {
                 .map_err(|error| SnsError::NotSent(error.to_string()))?;
             request = request.message_attributes(*name, value);
         }
-        if self.topic.ends_with(".fifo") {
+        if self.topic.strip_suffix(".fifo").is_some() {
             request = request
                 .message_group_id("agentd")
                 .message_deduplication_id(deduplication(&message.deduplication));

@@ -109,15 +109,24 @@ fn inner(message: &str) -> ConfigError {
 }
 
 impl Loaded {
-    /// The keys whose values differ from those of `old`: key, old value, new value.
+    /// The keys whose values differ from those of `old`: key, old value, new value. Of a secret it says only whether it is
+    /// there.
     pub fn changes(&self, old: &Self) -> Vec<(String, String, String)> {
         let entries = self.effective.entries().iter();
         let changed = entries.filter_map(|new| {
             let before = old.effective.entry(&new.key)?;
             let differs = before.value != new.value;
-            differs.then(|| (new.key.clone(), before.value.to_string(), new.value.to_string()))
+            let (key, before) = (new.key.clone(), self.told(&new.key, &before.value));
+            differs.then(|| (key, before, self.told(&new.key, &new.value)))
         });
         changed.collect()
+    }
+
+    /// A value as the journal may tell it.
+    fn told(&self, key: &str, value: &Value) -> String {
+        let written = value.to_string();
+        let secret = self.schema.key(key).is_some_and(|key| key.kind.is_secret());
+        if secret && written != "\"\"" { "(not shown)".to_owned() } else { written }
     }
 
     /// The schema that it was checked against.

@@ -639,6 +639,20 @@ fn a_reload_is_all_or_nothing() {
 }
 
 #[test]
+fn the_address_of_a_webhook_is_no_part_of_what_the_journal_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agentd.toml");
+    fs::write(&file, "").unwrap();
+    let old = load(&LoadFrom::File(file.clone()), &sources()).unwrap();
+    fs::write(&file, "[notify]\nwebhook = \"https://example.com/s3cret\"").unwrap();
+    let new = reload(&old).unwrap();
+    let expected = ("notify.webhook".to_owned(), "\"\"".to_owned(), "(not shown)".to_owned());
+    assert_eq!(new.changes(&old), [expected]);
+    fs::write(&file, "[notify]\nwebhook = \"https:// /s3cret\"").unwrap();
+    assert!(!reload(&new).unwrap_err().to_string().contains("s3cret"));
+}
+
+#[test]
 fn a_flood_of_problems_is_bounded() {
     let lines: Vec<String> = (0..5_000).map(|number| format!("k{number} = 1")).collect();
     let text = lines.join("\n");

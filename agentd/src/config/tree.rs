@@ -104,9 +104,12 @@ impl Walk<'_> {
             Err(misfit) => {
                 let span = misfit.span.unwrap_or_else(|| value.span());
                 let problem =
-                    Problem::error(Some(self.place(span.start)), &key.name, misfit.message)
-                        .with_value(self.text.get(span).unwrap_or_default());
-                self.problems.push(problem);
+                    Problem::error(Some(self.place(span.start)), &key.name, misfit.message);
+                self.problems.push(if key.kind.is_secret() {
+                    problem
+                } else {
+                    problem.with_value(self.text.get(span).unwrap_or_default())
+                });
             }
         }
     }

@@ -158,6 +158,11 @@ impl Kind {
         }
     }
 
+    /// Whether a value may hold a secret, which the journal is not told: many webhooks belong to whoever knows the address.
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::Webhook)
+    }
+
     fn wrong_type(self, value: &DeValue<'_>) -> Misfit {
         Misfit::new(format!("is {}, expected {self}", type_name(value)))
     }

@@ -25,7 +25,7 @@ use crate::config::duration;
 const MOST_TEXT: usize = 2_000;
 /// The longest field of a line, in characters.
 const MOST_FIELD: usize = 1_000;
-/// The longest output of a hook, in characters: its last 2 KiB, of which every byte may have to be written out.
+/// The longest output of a hook, in characters: its last 2048 bytes, of which every byte may have to be written out.
 const MOST_OUTPUT: usize = 12_500;
 
 /// How much a line matters, as in syslog(3).

@@ -15,7 +15,7 @@ pub const SCHEMA: &str = "agentd/notification/v1";
 
 /// So many hooks are listed …
 const MOST_HOOKS: usize = 64;
-/// … each with so much of the end of what it said, characters: an SNS message has at most 256 KiB.
+/// … each with so much of the end of what it said, characters: an SNS message has at most 262,144 bytes.
 const MOST_DETAIL: usize = 500;
 
 /// The agent and its instance.
@@ -48,12 +48,12 @@ struct Document<'a> {
     drill: bool,
     mode: &'static str,
     sent_at: Option<String>,
-    hooks: Vec<Hook<'a>>,
+    hooks: Vec<Ran<'a>>,
     agent_version: &'static str,
 }
 
 #[derive(Serialize)]
-struct Hook<'a> {
+struct Ran<'a> {
     hook: &'a str,
     state: &'static str,
     started: Option<String>,
@@ -89,9 +89,9 @@ pub(super) fn render(notification: &Notification, now: Stamp, about: &About<'_>)
     serde_json::to_string(&document).unwrap_or_default()
 }
 
-fn hook(run: &HookRun) -> Hook<'_> {
+fn hook(run: &HookRun) -> Ran<'_> {
     let took = run.took_ms.map(|ms| core::time::Duration::from_millis(ms).as_secs_f64());
-    Hook {
+    Ran {
         hook: &run.hook,
         state: run.state.as_str(),
         started: run.started.and_then(|at| moment(at.wall_ms)),

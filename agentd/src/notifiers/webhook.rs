@@ -24,7 +24,9 @@ pub(super) struct Notifier {
 impl core::fmt::Debug for Notifier {
     /// Without the address.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Notifier").field("url", &self.url.as_deref().map(shown)).finish()
+        f.debug_struct("Notifier")
+            .field("url", &self.url.as_deref().map(shown))
+            .finish_non_exhaustive()
     }
 }
 

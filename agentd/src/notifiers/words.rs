@@ -57,7 +57,8 @@ fn over(told: &Notification, how: &str) -> Vec<String> {
 
 fn why(told: &Notification) -> Option<String> {
     let because = escaped(&told.because, LONGEST);
-    (!because.is_empty()).then_some(because)
+    let stop = if because.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    (!because.is_empty()).then(|| format!("{because}{stop}"))
 }
 
 /// Whether what runs on the instance ends.
@@ -119,7 +120,7 @@ mod tests {
             [
                 "agentd: EC2 will terminate this instance at 12:02:00 UTC, in 1 minute 58 seconds. 2 hooks are running. \
                  Save your work.",
-                "The hooks run until 12:01:40 UTC",
+                "The hooks run until 12:01:40 UTC.",
             ]
         );
         let mut far = noticed(false);
@@ -149,7 +150,7 @@ mod tests {
             lines(&back()),
             [
                 "agentd: the announced spot interruption (terminate) is over and this machine is back.",
-                "It was stopped at 12:02 and started at 13:00",
+                "It was stopped at 12:02 and started at 13:00.",
                 "Hooks: /opt/save done after 5 seconds, sync.service failed after 20 seconds.",
             ]
         );

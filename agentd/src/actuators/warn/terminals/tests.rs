@@ -111,6 +111,19 @@ async fn every_terminal_gets_it_and_everybody_who_did_is_named() {
 }
 
 #[tokio::test]
+async fn lines_of_others_are_written_as_they_are_given() {
+    let tree = Tree::new();
+    let mut terminal = pty(&tree, 0);
+    let said = crier(&tree).say(now(), &["EC2 will stop this instance.", "Save your work."]).await;
+    assert!(said.reached.is_some_and(|who| who.ends_with(" on pts/0")) && said.missed.is_none());
+    let text = read(&mut terminal);
+    assert!(
+        text.contains("\n  EC2 will stop this instance.") && text.contains("\n  Save your work."),
+        "{text:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_warning_is_not_input() {
     let tree = Tree::new();
     let pty = pty(&tree, 0);

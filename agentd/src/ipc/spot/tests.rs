@@ -202,7 +202,7 @@ fn what_is_scheduled_for_later_and_what_the_machine_survives_is_not_imminent() {
 
 #[test]
 fn each_notice_has_the_state_that_its_reaction_has() {
-    let state = |alert: Alert, mode| {
+    let seen = |alert: Alert, mode| {
         let mut published = with(vec![alert]);
         published.view.mode = mode;
         spot(&published, NOW, Reader::Anybody).notices[0].state
@@ -224,7 +224,7 @@ fn each_notice_has_the_state_that_its_reaction_has() {
         (event(EventCode::SystemMaintenance, ahead(9_000)), Mode::Enforce, NoticeState::Notified),
         (event(EventCode::SystemReboot, ahead(9_000)), Mode::Observe, NoticeState::Observing),
     ] {
-        assert_eq!(state(alert.clone(), mode), expected, "{alert:?}");
+        assert_eq!(seen(alert.clone(), mode), expected, "{alert:?}");
     }
 }
 

@@ -4,6 +4,7 @@ use agent_core::interruption::{Drain, EventCode, SpotAction, TargetState};
 use agent_proto::spot::WatchState as Word;
 
 use super::*;
+use crate::publish::Health;
 use crate::publish::tests::{NOW, ago, ahead, quiet};
 
 const SECRET: &str = "exit status 0: token=hunter2";
@@ -159,6 +160,8 @@ fn the_metadata_service_is_ok_only_while_everything_is_answered() {
     assert_eq!(imds(&identity, NOW).state, Some(ImdsState::Blind));
     identity.imds.last_good = None;
     identity.notices.paths.clear();
+    assert_eq!(imds(&identity, NOW).state, Some(ImdsState::Blind), "it never answered");
+    identity.imds = Health::not_tried();
     assert_eq!(imds(&identity, NOW).state, Some(ImdsState::Pending), "not asked yet");
 }
 

@@ -69,7 +69,7 @@ impl Daemon {
         let around = Around { host: &host, bus: &bus, voice: &voice, interlock: &interlock };
         let actuators = make_actuators(&loaded, &around, &cloud);
         actuators.clear_countdown();
-        let imds = Health { ok: false, detail: "not asked yet".to_owned(), last_good: None };
+        let imds = Health::not_tried();
         let notices = NoticeWatch::default();
         let shown = Shown { instance: None, imds, notices, config: config_info(&loaded) };
         let (asks, asked) = mpsc::channel(4);

@@ -46,6 +46,9 @@ _agentctl() {
             agentctl,simulate)
                 cmd="agentctl__subcmd__simulate"
                 ;;
+            agentctl,spot)
+                cmd="agentctl__subcmd__spot"
+                ;;
             agentctl,status)
                 cmd="agentctl__subcmd__status"
                 ;;
@@ -112,6 +115,9 @@ _agentctl() {
             agentctl__subcmd__help,simulate)
                 cmd="agentctl__subcmd__help__subcmd__simulate"
                 ;;
+            agentctl__subcmd__help,spot)
+                cmd="agentctl__subcmd__help__subcmd__spot"
+                ;;
             agentctl__subcmd__help,status)
                 cmd="agentctl__subcmd__help__subcmd__status"
                 ;;
@@ -133,6 +139,21 @@ _agentctl() {
             agentctl__subcmd__help__subcmd__config,show)
                 cmd="agentctl__subcmd__help__subcmd__config__subcmd__show"
                 ;;
+            agentctl__subcmd__help__subcmd__spot,drill)
+                cmd="agentctl__subcmd__help__subcmd__spot__subcmd__drill"
+                ;;
+            agentctl__subcmd__spot,drill)
+                cmd="agentctl__subcmd__spot__subcmd__drill"
+                ;;
+            agentctl__subcmd__spot,help)
+                cmd="agentctl__subcmd__spot__subcmd__help"
+                ;;
+            agentctl__subcmd__spot__subcmd__help,drill)
+                cmd="agentctl__subcmd__spot__subcmd__help__subcmd__drill"
+                ;;
+            agentctl__subcmd__spot__subcmd__help,help)
+                cmd="agentctl__subcmd__spot__subcmd__help__subcmd__help"
+                ;;
             *)
                 ;;
         esac
@@ -140,7 +161,7 @@ _agentctl() {
 
     case "${cmd}" in
         agentctl)
-            opts="-h -V --json --socket --utc --color --help --version status why watch hold release run events config simulate hibernate stop doctor completions help"
+            opts="-h -V --json --socket --utc --color --help --version status why watch hold release run events config simulate hibernate stop spot doctor completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -410,7 +431,7 @@ _agentctl() {
             return 0
             ;;
         agentctl__subcmd__help)
-            opts="status why watch hold release run events config simulate hibernate stop doctor completions help"
+            opts="status why watch hold release run events config simulate hibernate stop spot doctor completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -594,6 +615,34 @@ _agentctl() {
         agentctl__subcmd__help__subcmd__simulate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentctl__subcmd__help__subcmd__spot)
+            opts="drill"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentctl__subcmd__help__subcmd__spot__subcmd__drill)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -800,6 +849,100 @@ _agentctl() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentctl__subcmd__spot)
+            opts="-h --json --socket --utc --color --help drill help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentctl__subcmd__spot__subcmd__drill)
+            opts="-y -h --action --in --yes --no-wait --json --socket --utc --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --action)
+                    COMPREPLY=($(compgen -W "terminate stop hibernate" -- "${cur}"))
+                    return 0
+                    ;;
+                --in)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentctl__subcmd__spot__subcmd__help)
+            opts="drill help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentctl__subcmd__spot__subcmd__help__subcmd__drill)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentctl__subcmd__spot__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -1,5 +1,6 @@
 //! `spot` and `spot drill`.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode as ProcessCode;
 use std::time::{Duration, Instant};
@@ -69,10 +70,10 @@ pub(super) fn drill(client: &Client, screen: &Screen, args: &DrillArgs) -> Done 
     }
     let mut progress = Progress::new(screen);
     let patience = args.within + AFTERWARDS;
-    let end = follow(client, &reply.alert, &before, patience, &mut progress);
+    let end = follow(client, &reply, &before, patience, &mut progress);
     progress.clear();
     let notice = end?;
-    let code = outcome(&notice);
+    let code = outcome(&notice, reply.hooks);
     let text = format!("The drill is over: {}.\n", render::spot::drained(&notice));
     reply.result = Some(Box::new(notice));
     let bytes = serde_json::to_vec(&reply)
@@ -94,9 +95,10 @@ fn announcement(spot: &Spot, action: SpotAction, within: Duration) -> String {
         out.push_str("No hooks are configured for it; people and programs are told.\n");
     } else {
         let user = if plan.user.is_empty() { "root" } else { &plan.user };
-        out.push_str(&format!("These hooks run FOR REAL, programs as {user}:\n"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "These hooks run FOR REAL, programs as {user}:");
         for (n, hook) in hooks.iter().enumerate() {
-            out.push_str(&format!("  {}. {hook}\n", n + 1));
+            let _ = writeln!(out, "  {}. {hook}", n + 1);
         }
     }
     if plan.mode == Mode::Observe {
@@ -120,11 +122,12 @@ fn begun(reply: &DrillReply) -> String {
 /// Waits until the hooks of a drill have ended, and tells of each as it does.
 fn follow(
     client: &Client,
-    alert: &str,
+    drill: &DrillReply,
     before: &Spot,
     patience: Duration,
     progress: &mut Progress<'_>,
 ) -> Result<Notice, Failure> {
+    let alert = drill.alert.as_str();
     let began = Instant::now();
     let mut heard = began;
     loop {
@@ -133,7 +136,7 @@ fn follow(
                 heard = Instant::now();
                 if let Some(notice) = found(&spot, alert, before) {
                     progress.show(notice);
-                    if is_over(notice) || in_the_past(&spot, alert, before) {
+                    if is_over(notice, drill.hooks) || in_the_past(&spot, alert, before) {
                         return Ok(notice.clone());
                     }
                 }
@@ -167,19 +170,21 @@ fn past<'a>(spot: &'a Spot, alert: &str, before: &Spot) -> Option<&'a Notice> {
     past.find(|notice| notice.id == alert && notice.drill && notice.seen >= before.now)
 }
 
-/// Whether no more hooks will run for it.
-fn is_over(notice: &Notice) -> bool {
+/// Whether no more hooks will run for it, of so many that the agent said it would run.
+fn is_over(notice: &Notice, hooks: u32) -> bool {
     match notice.state {
         NoticeState::Draining | NoticeState::Waiting => false,
         NoticeState::Drained | NoticeState::Observing | NoticeState::Stale => true,
+        _ if notice.hooks.is_empty() => hooks == 0,
         _ => notice.hooks.iter().all(|hook| render::spot::has_ended(hook.state)),
     }
 }
 
-/// 0 if every hook ended well.
-fn outcome(notice: &Notice) -> ProcessCode {
+/// 0 if every hook ended well, of so many that the agent said it would run.
+fn outcome(notice: &Notice, hooks: u32) -> ProcessCode {
     let well = notice.hooks.iter().all(|hook| hook.state == HookState::Done);
-    if well { fine() } else { ExitCode::Failed.into() }
+    let all = u32::try_from(notice.hooks.len()).is_ok_and(|count| count >= hooks);
+    if well && all { fine() } else { ExitCode::Failed.into() }
 }
 
 /// What is told while a drill goes on, on stderr: a line a hook, and at a terminal one that counts down.
@@ -257,11 +262,12 @@ mod tests {
             (NoticeState::Draining, &[HookState::Done, HookState::Started][..], false),
             (NoticeState::Draining, &[HookState::Done, HookState::Waiting], false),
             (NoticeState::Drained, &[HookState::Done, HookState::Failed], true),
-            (NoticeState::Notified, &[], true),
+            (NoticeState::Notified, &[], false),
             (NoticeState::Observing, &[], true),
         ] {
-            assert_eq!(is_over(&drill(state, hooks)), over, "{state:?} {hooks:?}");
+            assert_eq!(is_over(&drill(state, hooks), 2), over, "{state:?} {hooks:?}");
         }
+        assert!(is_over(&drill(NoticeState::Notified, &[]), 0), "none was to run");
     }
 
     #[test]

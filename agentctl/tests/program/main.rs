@@ -6,6 +6,7 @@ mod agent;
 mod commands;
 #[cfg(test)]
 mod run;
+#[cfg(test)]
 mod spot;
 #[cfg(test)]
 mod terminal;

@@ -34,23 +34,20 @@ pub fn line(record: &EventRecord, reader: Reader) -> EventLine {
 
 /// The event as a reader may see it.
 fn without_output(event: &Event, reader: Reader) -> Cow<'_, Event> {
-    let mut told = Cow::Borrowed(event);
-    if reader == Reader::Anybody {
-        match event {
-            Event::DrainHookEnded { .. } => {
-                if let Event::DrainHookEnded { run, .. } = told.to_mut() {
-                    run.detail.clear();
-                }
-            }
-            Event::AlertOver { .. } => {
-                if let Event::AlertOver { hooks, .. } = told.to_mut() {
-                    hooks.iter_mut().for_each(|run| run.detail.clear());
-                }
-            }
-            _ => {}
-        }
+    if reader == Reader::Admin {
+        return Cow::Borrowed(event);
     }
-    told
+    let mut told = event.clone();
+    match &mut told {
+        Event::DrainHookEnded { run, .. } => run.detail.clear(),
+        Event::AlertOver { hooks, .. } => {
+            for run in hooks {
+                run.detail.clear();
+            }
+        }
+        _ => return Cow::Borrowed(event),
+    }
+    Cow::Owned(told)
 }
 
 /// The hooks of an event in the words of the wire, in place of the engine's.

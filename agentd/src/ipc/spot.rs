@@ -33,7 +33,7 @@ pub fn spot(published: &Published, now: Stamp, reader: Reader) -> Spot {
     Spot {
         schema: wire::SPOT_SCHEMA.to_owned(),
         now: wall(now.wall_ms),
-        life_cycle: published.notices.life_cycle.clone(),
+        life_cycle: life_cycle(published),
         interruption: interruption(published, now),
         monitors: published.notices.paths.iter().map(|path| monitor(path, now)).collect(),
         notices: known.alerts.iter().map(|alert| notice(alert, published, now, reader)).collect(),
@@ -43,6 +43,13 @@ pub fn spot(published: &Published, now: Stamp, reader: Reader) -> Spot {
         last: known.past.iter().rev().map(|past| over(past, published, now, reader)).collect(),
         output_hidden: reader == Reader::Anybody,
     }
+}
+
+fn life_cycle(published: &Published) -> String {
+    let watch = Some(&published.notices.life_cycle);
+    let identity = published.instance.as_ref().map(|instance| &instance.life_cycle);
+    let known = watch.into_iter().chain(identity).find(|word| !word.is_empty());
+    known.map_or_else(|| "unknown".to_owned(), Clone::clone)
 }
 
 /// The whole in one word, with the notice that matters most.
@@ -97,7 +104,7 @@ pub fn imds(published: &Published, now: Stamp) -> Imds {
     let blind = paths.iter().find(|path| state(path, now) == WatchState::Blind);
     let goods = paths.iter().filter_map(|path| path.last_good);
     let last_good = goods.chain(health.last_good).max_by_key(|at| at.boot_ms);
-    let state = if blind.is_some() || (!health.ok && last_good.is_some()) {
+    let state = if blind.is_some() || !(health.ok || health.is_not_tried()) {
         ImdsState::Blind
     } else if !health.ok || paths.iter().any(|path| path.state == WatchState::Pending) {
         ImdsState::Pending

@@ -57,6 +57,21 @@ pub struct Health {
     pub last_good: Option<Stamp>,
 }
 
+impl Health {
+    /// What is said of what was not tried yet.
+    const NOT_TRIED: &str = "not asked yet";
+
+    /// Of something that was not tried yet.
+    pub fn not_tried() -> Self {
+        Self { ok: false, detail: Self::NOT_TRIED.to_owned(), last_good: None }
+    }
+
+    /// Whether it was not tried yet, which is not the same as that it does not work.
+    pub fn is_not_tried(&self) -> bool {
+        !self.ok && self.last_good.is_none() && self.detail == Self::NOT_TRIED
+    }
+}
+
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigInfo {

@@ -91,13 +91,17 @@ fn date(changelog: &str) -> Option<String> {
     Some(format!("{year}-{month:02}-{day:0>2}"))
 }
 
-/// `agentctl(1)` and one page a verb, `agentctl-status(1)`.
+/// `agentctl(1)`, one page a verb, `agentctl-status(1)`, and one a verb below it, `agentctl-spot-drill(1)`.
 fn pages(command: &Command, date: &str) -> Result<Vec<Generated>, Trouble> {
     let mut command = command.clone().disable_help_subcommand(true);
     command.build();
     let mut files = vec![page(&command, "agentctl", date)?];
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        files.push(page(verb, &format!("agentctl-{}", verb.get_name()), date)?);
+        let name = format!("agentctl-{}", verb.get_name());
+        files.push(page(verb, &name, date)?);
+        for below in verb.get_subcommands().filter(|below| !below.is_hide_set()) {
+            files.push(page(below, &format!("{name}-{}", below.get_name()), date)?);
+        }
     }
     Ok(files)
 }
@@ -182,11 +186,20 @@ mod tests {
     fn every_verb_has_a_page_with_a_date_and_hidden_ones_have_none() {
         let command = Command::new("agentctl")
             .subcommand(Command::new("status").about("Show"))
-            .subcommand(Command::new("secret").hide(true));
+            .subcommand(Command::new("secret").hide(true))
+            .subcommand(Command::new("spot").subcommand(Command::new("drill")));
         let files = pages(&command, "2026-11-22").unwrap();
         let names: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
-        assert_eq!(names, ["packaging/man/agentctl.1", "packaging/man/agentctl-status.1"]);
-        let text = String::from_utf8(files.into_iter().next_back().unwrap().text).unwrap();
+        assert_eq!(
+            names,
+            [
+                "packaging/man/agentctl.1",
+                "packaging/man/agentctl-status.1",
+                "packaging/man/agentctl-spot.1",
+                "packaging/man/agentctl-spot-drill.1"
+            ]
+        );
+        let text = String::from_utf8(files.into_iter().nth(1).unwrap().text).unwrap();
         assert!(text.contains(".TH agentctl-status 1 2026-11-22"), "{text}");
     }
 

@@ -4,6 +4,7 @@ use agent_core::interruption::{Drain, EventCode, SpotAction, TargetState};
 use agent_proto::spot::WatchState as Word;
 
 use super::*;
+use crate::publish::Health;
 use crate::publish::tests::{NOW, ago, ahead, quiet};
 
 const SECRET: &str = "exit status 0: token=hunter2";
@@ -159,6 +160,8 @@ fn the_metadata_service_is_ok_only_while_everything_is_answered() {
     assert_eq!(imds(&identity, NOW).state, Some(ImdsState::Blind));
     identity.imds.last_good = None;
     identity.notices.paths.clear();
+    assert_eq!(imds(&identity, NOW).state, Some(ImdsState::Blind), "it never answered");
+    identity.imds = Health::not_tried();
     assert_eq!(imds(&identity, NOW).state, Some(ImdsState::Pending), "not asked yet");
 }
 
@@ -202,7 +205,7 @@ fn what_is_scheduled_for_later_and_what_the_machine_survives_is_not_imminent() {
 
 #[test]
 fn each_notice_has_the_state_that_its_reaction_has() {
-    let state = |alert: Alert, mode| {
+    let seen = |alert: Alert, mode| {
         let mut published = with(vec![alert]);
         published.view.mode = mode;
         spot(&published, NOW, Reader::Anybody).notices[0].state
@@ -224,7 +227,7 @@ fn each_notice_has_the_state_that_its_reaction_has() {
         (event(EventCode::SystemMaintenance, ahead(9_000)), Mode::Enforce, NoticeState::Notified),
         (event(EventCode::SystemReboot, ahead(9_000)), Mode::Observe, NoticeState::Observing),
     ] {
-        assert_eq!(state(alert.clone(), mode), expected, "{alert:?}");
+        assert_eq!(seen(alert.clone(), mode), expected, "{alert:?}");
     }
 }
 

@@ -145,7 +145,10 @@ pub enum ActionKind {
 impl ActionKind {
     /// Whether it can destroy somebody's work, so that at most one may be outstanding and its intent must be durable.
     pub const fn is_destructive(&self) -> bool {
-        matches!(self, Self::Hook { .. } | Self::Power { .. })
+        matches!(
+            self,
+            Self::Hook { .. } | Self::Power { .. } | Self::AutoScaling(GroupCall::EnterStandby)
+        )
     }
 
     /// Whether it must start before anything else is done, told or written to a disk: the machine has seconds left.

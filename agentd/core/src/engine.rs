@@ -4,6 +4,7 @@
 //! way to an action), `acting` (hook and call), `outcome` (what became of an action), `recovery` (what an earlier run
 //! left), `preflight`, `tagging`, `stage`, `picture` (the view), `words`; `stretch`, `cycles` and `wishes` (what makes it wait
 //! longer), `notice` (how long before an action people are told).
+//! `interrupted` comes before all of them: what EC2 announces, and the drain.
 
 mod acting;
 mod clock;
@@ -37,6 +38,7 @@ use crate::track::Track;
 use crate::verdict::{Judgement, LastAction, Stage, UseView};
 
 pub(crate) use idle::Phase;
+use interrupted::Interrupted;
 use preflight::Preflight;
 use tagging::Tagging;
 use wishes::TagHold;
@@ -93,6 +95,7 @@ pub struct Engine {
     would_act_told: bool,
     preflight: Preflight,
     tagging: Tagging,
+    interrupted: Interrupted,
     /// The last key that was given.
     key: u64,
     /// Events of the recovery, told in the first step.
@@ -164,6 +167,7 @@ impl Engine {
             would_act_told: false,
             preflight: Preflight::due(now),
             tagging: Tagging::default(),
+            interrupted: Interrupted::default(),
             key,
             pending: Vec::new(),
             unsaved: !remembered,
@@ -182,8 +186,10 @@ impl Engine {
         let mut out = Out { events: core::mem::take(&mut self.pending), ..Out::default() };
         out.dirty = core::mem::take(&mut self.unsaved) || !out.events.is_empty();
         let now = self.advance_clock(now, &mut out);
+        self.go_on(now, &mut out);
         self.take(now, input, &mut out);
         self.look_around(now, &mut out);
+        self.attend(now, &mut out);
         self.advance(now, &mut out);
         let stage = self.current_stage(now);
         self.plan_preflight(now, stage, &mut out);
@@ -192,6 +198,8 @@ impl Engine {
             self.stage_since = now;
         }
         self.plan_tags(now, &mut out);
+        // Whatever else this step asks for: seconds count for these.
+        out.actions.sort_by_key(|request| !request.kind.is_urgent());
         let wake_at = self.wake_at(now);
         Decision {
             stage: self.stage,
@@ -294,6 +302,7 @@ impl Engine {
     fn change_policy(&mut self, now: Stamp, policy: Policy, out: &mut Out) {
         self.policy = policy;
         self.tracks = tracks(&self.policy, core::mem::take(&mut self.tracks), now);
+        self.know_membership();
         self.preflight.ask_at(now);
         self.would_act_told = false;
         out.events.push(Event::PolicyChanged);
@@ -340,6 +349,7 @@ impl Engine {
             .iter()
             .find(|s| s.power == power || !s.refusal.hibernation_only)
             .map(|s| &s.refusal);
+        let standing = standing.or(self.interrupted.membership.as_ref());
         standing.or(match self.found(power) {
             Ability::Cannot(refusal) => Some(refusal),
             Ability::Can | Ability::Unknown => None,

@@ -54,6 +54,8 @@ impl Engine {
             self.call_off(now, "a source could not be read again".to_owned(), out);
         } else if intent.hook == HookState::NotStarted {
             self.start_hook(intent, out);
+        } else if self.needs_standby() {
+            self.enter_standby(now, out);
         } else {
             self.start_call(intent, out);
         }

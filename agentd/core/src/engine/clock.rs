@@ -62,6 +62,7 @@ impl Engine {
             return;
         }
         self.resumed_at = Some(now);
+        self.alerts_resumed(now, out);
         if self.is_hibernating() {
             self.was_hibernated(now, away_ms, out);
         } else {

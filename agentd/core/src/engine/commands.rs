@@ -66,6 +66,9 @@ impl Engine {
                 "the mode is 'observe', which never acts; set mode = \"enforce\" in /etc/agentd/agentd.toml".to_owned(),
             ));
         }
+        if let Some(text) = self.interruption_text() {
+            return Err(Denial::Policy(format!("{text}; the agent does not shorten that")));
+        }
         if self.abilities.instance_id.is_none() {
             return Err(Denial::Blind(
                 "this instance's identity is unknown, because IMDS did not answer; see 'agentctl doctor'".to_owned(),

@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 
+use super::interrupted::standby::NO_ANSWER;
 use super::{ActionKind, Engine, Event, Key, Mode, Origin, Out, Stage, Stamp, millis};
 use crate::action::Warning;
 
@@ -28,6 +29,8 @@ pub(crate) enum Phase {
     Draining { key: Key },
     /// After the hook, or after a restart: the counters are read anew until then.
     Settling { until: Stamp },
+    /// The Auto Scaling group is asked to do without the instance.
+    Standing { key: Key, since: Stamp },
     /// The call is under way.
     Calling { key: Key, attempt: u32, not_ready_since: Option<Stamp> },
     /// The call is tried again then.
@@ -39,6 +42,8 @@ pub(crate) enum Phase {
 /// Why no action is possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Barrier {
+    /// EC2 or the group takes the machine away: its time is not shortened.
+    Interrupted,
     /// A source is unknown.
     Blind,
     /// A source blocks.
@@ -94,6 +99,13 @@ impl Engine {
                     self.phase = Phase::Verifying { since, accepted, look_at, looks, looking };
                 }
             }
+            Phase::Standing { since, .. } => {
+                if let Some(barrier) = self.barrier(now, now) {
+                    self.call_off_for(now, barrier, out);
+                } else if now.since(since) >= NO_ANSWER {
+                    self.call_off(now, "Auto Scaling gave no answer".to_owned(), out);
+                }
+            }
             Phase::Calling { key, .. } => self.reconsider(now, key, out),
             Phase::Draining { .. } => {}
         }
@@ -102,7 +114,7 @@ impl Engine {
     /// When the action is due if nothing changes; none while something keeps the machine up for an unknown time.
     pub(super) fn due(&self, now: Stamp) -> Option<Stamp> {
         self.power()?;
-        if self.seen.blind || self.seen.block {
+        if self.seen.blind || self.seen.block || self.interruption().is_some() {
             return None;
         }
         let left = self.act_after_ms(now).saturating_sub(self.quiet_ms);
@@ -124,6 +136,9 @@ impl Engine {
 
     /// The first thing that forbids an action at `at`.
     pub(super) fn barrier(&self, now: Stamp, at: Stamp) -> Option<Barrier> {
+        if self.interruption().is_some() {
+            return Some(Barrier::Interrupted);
+        }
         if self.seen.block {
             return Some(Barrier::Blocked);
         }

@@ -22,7 +22,10 @@ const LOOKS_ACCEPTED: u32 = 6;
 impl Engine {
     /// An action ended.
     pub(super) fn finished(&mut self, now: Stamp, key: Key, outcome: Outcome, out: &mut Out) {
-        if self.tags_written(key, &outcome) || self.preflight_ended(now, key, &outcome) {
+        if self.interruption_finished(now, key, &outcome, out)
+            || self.tags_written(key, &outcome)
+            || self.preflight_ended(now, key, &outcome)
+        {
             return;
         }
         match self.phase.clone() {
@@ -141,7 +144,13 @@ impl Engine {
         self.phase = Phase::Waiting { until: now.after(pause), attempt, not_ready_since };
     }
 
-    fn call_refused(&mut self, now: Stamp, mut intent: Intent, refusal: Refusal, out: &mut Out) {
+    pub(super) fn call_refused(
+        &mut self,
+        now: Stamp,
+        mut intent: Intent,
+        refusal: Refusal,
+        out: &mut Out,
+    ) {
         let power = intent.power;
         let (code, detail) = (refusal.code.clone(), refusal.detail.clone());
         out.events.push(Event::Refused { power, code: code.clone(), detail: detail.clone() });
@@ -164,7 +173,7 @@ impl Engine {
     }
 
     /// The action failed for this idle period: the next needs a whole, longer one.
-    fn fail(&mut self, now: Stamp, error: String, out: &mut Out) {
+    pub(super) fn fail(&mut self, now: Stamp, error: String, out: &mut Out) {
         self.memory.failures = self.memory.failures.saturating_add(1);
         self.idle_anew(now);
         self.tell_people(&error, out);

@@ -56,7 +56,10 @@ impl Engine {
         match &self.phase {
             Phase::Warned { act_at, .. } => Some(*act_at),
             Phase::Waiting { until, .. } | Phase::Settling { until } => Some(*until),
-            Phase::Rechecking { .. } | Phase::Draining { .. } | Phase::Calling { .. } => Some(now),
+            Phase::Rechecking { .. }
+            | Phase::Draining { .. }
+            | Phase::Standing { .. }
+            | Phase::Calling { .. } => Some(now),
             Phase::Verifying { .. } | Phase::WouldAct => None,
             Phase::Watching => {
                 if self.seen.busy {
@@ -86,6 +89,9 @@ impl Engine {
             list.push(Obstacle { code: code.to_owned(), detail, until });
         };
         let idle = &self.policy.idle;
+        if let Some(text) = self.interruption_text() {
+            add("interrupted", text, None);
+        }
         if self.mode() == Mode::Observe {
             let detail = if self.policy.mode == Mode::Observe {
                 "the mode is 'observe': decisions are reported, never carried out; set mode = \"enforce\" in /etc/agentd/agentd.toml"

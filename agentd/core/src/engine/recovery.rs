@@ -15,6 +15,7 @@ impl Engine {
             self.memory.idle_from = None;
             self.memory.came_back = None;
         }
+        self.take_up_alerts(now, same_boot);
         let closed = self.memory.intent.as_ref().is_some_and(|intent| {
             let newer = |clock: &IdleClock| clock.at.boot_ms >= intent.since.boot_ms;
             clock.as_ref().is_some_and(|c| newer(c) && c.intent != Some(intent.since))
@@ -40,6 +41,14 @@ impl Engine {
             self.pending.append(&mut out.events);
             self.unsaved = true;
         }
+    }
+
+    /// What was announced to an earlier run.
+    fn take_up_alerts(&mut self, now: Stamp, same_boot: bool) {
+        let mut out = Out::default();
+        self.recover_alerts(now, same_boot, &mut out);
+        self.pending.append(&mut out.events);
+        self.unsaved |= out.dirty;
     }
 
     /// Continues the idle clock of an earlier run on this boot; whether it could. The time in between is added to

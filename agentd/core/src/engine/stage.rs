@@ -27,6 +27,9 @@ impl Engine {
         sooner(self.memory.holds.next_end());
         sooner(self.grace_end(now));
         sooner(self.tag_wake());
+        for at in self.interruption_wakes() {
+            sooner(Some(at));
+        }
         sooner((self.mode() == Mode::Enforce).then_some(self.preflight.next()));
         match &self.phase {
             Phase::Watching | Phase::WouldAct => {
@@ -45,7 +48,7 @@ impl Engine {
             Phase::Settling { until } | Phase::Waiting { until, .. } => sooner(Some(*until)),
             Phase::Verifying { look_at, .. } => sooner(Some(*look_at)),
             Phase::Rechecking { asked, .. } => sooner(Some(asked.after(RECHECK_LIMIT))),
-            Phase::Draining { .. } | Phase::Calling { .. } => {}
+            Phase::Draining { .. } | Phase::Standing { .. } | Phase::Calling { .. } => {}
         }
         wake
     }
@@ -57,7 +60,7 @@ impl Engine {
             Phase::Warned { .. } => Stage::Warned,
             Phase::Rechecking { .. } | Phase::Settling { .. } => Stage::Rechecking,
             Phase::Draining { .. } => Stage::Draining,
-            Phase::Calling { .. } | Phase::Waiting { .. } => Stage::Acting,
+            Phase::Standing { .. } | Phase::Calling { .. } | Phase::Waiting { .. } => Stage::Acting,
             Phase::Verifying { .. } => Stage::Verifying,
             Phase::Watching => self.watching_stage(now),
         }

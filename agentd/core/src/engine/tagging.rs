@@ -38,7 +38,8 @@ impl Engine {
             return;
         }
         // That it leaves is written at once, for there may be no later; once, for this call can fail too.
-        let leaving = matches!(state, TagState::Hibernating | TagState::Stopping);
+        let leaving =
+            matches!(state, TagState::Hibernating | TagState::Stopping | TagState::Interrupted);
         // Right after the start nothing is known yet, which is no news.
         if !leaving && self.seen.blind && !self.seen.fault {
             return;
@@ -50,7 +51,10 @@ impl Engine {
         let set = TagSet {
             state,
             since_wall_ms: self.state_since(now).wall_ms,
-            because: self.because(now),
+            because: match self.interruption_text() {
+                Some(text) if state == TagState::Interrupted => text,
+                _ => self.because(now),
+            },
             act_at_wall_ms: self.act_at(now).map(|at| at.wall_ms),
             last_action: self.last_action_line(),
         };
@@ -108,6 +112,7 @@ impl Engine {
                 Some(crate::action::Power::Stop) => TagState::Stopping,
                 _ => TagState::Hibernating,
             },
+            _ if self.interruption().is_some() => TagState::Interrupted,
             // Leaving is told once EC2 has accepted it.
             Stage::Warned | Stage::Rechecking | Stage::Draining | Stage::Acting => TagState::Warned,
             Stage::Grace | Stage::Active | Stage::Settling => self.unless_kept(TagState::Active),

@@ -6,6 +6,7 @@ mod blindness;
 mod clocks;
 mod holding;
 mod interrupted;
+mod interruption;
 mod longer;
 mod notice;
 mod operator;

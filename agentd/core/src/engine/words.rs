@@ -108,6 +108,7 @@ impl Engine {
                 let why = why.unwrap_or_default();
                 format!("the machine has been idle for {idle} only, of {needed}{why}")
             }
+            Barrier::Interrupted => self.interruption_text().unwrap_or_default(),
             Barrier::TooOld => "it was asked for too long ago".to_owned(),
             Barrier::Blind | Barrier::Blocked => self.because(now),
         };

@@ -12,7 +12,10 @@ use crate::action::{
 use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::input::{Abilities, Ability, Actor, Command, Denial, Input, Reply, Wishes};
-use crate::interruption::InterruptionPolicy;
+use crate::interruption::{
+    AlertEnd, Due, EventCode, GroupCall, HookOrder, InterruptionPolicy, Notice, Noticed, Reaction,
+    RunState, SpotAction, TargetState,
+};
 use crate::memory::{IdleClock, Memory, Recovery};
 use crate::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use crate::reading::{Observation, Reading, Signal, SourceName, Stretch, Value};
@@ -158,6 +161,8 @@ pub(super) struct Scene {
     answers: VecDeque<Answer>,
     hook: Outcome,
     hook_takes: u64,
+    drain_takes: u64,
+    group_answers: VecDeque<Outcome>,
     state: InstanceState,
     replies: Vec<(u64, Input)>,
     disk_full: bool,
@@ -209,6 +214,8 @@ impl Scene {
             answers: VecDeque::new(),
             hook: Outcome::Done { detail: "saved".to_owned() },
             hook_takes: 20_000,
+            drain_takes: 5000,
+            group_answers: VecDeque::new(),
             state: InstanceState::Stopping,
             replies: Vec::new(),
             disk_full: false,
@@ -394,7 +401,9 @@ impl Scene {
             for request in &decision.actions {
                 let quiet = matches!(
                     request.kind,
-                    ActionKind::CallOff { .. } | ActionKind::Withdraw { .. }
+                    ActionKind::CallOff { .. }
+                        | ActionKind::Withdraw { .. }
+                        | ActionKind::Notify(_)
                 );
                 assert!(quiet, "only observing, yet it asked for {:?}", request.kind);
             }
@@ -447,10 +456,23 @@ impl Scene {
                 self.later(self.hook_takes, finished(key, self.hook.clone()));
             }
             ActionKind::Power { power } => self.power(key, power),
-            ActionKind::Drain(_)
-            | ActionKind::Hurry(_)
-            | ActionKind::Notify(_)
-            | ActionKind::AutoScaling(_) => self.step(finished(key, done(""))),
+            ActionKind::Drain(order) => self.drain(key, &order),
+            ActionKind::Hurry(hurry) => {
+                let (end, kill) = (hurry.end_in_ms, hurry.kill_in_ms);
+                self.note(format!("hurry, ends in {end}ms, killed in {kill}ms"));
+                self.step(finished(key, done("")));
+            }
+            ActionKind::Notify(told) => {
+                let drill = if told.drill { "drill " } else { "" };
+                self.note(format!(
+                    "notify {drill}{} {}: {}",
+                    told.moment.as_str(),
+                    told.alert,
+                    told.because
+                ));
+                self.step(finished(key, done("")));
+            }
+            ActionKind::AutoScaling(call) => self.group(key, call),
             ActionKind::Withdraw { call } => self.withdraw(key, call),
             ActionKind::Describe => {
                 self.note("describe".to_owned());
@@ -464,6 +486,28 @@ impl Scene {
             }
         }
         self.crashes(Moment::After, name);
+    }
+
+    fn drain(&mut self, key: Key, order: &HookOrder) {
+        let drill = if order.drill { "drill " } else { "" };
+        let verb = if order.undo { "undo" } else { "runs" };
+        self.note(format!("{drill}{verb} {}, ends in {}ms", order.hook, order.end_in_ms));
+        let fails = order.hook.contains("bad");
+        let outcome = if fails {
+            let error = "exit status 3".to_owned();
+            Outcome::Failed { error, retry: Retry::Never }
+        } else {
+            done("saved")
+        };
+        if !order.hook.contains("hangs") {
+            self.later(self.drain_takes, finished(key, outcome));
+        }
+    }
+
+    fn group(&mut self, key: Key, call: GroupCall) {
+        self.note(ActionKind::AutoScaling(call).name().to_owned());
+        let outcome = self.group_answers.pop_front().unwrap_or_else(|| done("as asked"));
+        self.later(500, finished(key, outcome));
     }
 
     fn withdraw(&mut self, key: Key, call: Key) {
@@ -495,7 +539,7 @@ impl Scene {
     }
 
     fn tagged(&mut self, state: &str) {
-        let leaving = matches!(state, "hibernating" | "stopping");
+        let leaving = matches!(state, "hibernating" | "stopping" | "interrupted");
         let pause = self.last_tag.and_then(|at| self.now_ms.checked_sub(at));
         assert!(leaving || pause.is_none_or(|ms| ms >= 60_000), "tags again after {pause:?} ms");
         self.last_tag = Some(self.now_ms);
@@ -594,6 +638,27 @@ impl Scene {
                 self.hook = Outcome::Failed { error, retry: Retry::Never };
             }
             ["hook", "takes", span] => self.hook_takes = time(span),
+            ["drain", "takes", span] => self.drain_takes = time(span),
+            ["notice", ref rest @ ..] => {
+                let noticed = notice(rest, self.stamp().wall_ms);
+                self.step(Input::Noticed(noticed));
+            }
+            ["withdrawn", id] => {
+                let id = self.alert_like(id);
+                let because = "canceled".to_owned();
+                self.step(Input::Withdrawn { id, because });
+            }
+            ["group", "refuses"] => {
+                let (code, detail) = ("no".to_owned(), "Auto Scaling says no".to_owned());
+                let refusal = Refusal { code, detail, hibernation_only: false };
+                self.group_answers.push_back(Outcome::Refused(refusal));
+            }
+            ["group", "throttles", times] => {
+                let (error, retry) = ("throttled".to_owned(), Retry::After { ms: 2000 });
+                let answer = Outcome::Failed { error, retry };
+                let times = times.parse().unwrap();
+                self.group_answers.extend(core::iter::repeat_n(answer, times));
+            }
             ["ec2", ref rest @ ..] => self.ec2(rest),
             ["policy", key, value] => self.set_policy(key, value),
             ["tick"] => self.step(Input::Tick),
@@ -648,12 +713,23 @@ impl Scene {
             ["release", who, id] => {
                 self.command(who, Command::Release { hold: Some(id.parse().unwrap()) });
             }
+            [who, "drills", action, "in", span] => {
+                let action =
+                    if action == "stop" { SpotAction::Stop } else { SpotAction::Terminate };
+                self.command(who, Command::Drill { action, in_ms: time(span) });
+            }
             [who, "asks", verb, ref dry @ ..] => {
                 let power = if verb == "stop" { Power::Stop } else { Power::Hibernate };
                 self.command(who, Command::Act { power, dry_run: dry == ["dry-run"] });
             }
             _ => panic!("a scene knows nothing of {words:?}"),
         }
+    }
+
+    /// The id of the open alert that begins so.
+    fn alert_like(&self, id: &str) -> String {
+        let alerts = self.engine.iter().flat_map(|e| &e.memory().interruptions.alerts);
+        alerts.map(|alert| alert.id.clone()).find(|known| known.starts_with(id)).unwrap()
     }
 
     /// The tags of the instance ask for this now.
@@ -778,10 +854,27 @@ impl Scene {
                 policy.sources.get_mut(&SourceName(value.to_owned().into())).unwrap().enabled =
                     true;
             }
-            _ => panic!("a policy knows nothing of {key}"),
+            "standby" => policy.idle.standby = value == "true",
+            _ => self.set_interruption(key, value),
         }
         let policy = self.policy.clone();
         self.step(Input::PolicyChanged(Box::new(policy)));
+    }
+
+    fn set_interruption(&mut self, key: &str, value: &str) {
+        let policy = &mut self.policy.interruption;
+        policy.enabled = true;
+        let hooks = || value.split(',').map(|hook| hook.replace('_', " ")).collect();
+        let reaction = || if value == "drain" { Reaction::Drain } else { Reaction::Notify };
+        match key {
+            "interruption" => policy.enabled = value == "true",
+            "hooks" => policy.hooks = hooks(),
+            "fast_hooks" => policy.fast_hooks = hooks(),
+            "rebalance" => policy.rebalance = reaction(),
+            "maintenance" => policy.maintenance = reaction(),
+            "autoscaling" => policy.autoscaling = reaction(),
+            _ => panic!("a policy knows nothing of {key}"),
+        }
     }
 
     /// Every prediction that was made since the last disturbance, for an action that began at `begun_ms`.
@@ -869,18 +962,83 @@ fn told(event: &Event) -> Option<String> {
         | Event::HookStarted { .. }
         | Event::HookEnded { ok: true, .. }
         | Event::Asking { .. }
-        | Event::Noticed { .. }
-        | Event::NoticeMoved { .. }
-        | Event::NoticeStale { .. }
-        | Event::AlertOver { .. }
-        | Event::DrainStarted { .. }
-        | Event::DrainHookEnded { .. }
-        | Event::DrainEnded { .. }
-        | Event::WouldDrain { .. }
-        | Event::TargetChanged { .. }
-        | Event::GroupAnswered { .. }
         | Event::PolicyChanged => return None,
+        other => return told_of_interruptions(other),
     })
+}
+
+fn told_of_interruptions(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::NoticeMoved { alert, left_ms, .. } => format!("moved {alert}: {left_ms}ms left"),
+        Event::NoticeStale { what, because, .. } => format!("stale {what}: {because}"),
+        Event::AlertOver { alert, end, .. } => format!("over {alert}: {}", over(*end)),
+        Event::DrainHookEnded { run, .. } => match run.state {
+            RunState::Done => format!("{} done in {}ms", run.hook, run.took_ms.unwrap_or(0)),
+            state => format!("{} {}: {}", run.hook, state.as_str(), run.detail),
+        },
+        Event::DrainEnded { alert, ok, took_ms, .. } => {
+            format!("drained {alert} in {took_ms}ms{}", if *ok { "" } else { ", not well" })
+        }
+        Event::WouldDrain { hooks, .. } => format!("would run {hooks} hooks"),
+        Event::TargetChanged { target } => format!("target {target}"),
+        Event::GroupAnswered { call, ok, detail } => {
+            format!("group {call} {}: {detail}", if *ok { "ok" } else { "failed" })
+        }
+        // What they say is in the notification and in the orders.
+        _ => return None,
+    })
+}
+
+fn over(end: AlertEnd) -> &'static str {
+    match end {
+        AlertEnd::StartedAgain => "started again",
+        AlertEnd::Resumed => "resumed",
+        AlertEnd::NeverCame => "never came",
+        AlertEnd::Withdrawn => "withdrawn",
+        AlertEnd::Expired => "expired",
+        AlertEnd::DrillOver => "drill over",
+    }
+}
+
+/// What the metadata service says: `spot terminate in 2m`, `rebalance 7`, `event e1 system-reboot in 1h`, `target NAME`.
+fn notice(words: &[&str], wall_ms: i64) -> Noticed {
+    let due = |text: &str| {
+        let ms = text.strip_prefix('-').map_or_else(|| signed(text), |past| -signed(past));
+        // EC2 tells whole seconds.
+        Due { wall_ms: (wall_ms + ms) / 1000 * 1000, left_ms: ms }
+    };
+    let (notice, due) = match *words {
+        ["spot", action, "in", left] => {
+            let action = match action {
+                "terminate" => SpotAction::Terminate,
+                "stop" => SpotAction::Stop,
+                _ => SpotAction::Hibernate,
+            };
+            (Notice::Spot { action }, Some(due(left)))
+        }
+        ["rebalance", said] => (Notice::Rebalance { said_wall_ms: said.parse().unwrap() }, None),
+        ["event", event, code, "in", left] => {
+            let due = due(left);
+            let code = if code == "system-reboot" {
+                EventCode::SystemReboot
+            } else {
+                EventCode::SystemMaintenance
+            };
+            let (event, description) = (event.to_owned(), String::new());
+            let not_before_wall_ms = due.wall_ms;
+            (Notice::Maintenance { event, code, description, not_before_wall_ms }, Some(due))
+        }
+        ["target", name] => {
+            let target = TargetState::ALL.into_iter().find(|t| t.as_str() == name).unwrap();
+            (Notice::AutoScaling { target }, None)
+        }
+        _ => panic!("EC2 does not announce {words:?}"),
+    };
+    Noticed { notice, due, own_clock: false }
+}
+
+fn signed(span: &str) -> i64 {
+    i64::try_from(time(span)).unwrap()
 }
 
 fn answered(reply: &Reply) -> String {

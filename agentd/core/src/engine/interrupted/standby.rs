@@ -1,0 +1,134 @@
+//! Standby: a member of an Auto Scaling group is taken out of service before it is stopped, and put back after.
+//!
+//! That it is on standby is remembered before it is asked for, so that no crash leaves it there.
+
+use core::time::Duration;
+
+use super::group::{answered, told};
+use super::{Engine, Out, Stamp};
+use crate::action::{ActionKind, Key, Outcome};
+use crate::engine::Phase;
+use crate::interruption::GroupCall;
+
+/// The first pause before it is put back another time, doubled for each further one.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The most doublings: 10 minutes.
+const MOST_DOUBLINGS: u32 = 7;
+/// An answer that has not come after this long never comes.
+pub(in crate::engine) const NO_ANSWER: Duration = Duration::from_mins(2);
+
+/// What is being asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Standby {
+    /// It is being put on standby; until that is answered it cannot be put back.
+    entering: Option<(Key, Stamp)>,
+    /// It is being put back.
+    leaving: Option<(Key, Stamp)>,
+    /// That is tried again then.
+    again_at: Option<Stamp>,
+    tries: u32,
+    /// The group said so itself, in this run of the agent.
+    confirmed: bool,
+}
+
+impl Engine {
+    /// Whether the group has to be asked before the call.
+    pub(in crate::engine) fn needs_standby(&self) -> bool {
+        let target = self.memory.interruptions.target;
+        self.policy.idle.standby
+            && !self.interrupted.standby.confirmed
+            && target.is_some_and(crate::interruption::TargetState::is_member)
+    }
+
+    /// Asks the group to do without this instance.
+    pub(in crate::engine) fn enter_standby(&mut self, now: Stamp, out: &mut Out) {
+        if self.interrupted.standby.leaving.is_some() {
+            self.call_off(now, "the instance is being put back into its group".to_owned(), out);
+            return;
+        }
+        self.memory.interruptions.standby = true;
+        out.dirty = true;
+        let key = self.request(ActionKind::AutoScaling(GroupCall::EnterStandby), out);
+        self.interrupted.standby.entering = Some((key, now));
+        self.phase = Phase::Standing { key, since: now };
+    }
+
+    /// Takes in what the group answered; false when the key is not of a question about standby.
+    pub(super) fn standby_answered(
+        &mut self,
+        now: Stamp,
+        key: Key,
+        outcome: &Outcome,
+        out: &mut Out,
+    ) -> bool {
+        let (ok, detail) = told(outcome);
+        if self.interrupted.standby.entering.take_if(|(mine, _)| *mine == key).is_some() {
+            out.events.push(answered("enter-standby", ok, detail));
+            self.entered(now, key, outcome, out);
+            return true;
+        }
+        if self.interrupted.standby.leaving.take_if(|(mine, _)| *mine == key).is_none() {
+            return false;
+        }
+        out.events.push(answered("exit-standby", ok, detail));
+        let standby = &mut self.interrupted.standby;
+        if ok || matches!(outcome, Outcome::Refused(_)) {
+            *standby = Standby::default();
+            self.memory.interruptions.standby = false;
+            out.dirty = true;
+        } else {
+            let pause = PAUSE.saturating_mul(1 << standby.tries.min(MOST_DOUBLINGS));
+            standby.tries = standby.tries.saturating_add(1);
+            standby.again_at = Some(now.after(pause));
+        }
+        true
+    }
+
+    fn entered(&mut self, now: Stamp, key: Key, outcome: &Outcome, out: &mut Out) {
+        if let Outcome::Refused(_) = outcome {
+            self.memory.interruptions.standby = false;
+            out.dirty = true;
+        }
+        if !matches!(self.phase, Phase::Standing { key: mine, .. } if mine == key) {
+            // It was called off meanwhile, and is put back.
+            return;
+        }
+        let Some(intent) = self.memory.intent.clone() else {
+            self.phase = Phase::Watching;
+            return;
+        };
+        match outcome {
+            Outcome::Done { .. } | Outcome::Already { .. } => {
+                self.interrupted.standby.confirmed = true;
+                self.settle(now);
+            }
+            Outcome::Withheld { because } => self.call_off(now, because.clone(), out),
+            Outcome::Refused(refusal) => self.call_refused(now, intent, refusal.clone(), out),
+            Outcome::Failed { error, .. } => self.fail(now, error.clone(), out),
+        }
+    }
+
+    /// The action is over or was called off: the group gets its instance back.
+    pub(super) fn leave_standby(&mut self, now: Stamp, out: &mut Out) {
+        let standby = &mut self.interrupted.standby;
+        let lost = |(_, since): &mut (Key, Stamp)| now.since(*since) >= NO_ANSWER;
+        standby.entering.take_if(lost);
+        standby.leaving.take_if(lost);
+        let waits = standby.entering.is_some()
+            || standby.leaving.is_some()
+            || standby.again_at.is_some_and(|at| at.boot_ms > now.boot_ms);
+        let is_over = self.memory.interruptions.standby && self.memory.intent.is_none();
+        if waits || !is_over || !self.may_run_hooks() {
+            return;
+        }
+        let key = self.request(ActionKind::AutoScaling(GroupCall::ExitStandby), out);
+        self.interrupted.standby.leaving = Some((key, now));
+        self.interrupted.standby.confirmed = false;
+    }
+
+    pub(super) fn standby_wake(&self) -> Option<Stamp> {
+        let standby = &self.interrupted.standby;
+        let unanswered = standby.entering.or(standby.leaving).map(|(_, at)| at.after(NO_ANSWER));
+        unanswered.or(standby.again_at).filter(|_| self.memory.interruptions.standby)
+    }
+}

@@ -1,0 +1,3 @@
+//! What EC2 announces.
+
+pub mod read;

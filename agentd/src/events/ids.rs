@@ -124,4 +124,10 @@ message_ids! {
     COMMAND_GIVEN = "command-given", "f757879fc13a4308b7ddf5baf1f2436e";
     /// Another agent runs already.
     ALREADY_RUNNING = "already-running", "5e7f84e65e604c41a2dd91d5f5c9ed79";
+    /// Nothing can be said about a kind of notice.
+    NOTICES_BLIND = "notices-blind", "175cad8ccd4a44619fb051126d3a1171";
+    /// A kind of notice can be seen again.
+    NOTICES_SEEN = "notices-seen", "20ebab8996d640eebbb9f49da84683d0";
+    /// EC2 says something about an interruption that cannot be understood.
+    NOTICE_GARBLED = "notice-garbled", "d5cb25204a45498293608a6847880d2c";
 }

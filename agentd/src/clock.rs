@@ -50,6 +50,48 @@ pub async fn sleep(pause: Duration) {
     }
 }
 
+/// A moment of the time by which [`sleep`] waits.
+#[derive(Clone, Copy, Debug)]
+pub enum Mark {
+    /// Of the runtime's timer.
+    Real(tokio::time::Instant),
+    /// Of the time that a driver moves.
+    Moved(Stamp),
+}
+
+/// This moment.
+pub fn mark() -> Mark {
+    virtual_time::get()
+        .map_or_else(|| Mark::Real(tokio::time::Instant::now()), |time| Mark::Moved(time.now()))
+}
+
+impl Mark {
+    /// The moment `span` later.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        match self {
+            Self::Real(at) => Self::Real(at + span),
+            Self::Moved(at) => Self::Moved(at.after(span)),
+        }
+    }
+
+    /// How far away it still is; zero once it has passed.
+    pub fn left(self) -> Duration {
+        match self {
+            Self::Real(at) => at.saturating_duration_since(tokio::time::Instant::now()),
+            Self::Moved(at) => at.since(now()),
+        }
+    }
+
+    /// How long ago it was; zero before it.
+    pub fn elapsed(self) -> Duration {
+        match self {
+            Self::Real(at) => at.elapsed(),
+            Self::Moved(at) => now().since(at),
+        }
+    }
+}
+
 /// Work in the world outside, until it is dropped: a driver of the time waits for its end. Else it is nothing.
 #[derive(Debug)]
 pub struct Work(Option<Counted<'static>>);
@@ -98,6 +140,14 @@ mod tests {
         let mut work = work();
         work.begin().await;
         assert!(work.0.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_tells_how_far_it_is() {
+        let at = mark().after(Duration::from_secs(2));
+        assert_eq!((at.left(), at.elapsed()), (Duration::from_secs(2), Duration::ZERO));
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!((at.left(), at.elapsed().as_secs()), (Duration::ZERO, 3));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use agent_core::verdict::{Judgement, SourceView, View, WAITING_FOR_SECOND_READIN
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook_tokio::Signals;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::actuators::{self, ActuatorSettings, Actuators, Interlock};
 use crate::aws::Cloud;
@@ -28,10 +28,9 @@ use crate::instance::{self, Shown};
 use crate::ipc::{
     self, Accounts, CheckStatus, CommandRequest, DoctorCheck, DoctorRun, IpcContext, Listener,
 };
+use crate::notices;
 use crate::processes::Watchers;
-use crate::publish::{
-    self, AgentInfo, ConfigInfo, Health, NoticeWatch, Published, Publisher, Subscriber,
-};
+use crate::publish::{self, AgentInfo, ConfigInfo, Freshener, Published, Publisher, Subscriber};
 use crate::run::{INBOX, Options, now, tell_warnings};
 use crate::sampling::{self, Ask, Wanted};
 use crate::shell::Message;
@@ -56,6 +55,9 @@ pub(crate) struct Daemon {
     actuators: Rc<RefCell<Rc<Actuators>>>,
     shown: Rc<RefCell<Shown>>,
     wishes: Rc<RefCell<TagWishes>>,
+    /// What is watched for notices; a reload changes it.
+    setting: watch::Sender<notices::Setting>,
+    freshener: RefCell<Option<Freshener>>,
     recorder: Rc<Cell<RecorderSettings>>,
     asks: mpsc::Sender<Ask>,
     asked: RefCell<Option<mpsc::Receiver<Ask>>>,
@@ -69,9 +71,8 @@ impl Daemon {
         let around = Around { host: &host, bus: &bus, voice: &voice, interlock: &interlock };
         let actuators = make_actuators(&loaded, &around, &cloud);
         actuators.clear_countdown();
-        let imds = Health::not_tried();
-        let notices = NoticeWatch::default();
-        let shown = Shown { instance: None, imds, notices, config: config_info(&loaded) };
+        let shown = Shown::new(config_info(&loaded));
+        let setting = notices::setting(loaded.settings.policy.interruption.enabled);
         let (asks, asked) = mpsc::channel(4);
         let recorder = Rc::new(Cell::new(loaded.settings.recorder));
         Self {
@@ -85,6 +86,8 @@ impl Daemon {
             actuators: Rc::new(RefCell::new(Rc::new(actuators))),
             shown: Rc::new(RefCell::new(shown)),
             wishes: Rc::default(),
+            setting,
+            freshener: RefCell::default(),
             recorder,
             asks,
             asked: RefCell::new(Some(asked)),
@@ -170,6 +173,7 @@ impl Daemon {
         agent: AgentInfo,
         to: &mpsc::Sender<Message>,
     ) -> DaemonHands {
+        self.freshener.replace(Some(publisher.freshener()));
         DaemonHands {
             interlock: Arc::clone(&self.interlock),
             actuators: Rc::clone(&self.actuators),
@@ -184,14 +188,25 @@ impl Daemon {
         }
     }
 
-    /// Starts what looks at the world: the sources, the metadata service, logind's resumes.
+    /// Starts what looks at the world: the notices, the sources, the metadata service, logind's resumes.
     pub(crate) fn watch_the_world(&self, to: &mpsc::Sender<Message>) {
+        let ends = notices::Ends {
+            urgent: to.downgrade(),
+            refresh: to.downgrade(),
+            shown: Rc::clone(&self.shown),
+            freshener: self.freshener.take(),
+            setting: self.setting.clone(),
+            clock: now,
+            tell: notices::journal,
+        };
+        notices::spawn(Arc::clone(&self.cloud), ends);
         if let Some(asked) = self.asked.take() {
             let sampler = Sampler::new(self.host.clone(), self.bus.clone(), &self.wanted());
             tokio::task::spawn_local(sampling::run(sampler, asked, to.downgrade(), now));
         }
         let (cloud, shown) = (Arc::clone(&self.cloud), Rc::clone(&self.shown));
-        tokio::task::spawn_local(instance::watch(cloud, shown, to.downgrade(), now));
+        let setting = self.setting.clone();
+        tokio::task::spawn_local(instance::watch(cloud, shown, setting, to.downgrade(), now));
         let cloud = Arc::clone(&self.cloud);
         tokio::task::spawn_local(wishes::watch(cloud, Rc::clone(&self.wishes), to.downgrade()));
         tokio::task::spawn_local(watch_resumes(
@@ -250,6 +265,7 @@ impl Daemon {
                 self.shown.borrow_mut().config = config_info(&fresh);
                 self.recorder.set(fresh.settings.recorder);
                 let policy = fresh.settings.policy.clone();
+                notices::switch(&self.setting, policy.interruption.enabled);
                 self.loaded.replace(fresh);
                 let _ = self.asks.send(Ask::Configure(self.wanted())).await;
                 Some(policy)

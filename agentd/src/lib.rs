@@ -17,6 +17,7 @@ pub mod host;
 pub mod instance;
 pub mod ipc;
 pub mod ledger;
+pub mod notices;
 pub mod notifiers;
 pub mod processes;
 pub mod publish;

@@ -4,6 +4,7 @@
 //! default identity, and an instance whose life cycle is unknown is treated as a spot instance.
 
 use core::fmt;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -11,6 +12,7 @@ use thiserror::Error;
 use super::imds::{Imds, ImdsError};
 
 const DOCUMENT: &str = "dynamic/instance-identity/document";
+const LIFE_CYCLE: &str = "meta-data/instance-life-cycle";
 
 /// Why the identity is unknown. The messages fit after "failed to".
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -136,6 +138,26 @@ pub enum LifeCycle {
 }
 
 impl LifeCycle {
+    /// The word for people and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Spot => "spot",
+            Self::Other => "other",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads what IMDS says; anything that is not documented is unknown.
+    fn read(text: &str) -> Self {
+        match text {
+            "on-demand" => Self::OnDemand,
+            "spot" => Self::Spot,
+            "scheduled" | "capacity-block" => Self::Other,
+            _ => Self::Unknown,
+        }
+    }
+
     /// Whether EC2 may interrupt it. Unknown counts as yes.
     pub const fn may_be_spot(self) -> bool {
         matches!(self, Self::Spot | Self::Unknown)
@@ -231,18 +253,17 @@ fn is_plain_name(text: &String) -> bool {
     (1..=40).contains(&text.len()) && text.bytes().all(plain)
 }
 
+/// Reads how the instance is paid for, once and within this limit. What cannot be read is unknown.
+pub async fn life_cycle(imds: &Imds, limit: Duration) -> LifeCycle {
+    let answer = imds.try_within(LIFE_CYCLE, limit).await.ok().flatten();
+    answer.map_or(LifeCycle::Unknown, |answer| LifeCycle::read(&answer.text))
+}
+
 /// Reads the circumstances. It never fails: what cannot be read is unknown.
 pub async fn circumstances(imds: &Imds) -> Circumstances {
     let mut unread = Vec::new();
-    let life_cycle = match look(imds, "meta-data/instance-life-cycle", &mut unread).await {
-        Some(Some(text)) => match text.as_str() {
-            "on-demand" => LifeCycle::OnDemand,
-            "spot" => LifeCycle::Spot,
-            "scheduled" | "capacity-block" => LifeCycle::Other,
-            _ => LifeCycle::Unknown,
-        },
-        _ => LifeCycle::Unknown,
-    };
+    let life_cycle = look(imds, LIFE_CYCLE, &mut unread).await.flatten();
+    let life_cycle = life_cycle.map_or(LifeCycle::Unknown, |text| LifeCycle::read(&text));
     let hibernation_configured =
         match look(imds, "meta-data/hibernation/configured", &mut unread).await {
             Some(Some(text)) => text.parse().ok(),
@@ -276,8 +297,6 @@ async fn look(imds: &Imds, path: &str, unread: &mut Vec<String>) -> Option<Optio
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
     use crate::aws::imds::{Endpoint, Limits, boot_clock};
     use crate::aws::testserver::{Reply, Server, imds_script};
@@ -423,6 +442,18 @@ mod tests {
         let seen = circumstances(&imds).await;
         assert_eq!((seen.life_cycle, seen.hibernation_configured), (LifeCycle::Unknown, None));
         assert_eq!(seen.auto_scaling, AutoScaling::NotMember);
+    }
+
+    #[tokio::test]
+    async fn the_life_cycle_alone_is_one_request() {
+        let limit = Duration::from_secs(1);
+        let (spot, server) = imds(&[(LIFE_CYCLE, "spot")]).await;
+        assert_eq!(life_cycle(&spot, limit).await, LifeCycle::Spot);
+        assert_eq!(server.count("GET", ""), 1);
+        for documents in [&[][..], &[(LIFE_CYCLE, "<html>")]] {
+            let (odd, _server) = imds(documents).await;
+            assert_eq!(life_cycle(&odd, limit).await, LifeCycle::Unknown);
+        }
     }
 
     #[tokio::test]

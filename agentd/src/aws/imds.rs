@@ -7,29 +7,26 @@
 //! The answer of the service is trusted to be text and nothing more: whoever asks validates what it says. The content type
 //! is never looked at, because the service labels JSON as `text/plain`.
 
+mod error;
 mod token;
+mod wire;
 
 use core::fmt;
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Response, StatusCode, Url};
-use thiserror::Error;
-use tokio::sync::Mutex;
+use reqwest::Url;
+use tokio::time::Instant;
 
-use super::errors::{bottom, chain};
-use token::Token;
+use super::errors::chain;
+pub use error::ImdsError;
+use token::{Slot, Token};
+use wire::{TOKEN_PATH, Wire, hint_at_hop_limit};
 
 /// The IPv4 endpoint.
 const IPV4: &str = "http://169.254.169.254";
 /// The IPv6 endpoint, which only Nitro instances have and only when it is enabled.
 const IPV6: &str = "http://[fd00:ec2::254]";
-/// Where tokens are made. Only the path `latest` serves it; a version path is answered with 403.
-const TOKEN_PATH: &str = "api/token";
-const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
-const TTL_HEADER: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
-
 /// `CLOCK_BOOTTIME` as a function, so that tests own the time.
 pub type BootClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
@@ -41,104 +38,6 @@ pub fn boot_clock() -> BootClock {
         // A clock that cannot be read makes every token look expired, which costs a request and risks nothing.
         nix::time::clock_gettime(clock).map_or(Duration::MAX, Duration::from)
     })
-}
-
-/// Why the metadata service could not be read. The messages fit after "failed to".
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum ImdsError {
-    /// An endpoint variable makes no sense.
-    #[error("use {variable}={value}: {why}")]
-    Endpoint {
-        /// The environment variable.
-        variable: &'static str,
-        /// Its value.
-        value: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The HTTP client could not be made.
-    #[error("prepare the IMDS client: {0}")]
-    Client(String),
-    /// No connection, or it broke.
-    #[error("reach IMDS for {path}: {why}")]
-    Unreachable {
-        /// The path below `/latest/`.
-        path: String,
-        /// The cause.
-        why: String,
-    },
-    /// No complete answer within the deadline.
-    #[error("read {path} from IMDS in time{hint}")]
-    TimedOut {
-        /// The path below `/latest/`.
-        path: String,
-        /// A remedy, where one is likely.
-        hint: &'static str,
-    },
-    /// 403.
-    #[error(
-        "read {path} from IMDS: forbidden (403); the metadata endpoint of the instance is switched off, or a proxy or \
-         firewall stands in between"
-    )]
-    Forbidden {
-        /// The path below `/latest/`.
-        path: String,
-    },
-    /// 401 with a fresh token.
-    #[error("read {path} from IMDS: a token that was made just now is not accepted (401)")]
-    Unauthorized {
-        /// The path below `/latest/`.
-        path: String,
-    },
-    /// 429.
-    #[error("read {path} from IMDS: too many requests from this instance (429)")]
-    Throttled {
-        /// The path below `/latest/`.
-        path: String,
-    },
-    /// A redirect, which the real service never sends.
-    #[error("read {path} from IMDS: it answered with a redirect ({status}), so it is not IMDS")]
-    Redirected {
-        /// The path below `/latest/`.
-        path: String,
-        /// The HTTP status.
-        status: u16,
-    },
-    /// Any other status.
-    #[error("read {path} from IMDS: it answered with status {status}")]
-    Status {
-        /// The path below `/latest/`.
-        path: String,
-        /// The HTTP status.
-        status: u16,
-    },
-    /// More than the limit.
-    #[error("read {path} from IMDS: the answer is larger than {limit} bytes")]
-    TooLarge {
-        /// The path below `/latest/`.
-        path: String,
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// An answer that cannot be one.
-    #[error("understand what IMDS says for {path}: {why}")]
-    Garbled {
-        /// The path below `/latest/`.
-        path: String,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-impl ImdsError {
-    /// Whether asking again at once may help. A timeout is not asked again: the caller has waited long enough.
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Garbled { .. } => true,
-            Self::Status { status, .. } => *status >= 500,
-            _ => false,
-        }
-    }
 }
 
 /// Where the metadata service listens: the link-local literal, or what an operator set explicitly.
@@ -235,16 +134,12 @@ pub struct Answer {
 
 /// The IMDSv2 client. It keeps one token and makes a new one when that one is about to end.
 pub struct Imds {
-    http: reqwest::Client,
-    endpoint: Endpoint,
-    limits: Limits,
-    clock: BootClock,
-    token: Mutex<Option<Token>>,
+    wire: Arc<Wire>,
 }
 
 impl fmt::Debug for Imds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoint, limits, .. } = self;
+        let Wire { endpoint, limits, .. } = &*self.wire;
         f.debug_struct("Imds")
             .field("endpoint", endpoint)
             .field("limits", limits)
@@ -270,12 +165,13 @@ impl Imds {
             .user_agent(concat!("agentd/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ImdsError::Client(chain(&error)))?;
-        Ok(Self { http, endpoint, limits, clock, token: Mutex::new(None) })
+        let wire = Wire { http, endpoint, limits, clock, token: Mutex::new(Slot::Empty) };
+        Ok(Self { wire: Arc::new(wire) })
     }
 
     /// Where this client asks.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.wire.endpoint
     }
 
     /// The text at a path below `/latest/`; none when there is no such thing (404 to an accepted token).
@@ -286,13 +182,13 @@ impl Imds {
     /// Like [`get`](Self::get), with the service's clock.
     pub async fn ask(&self, path: &str) -> Result<Option<Answer>, ImdsError> {
         let timed_out = || ImdsError::TimedOut { path: path.to_owned(), hint: "" };
-        tokio::time::timeout(self.limits.question, self.ask_patiently(path))
+        tokio::time::timeout(self.wire.limits.question, self.ask_patiently(path))
             .await
             .unwrap_or_else(|_| Err(timed_out()))
     }
 
     async fn ask_patiently(&self, path: &str) -> Result<Option<Answer>, ImdsError> {
-        for pause in self.limits.pauses {
+        for pause in self.wire.limits.pauses {
             match self.ask_once(path).await {
                 Err(error) if error.is_passing() => tokio::time::sleep(pause).await,
                 settled => return settled,
@@ -301,130 +197,69 @@ impl Imds {
         self.ask_once(path).await
     }
 
-    /// One question: a token that is refused is replaced once.
-    async fn ask_once(&self, path: &str) -> Result<Option<Answer>, ImdsError> {
-        let token = self.usable_token().await?;
-        match self.fetch(path, &token).await {
+    /// One try within a hard limit, for who asks again by a schedule of its own. A failure says what used the time up.
+    pub async fn try_within(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<Option<Answer>, ImdsError> {
+        let end = Instant::now() + limit;
+        let late = |path: &str| ImdsError::TimedOut { path: path.to_owned(), hint: "" };
+        let token = || async {
+            let token = tokio::time::timeout_at(end, self.usable_token()).await;
+            token.unwrap_or_else(|_| Err(hint_at_hop_limit(late(TOKEN_PATH))))
+        };
+        let fetch = |token: Token| async move {
+            let answer = tokio::time::timeout_at(end, self.wire.fetch(path, &token)).await;
+            answer.unwrap_or_else(|_| Err(late(path)))
+        };
+        let first = token().await?;
+        match fetch(first.clone()).await {
             Err(ImdsError::Unauthorized { .. }) => {
-                self.discard(&token).await;
-                let fresh = self.usable_token().await?;
-                self.fetch(path, &fresh).await
+                self.discard(&first);
+                fetch(token().await?).await
             }
             settled => settled,
         }
     }
 
-    async fn fetch(&self, path: &str, token: &Token) -> Result<Option<Answer>, ImdsError> {
-        let headers = HeaderMap::from_iter([(TOKEN_HEADER, token.header())]);
-        let response = self.send(Method::GET, path, headers).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+    /// One question: a token that is refused is replaced once.
+    async fn ask_once(&self, path: &str) -> Result<Option<Answer>, ImdsError> {
+        let token = self.usable_token().await?;
+        match self.wire.fetch(path, &token).await {
+            Err(ImdsError::Unauthorized { .. }) => {
+                self.discard(&token);
+                let fresh = self.usable_token().await?;
+                self.wire.fetch(path, &fresh).await
+            }
+            settled => settled,
         }
-        let response = accepted(path, response)?;
-        let date_ms = response.headers().get(DATE).and_then(http_date_ms);
-        let text = self.text(path, response).await?;
-        Ok(Some(Answer { text, date_ms }))
     }
 
-    /// The cached token while it has time left, else a new one. The lock is held while it is made, so there is never
-    /// more than one such request.
+    /// The cached token while it has time left, else a new one. There is never more than one request for a token: who
+    /// comes while it is under way gets its result, good or bad. It goes on when who asked for it gives up.
     async fn usable_token(&self) -> Result<Token, ImdsError> {
-        let mut cached = self.token.lock().await;
-        if let Some(token) = cached.as_ref().filter(|token| token.is_usable((self.clock)())) {
-            return Ok(token.clone());
-        }
-        *cached = None;
-        let token = self.make_token().await.map_err(hint_at_hop_limit)?;
-        Ok(cached.insert(token).clone())
+        let mut made = match self.wire.token_or_attempt() {
+            Ok(token) => return Ok(token),
+            Err(attempt) => attempt,
+        };
+        let result = match made.wait_for(Option::is_some).await {
+            Ok(result) => result.clone(),
+            Err(_) => None,
+        };
+        result.unwrap_or_else(|| {
+            let why = "the request for a token was given up".to_owned();
+            Err(ImdsError::Unreachable { path: TOKEN_PATH.to_owned(), why })
+        })
     }
 
     /// Forgets this token, unless somebody has already replaced it.
-    async fn discard(&self, refused: &Token) {
-        let mut cached = self.token.lock().await;
-        if cached.as_ref() == Some(refused) {
-            *cached = None;
+    fn discard(&self, refused: &Token) {
+        let mut slot = self.wire.slot();
+        if matches!(&*slot, Slot::Ready(token) if token == refused) {
+            *slot = Slot::Empty;
         }
     }
-
-    async fn make_token(&self) -> Result<Token, ImdsError> {
-        let asked_at = (self.clock)();
-        let headers =
-            HeaderMap::from_iter([(TTL_HEADER, HeaderValue::from_static(token::LONGEST_TTL))]);
-        let response = accepted(TOKEN_PATH, self.send(Method::PUT, TOKEN_PATH, headers).await?)?;
-        let garbled = |why: String| ImdsError::Garbled { path: TOKEN_PATH.to_owned(), why };
-        let ttl = token::ttl(response.headers().get(TTL_HEADER)).map_err(garbled)?;
-        let text = self.text(TOKEN_PATH, response).await?;
-        Token::new(&text, asked_at, ttl).map_err(garbled)
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        headers: HeaderMap,
-    ) -> Result<Response, ImdsError> {
-        let url = self.endpoint.at(path);
-        let request = self.http.request(method, url).headers(headers);
-        request.send().await.map_err(|error| broken(path, &error))
-    }
-
-    /// The body, read in pieces so that an endless one costs no more than the limit.
-    async fn text(&self, path: &str, mut response: Response) -> Result<String, ImdsError> {
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| broken(path, &error))? {
-            if body.len() + piece.len() > self.limits.body {
-                return Err(ImdsError::TooLarge { path: path.to_owned(), limit: self.limits.body });
-            }
-            body.extend_from_slice(&piece);
-        }
-        let text = String::from_utf8(body).map_err(|_| ImdsError::Garbled {
-            path: path.to_owned(),
-            why: "the answer is not text".to_owned(),
-        })?;
-        Ok(text.trim().to_owned())
-    }
-}
-
-/// The response when its status is 200, else what the status means.
-fn accepted(path: &str, response: Response) -> Result<Response, ImdsError> {
-    let path = path.to_owned();
-    let status = response.status();
-    Err(match status {
-        StatusCode::OK => return Ok(response),
-        StatusCode::UNAUTHORIZED => ImdsError::Unauthorized { path },
-        StatusCode::FORBIDDEN => ImdsError::Forbidden { path },
-        StatusCode::TOO_MANY_REQUESTS => ImdsError::Throttled { path },
-        _ if status.is_redirection() => ImdsError::Redirected { path, status: status.as_u16() },
-        _ => ImdsError::Status { path, status: status.as_u16() },
-    })
-}
-
-fn broken(path: &str, error: &reqwest::Error) -> ImdsError {
-    let path = path.to_owned();
-    if error.is_timeout() {
-        ImdsError::TimedOut { path, hint: "" }
-    } else {
-        ImdsError::Unreachable { path, why: bottom(error) }
-    }
-}
-
-/// A token request that hangs while the connection works is the sign of the hop limit: its answer is sent with an IP
-/// time-to-live of one by default and dies at the first bridge.
-fn hint_at_hop_limit(error: ImdsError) -> ImdsError {
-    match error {
-        ImdsError::TimedOut { path, .. } => ImdsError::TimedOut {
-            path,
-            hint: "; in a container or another network namespace the metadata hop limit of the instance must be 2",
-        },
-        other => other,
-    }
-}
-
-/// An HTTP date (RFC 9110 §5.6.7) as milliseconds since 1970.
-fn http_date_ms(value: &HeaderValue) -> Option<i64> {
-    let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
-    let moment = parser.parse_timestamp(value.to_str().ok()?).ok()?;
-    Some(moment.as_millisecond())
 }
 
 #[cfg(test)]

@@ -147,4 +147,10 @@ message_ids! {
     GROUP_ANSWERED = "group-answered", "a65f531409274be7a115b6285e770f0a";
     /// Who was told of a notice, and who was not.
     NOTIFICATION_DELIVERED = "notification-delivered", "62e47553159e41439a523ee8d446829e";
+    /// Nothing can be said about a kind of notice.
+    NOTICES_BLIND = "notices-blind", "175cad8ccd4a44619fb051126d3a1171";
+    /// A kind of notice can be seen again.
+    NOTICES_SEEN = "notices-seen", "20ebab8996d640eebbb9f49da84683d0";
+    /// EC2 says something about an interruption that cannot be understood.
+    NOTICE_GARBLED = "notice-garbled", "d5cb25204a45498293608a6847880d2c";
 }

@@ -1,6 +1,6 @@
 //! What happens around the engine, and its lines.
 
-use super::{Field, Line, ids, spoken};
+use super::{Field, Line, ids, seconds, spoken};
 
 /// An event outside the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,27 @@ pub enum ShellEvent {
     IdentityUnknown {
         /// What failed.
         error: String,
+    },
+    /// Nothing can be said about a kind of notice.
+    NoticesBlind {
+        /// Which: `spot`, `rebalance`, `maintenance`, `autoscaling`.
+        kind: String,
+        /// Since when there is no good answer, milliseconds ago.
+        for_ms: u64,
+        /// What failed last.
+        error: String,
+    },
+    /// A kind of notice can be seen again.
+    NoticesSeen {
+        /// Which.
+        kind: String,
+        /// How long it could not, milliseconds.
+        blind_ms: u64,
+    },
+    /// EC2 says something about an interruption that cannot be understood.
+    NoticeGarbled {
+        /// What, and why it cannot be.
+        what: String,
     },
     /// A tag of the instance is not understood.
     TagRejected {
@@ -168,6 +189,7 @@ impl From<&ShellEvent> for Line {
     fn from(event: &ShellEvent) -> Self {
         life(event)
             .or_else(|| instance(event))
+            .or_else(|| notices(event))
             .or_else(|| memory(event))
             .or_else(|| surroundings(event))
             .unwrap_or_else(|| outward(event))
@@ -257,6 +279,38 @@ fn instance(event: &ShellEvent) -> Option<Line> {
             );
             Line::warning(ids::PREFLIGHT_FAILED, text).with(Field::Error, error)
         }
+        _ => return None,
+    };
+    Some(line)
+}
+
+/// The watch for interruptions.
+fn notices(event: &ShellEvent) -> Option<Line> {
+    let line = match event {
+        ShellEvent::NoticesBlind { kind, for_ms, error } => {
+            let text = format!(
+                "Cannot tell for {} whether EC2 announces anything ({kind}): {error}",
+                spoken(*for_ms)
+            );
+            Line::warning(ids::NOTICES_BLIND, text)
+                .with(Field::Source, kind)
+                .with(Field::Seconds, seconds(*for_ms))
+                .with(Field::Error, error)
+        }
+        ShellEvent::NoticesSeen { kind, blind_ms } => {
+            let text = format!(
+                "What EC2 announces can be read again ({kind}), after {}",
+                spoken(*blind_ms)
+            );
+            Line::info(ids::NOTICES_SEEN, text)
+                .with(Field::Source, kind)
+                .with(Field::Seconds, seconds(*blind_ms))
+        }
+        ShellEvent::NoticeGarbled { what } => Line::warning(
+            ids::NOTICE_GARBLED,
+            format!("EC2 says something about an interruption that cannot be understood: {what}"),
+        )
+        .with(Field::Detail, what),
         _ => return None,
     };
     Some(line)

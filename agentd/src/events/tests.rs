@@ -94,6 +94,9 @@ fn around() -> Vec<ShellEvent> {
         ShellEvent::TagsWritten { state: text("quiet"), because: text("idle") },
         ShellEvent::TagsFailed { error: error() },
         ShellEvent::WarningDelivered { called_off: false, detail: text("alice on pts/0") },
+        ShellEvent::NoticesBlind { kind: text("spot"), for_ms: 15_000, error: error() },
+        ShellEvent::NoticesSeen { kind: text("spot"), blind_ms: 47_000 },
+        ShellEvent::NoticeGarbled { what: text("its action is none that EC2 has") },
         ShellEvent::TagRejected { problem: text("agentd-policy:mode = \"off\"") },
         ShellEvent::ReportWritten { kind: text("hibernated"), file: text("/x") },
         ShellEvent::CommandGiven {

@@ -190,9 +190,32 @@ impl Publisher {
         seq
     }
 
+    /// What brings the metadata service's part up to date.
+    pub fn freshener(&self) -> Freshener {
+        Freshener(self.picture.clone())
+    }
+
     /// Another reading end.
     pub fn subscribe(&self) -> Subscriber {
         Subscriber { picture: self.picture.subscribe(), events: self.events.subscribe() }
+    }
+}
+
+/// Brings one part of the picture up to date between two pictures.
+#[derive(Clone, Debug)]
+pub struct Freshener(watch::Sender<Arc<Published>>);
+
+impl Freshener {
+    /// Replaces what is told of the metadata service, and wakes nobody: it is for what only grows older, so that whoever
+    /// looks next sees how fresh it is. A change that matters is published.
+    pub fn freshen(&self, imds: &Health, notices: &NoticeWatch) {
+        self.0.send_if_modified(|picture| {
+            // Nobody keeps a picture for long, so it is seldom copied.
+            let picture = Arc::make_mut(picture);
+            picture.imds.clone_from(imds);
+            picture.notices.clone_from(notices);
+            false
+        });
     }
 }
 
@@ -377,6 +400,20 @@ pub(crate) mod tests {
             publisher.record(NOW, Event::PolicyChanged);
         }
         assert_eq!(reader.latest_event(), 5_000);
+    }
+
+    #[tokio::test]
+    async fn what_is_freshened_is_seen_and_wakes_nobody() {
+        let (publisher, mut reader) = channel(quiet());
+        let mut notices = NoticeWatch::default();
+        notices.life_cycle = "spot".into();
+        let imds = Health { ok: false, ..quiet().imds };
+        publisher.freshener().freshen(&imds, &notices);
+        let picture = reader.picture();
+        assert_eq!((picture.notices.life_cycle.as_str(), picture.imds.ok), ("spot", false));
+        assert_eq!(picture.view, quiet().view);
+        let waiting = tokio::time::timeout(std::time::Duration::from_millis(5), reader.changed());
+        assert!(waiting.await.is_err());
     }
 
     #[tokio::test]

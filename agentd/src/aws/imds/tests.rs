@@ -287,3 +287,79 @@ async fn the_client_shows_no_token() {
     imds.get("meta-data/x").await.unwrap();
     assert!(!format!("{imds:?}").contains("TOKEN"));
 }
+
+/// Four paths that want a token at the same moment, and how long they took.
+async fn four_at_once(imds: &Imds) -> (Vec<Result<Option<Answer>, ImdsError>>, Duration) {
+    let begin = Instant::now();
+    let limit = Duration::from_millis(900);
+    let ask = |path: &'static str| imds.try_within(path, limit);
+    let (a, b, c, d) = tokio::join!(ask("meta-data/a"), ask("b"), ask("c"), ask("d"));
+    (vec![a, b, c, d], begin.elapsed())
+}
+
+#[tokio::test]
+async fn who_waits_for_a_token_shares_the_attempt_that_is_under_way() {
+    let server = Server::start(imds_script(&[("meta-data/a", "y")])).await;
+    let (answers, _) = four_at_once(&client(&server.url())).await;
+    assert_eq!(answers[0].as_ref().unwrap().as_ref().unwrap().text, "y");
+    assert!(answers[1..].iter().all(|answer| *answer == Ok(None)), "{answers:?}");
+    assert_eq!((server.count("PUT", "/api/token"), server.count("GET", "")), (1, 4));
+}
+
+#[tokio::test]
+async fn a_token_request_that_hangs_costs_everybody_its_time_once() {
+    let server = Server::start(|_: &Seen| Reply::Hang).await;
+    let imds = client(&server.url());
+    let (answers, took) = four_at_once(&imds).await;
+    for answer in answers {
+        let error = answer.unwrap_err();
+        assert!(error.to_string().contains("hop limit"), "{error}");
+    }
+    assert!(took < Duration::from_millis(600), "{took:?}");
+    assert_eq!(server.count("PUT", "/api/token"), 1);
+    imds.try_within("b", Duration::from_millis(20)).await.unwrap_err();
+    assert_eq!(server.count("PUT", "/api/token"), 2, "who comes later makes a new attempt");
+}
+
+#[tokio::test]
+async fn one_try_is_one_request_within_its_limit() {
+    let server = answering(Reply::status(500, "")).await;
+    let imds = client(&server.url());
+    let error = imds.try_within("x", Duration::from_secs(1)).await.unwrap_err();
+    assert!(error.is_passing(), "{error}");
+    assert_eq!(server.count("GET", "/x"), 1);
+    let server = answering(Reply::Hang).await;
+    let begin = Instant::now();
+    let error = client(&server.url()).try_within("x", Duration::from_millis(50)).await;
+    assert_eq!(error, Err(ImdsError::TimedOut { path: "x".to_owned(), hint: "" }));
+    assert!(begin.elapsed() < Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn paths_that_are_refused_at_once_replace_the_token_once() {
+    let tokens = AtomicUsize::new(0);
+    let server = Server::start(move |seen: &Seen| {
+        if seen.method == "PUT" {
+            return token_reply(&format!("T{}", tokens.fetch_add(1, Ordering::Relaxed)), "21600");
+        }
+        assert_eq!(seen.header("x-aws-ec2-metadata-token").len(), 1);
+        match seen.header("x-aws-ec2-metadata-token") == ["T1"] {
+            true => Reply::status(404, ""),
+            false => Reply::status(401, ""),
+        }
+    })
+    .await;
+    let (answers, _) = four_at_once(&client(&server.url())).await;
+    assert!(answers.iter().all(|answer| *answer == Ok(None)), "{answers:?}");
+    assert_eq!(server.count("PUT", "/api/token"), 2);
+}
+
+#[tokio::test]
+async fn two_different_dates_are_no_date() {
+    for (second, date) in [("Sat, 21 Nov 2026 12:00:00 GMT", true), ("x", false)] {
+        let reply = Reply::ok("y").with("Date", "Sat, 21 Nov 2026 12:00:00 GMT");
+        let server = answering(reply.with("Date", second)).await;
+        let answer = client(&server.url()).ask("x").await.unwrap().unwrap();
+        assert_eq!(answer.date_ms.is_some(), date, "{second}");
+    }
+}

@@ -4,6 +4,9 @@ use core::fmt;
 use core::time::Duration;
 
 use reqwest::header::HeaderValue;
+use tokio::sync::watch;
+
+use super::ImdsError;
 
 /// The longest time-to-live that IMDS grants, seconds.
 pub(super) const LONGEST_TTL: &str = "21600";
@@ -15,6 +18,19 @@ pub(super) struct Token {
     header: HeaderValue,
     /// `CLOCK_BOOTTIME` from which on it is not used any more: a tenth of its life before its end.
     stale_at: Duration,
+}
+
+/// An attempt to make a token, and its result for everybody who waits for it.
+pub(super) type Attempt = watch::Receiver<Option<Result<Token, ImdsError>>>;
+
+/// What there is of a token.
+pub(super) enum Slot {
+    /// Nothing.
+    Empty,
+    /// One that was accepted when it was last used.
+    Ready(Token),
+    /// One is being made.
+    Making(Attempt),
 }
 
 impl fmt::Debug for Token {

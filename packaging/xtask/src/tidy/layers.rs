@@ -15,11 +15,7 @@ const LAYERS: &[Layer] = &[
         allowed: &["agentd/src/aws/", "agentd/src/aws.rs"],
         why: "only aws/ knows the SDK",
     },
-    Layer {
-        word: "aws_sdk_sns",
-        allowed: &["agentd/src/aws/"],
-        why: "only aws/ knows the SDK",
-    },
+    Layer { word: "aws_sdk_sns", allowed: &["agentd/src/aws/"], why: "only aws/ knows the SDK" },
     Layer {
         word: "nvml_wrapper",
         allowed: &["agentd/src/sources/gpu", "agentd/src/host/"],

@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 
-use crate::actuators::{self, ActuatorSettings, Actuators, Interlock};
+use crate::actuators::{self, ActuatorSettings, Actuators, Drains, Interlock};
 use crate::aws::Cloud;
 use crate::bus::{self, Voice};
 use crate::config::{self, Loaded, RecorderSettings};
@@ -52,6 +52,7 @@ pub(crate) struct Daemon {
     bus: BusMode,
     cloud: Arc<Cloud>,
     interlock: Arc<Interlock>,
+    drains: Drains,
     voice: Voice,
     actuators: Rc<RefCell<Rc<Actuators>>>,
     shown: Rc<RefCell<Shown>>,
@@ -66,7 +67,14 @@ impl Daemon {
         // Another root is a fixture: the machine's own message bus would describe the wrong machine.
         let bus = if host.is_real() { BusMode::System } else { BusMode::None };
         let (interlock, voice) = (Interlock::new(host.clone()), Voice::default());
-        let around = Around { host: &host, bus: &bus, voice: &voice, interlock: &interlock };
+        let drains = Drains::default();
+        let around = Around {
+            host: &host,
+            bus: &bus,
+            voice: &voice,
+            interlock: &interlock,
+            drains: &drains,
+        };
         let actuators = make_actuators(&loaded, &around, &cloud);
         actuators.clear_countdown();
         let imds = Health { ok: false, detail: "not asked yet".to_owned(), last_good: None };
@@ -81,6 +89,7 @@ impl Daemon {
             bus,
             cloud,
             interlock,
+            drains,
             voice,
             actuators: Rc::new(RefCell::new(Rc::new(actuators))),
             shown: Rc::new(RefCell::new(shown)),
@@ -190,6 +199,12 @@ impl Daemon {
             let sampler = Sampler::new(self.host.clone(), self.bus.clone(), &self.wanted());
             tokio::task::spawn_local(sampling::run(sampler, asked, to.downgrade(), now));
         }
+        let interruption = &self.loaded.borrow().settings.policy.interruption;
+        let mut hooks = interruption.hooks.iter().chain(&interruption.fast_hooks);
+        if interruption.enabled && hooks.any(|hook| !hook.starts_with('/')) {
+            let actuators = Rc::clone(&self.actuators.borrow());
+            tokio::task::spawn_local(async move { actuators.prepare().await });
+        }
         let (cloud, shown) = (Arc::clone(&self.cloud), Rc::clone(&self.shown));
         tokio::task::spawn_local(instance::watch(cloud, shown, to.downgrade(), now));
         let cloud = Arc::clone(&self.cloud);
@@ -244,6 +259,7 @@ impl Daemon {
                     bus: &self.bus,
                     voice: &self.voice,
                     interlock: &self.interlock,
+                    drains: &self.drains,
                 };
                 let actuators = make_actuators(&fresh, &around, &self.cloud);
                 self.actuators.replace(Rc::new(actuators));
@@ -277,6 +293,7 @@ struct Around<'a> {
     bus: &'a BusMode,
     voice: &'a Voice,
     interlock: &'a Arc<Interlock>,
+    drains: &'a Drains,
 }
 
 fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> Actuators {
@@ -292,6 +309,8 @@ fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> A
         tag_prefix: settings.tags.prefix.clone(),
         tag_compat: settings.tags.compat.iter().map(|c| c.as_str().to_owned()).collect(),
         hook,
+        drain_user: settings.interruption.user.clone(),
+        drains: around.drains.clone(),
         warn_command: settings.warn_command.as_ref().map(ToString::to_string),
         voice: around.voice.clone(),
         interlock: Arc::clone(around.interlock),

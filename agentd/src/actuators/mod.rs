@@ -4,6 +4,7 @@
 //! happened. Whether it is done again is the engine's decision.
 
 mod describe;
+mod drain;
 mod hook;
 mod interlock;
 mod power;
@@ -25,6 +26,8 @@ use crate::bus::Voice;
 use crate::host::HostRoot;
 use crate::host::logind::BusMode;
 
+use drain::Drainer;
+pub use drain::Drains;
 use hook::Hook;
 pub use hook::HookSettings;
 pub use interlock::Interlock;
@@ -54,7 +57,7 @@ macro_rules! actuators {
     };
 }
 
-actuators! { tag, warn, hook, power, describe }
+actuators! { tag, warn, hook, power, describe, drain }
 
 /// What the actuators are built from.
 #[derive(Clone, Debug)]
@@ -65,6 +68,10 @@ pub struct ActuatorSettings {
     pub tag_compat: Vec<String>,
     /// The pre-stop hook.
     pub hook: Option<HookSettings>,
+    /// Who runs the programs among the hooks of an interruption; none is root.
+    pub drain_user: Option<String>,
+    /// The hooks that run now, whatever the configuration was when they began.
+    pub drains: Drains,
     /// The command that is run with warnings: a path or a unit.
     pub warn_command: Option<String>,
     /// Where signals are sent.
@@ -99,6 +106,7 @@ pub struct Actuators {
     tagger: Tagger,
     warner: Warner,
     hook: Option<Hook>,
+    drainer: Drainer,
     switch: PowerSwitch,
     interlock: Arc<Interlock>,
     clock: fn() -> Stamp,
@@ -117,6 +125,7 @@ impl Actuators {
         Self {
             tagger: Tagger::new(settings.tag_prefix, &settings.tag_compat),
             warner,
+            drainer: Drainer::new(settings.drains, settings.drain_user, settings.bus.clone()),
             hook: settings.hook.map(|hook| Hook::new(hook, settings.bus)),
             switch: PowerSwitch::default(),
             interlock: settings.interlock,
@@ -168,11 +177,21 @@ impl Actuators {
                 let found = self.preflight().await;
                 Finish::Abilities(found.abilities, found.tags)
             }
+            // It has its own end, which can come nearer. Nothing is awaited before it.
+            ActionKind::Drain(order) => {
+                Finish::Outcome(Box::pin(self.drainer.run(request.key, order)).await)
+            }
+            ActionKind::Hurry(hurry) => Finish::Outcome(self.drainer.hurry(*hurry)),
             other => Finish::Outcome(never(format!(
                 "carry out {}: there is no actuator for it",
                 other.name()
             ))),
         }
+    }
+
+    /// Makes ready what a drain will need, so that it does not wait for it then.
+    pub async fn prepare(&self) {
+        self.drainer.prepare().await;
     }
 
     /// The machine came back from hibernation: whoever logs in from now on is told.

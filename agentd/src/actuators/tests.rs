@@ -17,6 +17,8 @@ fn actuators(fake: &Fake, tree: &Tree) -> Actuators {
         tag_prefix: "agentd:".to_owned(),
         tag_compat: Vec::new(),
         hook: None,
+        drain_user: None,
+        drains: Drains::default(),
         warn_command: None,
         voice: Voice::default(),
         interlock: armed(tree),
@@ -41,7 +43,7 @@ async fn finish(fake: &Fake, kind: ActionKind) -> Finish {
 #[test]
 fn every_actuator_is_described() {
     let names: Vec<&str> = SPECS.iter().map(|spec| spec.name).collect();
-    assert_eq!(names, ["tag", "warn", "hook", "power", "describe"]);
+    assert_eq!(names, ["tag", "warn", "hook", "power", "describe", "drain"]);
     for spec in SPECS {
         assert!(!spec.about.is_empty() && spec.deadline > Duration::ZERO, "{}", spec.name);
         assert!(spec.iam.iter().all(|action| action.starts_with("ec2:")), "{}", spec.name);

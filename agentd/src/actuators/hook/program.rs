@@ -11,10 +11,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User, geteuid};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
-use super::Occasion;
 use super::output::Tail;
+use super::{Occasion, Times};
 use crate::host::logind::BusMode;
 
 /// The only path that a program is given.
@@ -25,6 +26,9 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// systemd-run(1).
 pub(in crate::actuators) const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
+
+/// systemctl(1).
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
 /// Who starts the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +50,20 @@ impl Starter {
     }
 }
 
-/// Runs the program. At `limit` its process group is told to end, and `kill_after` later it is killed.
+/// Runs the program. When its time is over its process group, or its unit, is told to end, and later it is killed. The
+/// times may come nearer while it runs.
 pub(super) async fn run(
     starter: Starter,
     path: &Path,
     user: Option<&str>,
     occasion: &Occasion,
-    limit: Duration,
-    kill_after: Duration,
+    times: &mut watch::Receiver<Times>,
 ) -> Outcome {
-    let shown = path.display();
+    let (shown, begun) = (path.display(), Instant::now());
     let fail = |error: String| Outcome::Failed { error, retry: Retry::Never };
     let mut command = match starter {
         Starter::Agent => command(path, occasion),
-        Starter::Systemd => unit(path, user, occasion, limit, kill_after),
+        Starter::Systemd => unit(path, user, occasion, *times.borrow(), begun),
     };
     if let (Starter::Agent, Some(user)) = (starter, user) {
         match account(user).await {
@@ -73,24 +77,48 @@ pub(super) async fn run(
         Ok(child) => child,
         Err(error) => return fail(format!("start the hook '{shown}': {error}")),
     };
-    let until = Instant::now() + limit;
+    let group = match starter {
+        Starter::Agent => Whole::group(&child),
+        Starter::Systemd => Whole::Unit(format!("{}.service", occasion.unit)),
+    };
     let mut talk =
         Talk { out: child.stdout.take(), err: child.stderr.take(), tail: Tail::default() };
-    let (status, late) = match timeout_at(until, talk.until_end(&mut child)).await {
-        Ok(status) => (status, false),
-        Err(_) => (stop(&mut child, &mut talk, kill_after).await, true),
+    let in_time = tokio::select! {
+        biased;
+        status = talk.until_end(&mut child) => Some(status),
+        () = over(times, |times| times.end) => None,
+    };
+    let limit = begun.elapsed();
+    let (status, late) = match in_time {
+        Some(status) => (status, false),
+        None => (stop(&mut child, &mut talk, &group, times).await, true),
     };
     let said = match talk.tail.text() {
         silence if silence.is_empty() => silence,
         words => format!(": {words}"),
     };
     match status {
-        Ok(_) if late => {
-            fail(format!("finish the hook '{shown}' within {} s{said}", limit.as_secs_f64()))
+        Ok(status) if late => {
+            let seconds = (limit.as_secs_f64() * 10.0).round() / 10.0;
+            fail(format!("finish the hook '{shown}' within {seconds} s ({status}){said}"))
         }
         Ok(status) if status.success() => Outcome::Done { detail: format!("exit status 0{said}") },
         Ok(status) => fail(format!("run the hook '{shown}': {status}{said}")),
         Err(error) => fail(format!("wait for the hook '{shown}': {error}")),
+    }
+}
+
+/// Until the time that `which` names, however often it changes.
+pub(super) async fn over(times: &mut watch::Receiver<Times>, which: fn(&Times) -> Instant) {
+    loop {
+        let at = which(&times.borrow_and_update());
+        tokio::select! {
+            () = tokio::time::sleep_until(at) => return,
+            changed = times.changed() => if changed.is_err() {
+                // Nobody can change them any more.
+                return tokio::time::sleep_until(at).await;
+            },
+        }
     }
 }
 
@@ -104,14 +132,21 @@ fn command(path: &Path, occasion: &Occasion) -> Command {
     command
 }
 
-/// The same through systemd. It ends the unit at `limit` by itself, also when the agent is gone by then.
+/// How long systemd leaves the ending of a unit to the agent. If the agent is gone by then, systemd does it.
+const BACKSTOP: Duration = Duration::from_millis(500);
+
+/// The same through systemd. It ends the unit by itself when the agent is gone.
 fn unit(
     path: &Path,
     user: Option<&str>,
     occasion: &Occasion,
-    limit: Duration,
-    kill_after: Duration,
+    times: Times,
+    now: Instant,
 ) -> Command {
+    let limit = times.end.saturating_duration_since(now) + BACKSTOP;
+    // Zero would mean no limit.
+    let kill_after = (times.kill.saturating_duration_since(times.end)).saturating_sub(BACKSTOP);
+    let kill_after = kill_after.max(Duration::from_millis(100));
     let mut command = Command::new(SYSTEMD_RUN);
     command.env_clear().env("PATH", PATH);
     command.args(["--wait", "--pipe", "--quiet", "--collect", "--service-type=exec"]);
@@ -203,20 +238,71 @@ async fn piece(pipe: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> 
     }
 }
 
-/// Ends the whole process group: first politely, then not.
-async fn stop(child: &mut Child, talk: &mut Talk, kill_after: Duration) -> io::Result<ExitStatus> {
-    // The id of the child is that of its group, and while the child is not reaped nobody else can have it.
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    // A group that is gone needs no signal.
-    let send = |signal| group.map(|group| killpg(group, signal));
-    send(Signal::SIGTERM);
-    let polite = timeout(kill_after, talk.until_end(child)).await;
-    // Also when the program has ended: its children may have ignored the word.
-    send(Signal::SIGKILL);
-    match polite {
-        Ok(status) => status,
-        Err(_) => talk.until_end(child).await,
+/// Everything that belongs to the program.
+enum Whole {
+    /// A process group of the agent's own. None: the child is reaped already.
+    Group(Option<Pid>),
+    /// A unit of systemd.
+    Unit(String),
+}
+
+impl Whole {
+    /// The id of the child is that of its group, and while the child is not reaped nobody else can have it.
+    fn group(child: &Child) -> Self {
+        Self::Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
+
+    /// Sends a signal to all of it. Where nothing of it is left, that is no fault.
+    fn send(&self, signal: Signal) {
+        match self {
+            Self::Group(group) => {
+                let _ = group.map(|group| killpg(group, signal));
+            }
+            Self::Unit(name) => {
+                // systemctl(1): the agent itself may not signal others (decision 0003), and systemd may. Nobody waits.
+                let _ = Command::new(SYSTEMCTL)
+                    .env_clear()
+                    .args(["kill", "--signal", signal.as_str(), "--", name])
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn();
+            }
+        }
+    }
+}
+
+/// How long systemd is given to report the end of a unit that was killed.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Ends the whole program: first politely, then not.
+async fn stop(
+    child: &mut Child,
+    talk: &mut Talk,
+    whole: &Whole,
+    times: &mut watch::Receiver<Times>,
+) -> io::Result<ExitStatus> {
+    whole.send(Signal::SIGTERM);
+    let polite = tokio::select! {
+        biased;
+        status = talk.until_end(child) => Some(status),
+        () = over(times, |times| times.kill) => None,
+    };
+    // Also when the program has ended: its children may have ignored the word. A unit has ended with all of them.
+    if matches!(whole, Whole::Group(_)) || polite.is_none() {
+        whole.send(Signal::SIGKILL);
+    }
+    if let Some(status) = polite {
+        return status;
+    }
+    if let Ok(status) = timeout(REPORT, talk.until_end(child)).await {
+        return status;
+    }
+    // Only a unit comes here, or a process that the kernel holds: what is left of it is not waited for.
+    Whole::group(child).send(Signal::SIGKILL);
+    timeout(REPORT, child.wait()).await.unwrap_or_else(|_| {
+        Err(io::Error::new(io::ErrorKind::TimedOut, "it was killed and does not end"))
+    })
 }
 
 #[cfg(test)]
@@ -231,7 +317,7 @@ mod tests {
 
     fn occasion() -> Occasion {
         Occasion {
-            unit: "agentd-pre-stop",
+            unit: "agentd-pre-stop".to_owned(),
             about: "Pre-stop hook of agentd",
             environment: vec![
                 ("AGENTD_ACTION", "hibernate".to_owned()),
@@ -242,21 +328,17 @@ mod tests {
 
     #[test]
     fn systemd_gets_limit_user_environment_and_the_bare_path() {
-        let minute = Duration::from_secs(90);
-        let given = words(&unit(
-            Path::new("/usr/local/sbin/save"),
-            Some("alice"),
-            &occasion(),
-            minute,
-            Duration::from_secs(5),
-        ));
+        let now = Instant::now();
+        let times = Times::after(now, Duration::from_secs(90), Duration::from_secs(95));
+        let given =
+            words(&unit(Path::new("/usr/local/sbin/save"), Some("alice"), &occasion(), times, now));
         assert_eq!(given.first().map(String::as_str), Some("/usr/bin/systemd-run"));
         for word in [
             "--wait",
             "--pipe",
             "--unit=agentd-pre-stop",
-            "--property=RuntimeMaxSec=90000ms",
-            "--property=TimeoutStopSec=5000ms",
+            "--property=RuntimeMaxSec=90500ms",
+            "--property=TimeoutStopSec=4500ms",
             "--setenv=AGENTD_ACTION=hibernate",
             "--setenv=AGENTD_SECONDS_LEFT=90",
             "--uid=alice",

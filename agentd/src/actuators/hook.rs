@@ -145,4 +145,4 @@ pub(super) fn refused(detail: String) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -340,8 +340,10 @@ mod tests {
         /// How the job ends; none: never.
         result: Option<&'static str>,
         stopped: Arc<AtomicBool>,
+        killed: Arc<AtomicBool>,
     }
 
+    const STOP_JOB: &str = "/org/freedesktop/systemd1/job/8";
     const JOB: &str = "/org/freedesktop/systemd1/job/7";
 
     #[zbus::interface(name = "org.freedesktop.systemd1.Manager")]
@@ -369,10 +371,24 @@ mod tests {
             Ok(zbus::OwnedObjectPath::try_from(JOB).unwrap())
         }
 
-        fn stop_unit(&self, name: &str, mode: &str) -> zbus::OwnedObjectPath {
-            assert_eq!((name, mode), ("backup.service", "replace"));
+        async fn stop_unit(
+            &self,
+            name: String,
+            mode: String,
+            #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+        ) -> zbus::fdo::Result<zbus::OwnedObjectPath> {
+            assert_eq!((name.as_str(), mode.as_str()), ("backup.service", "replace"));
             self.stopped.store(true, Ordering::SeqCst);
-            zbus::OwnedObjectPath::try_from(JOB).unwrap()
+            if let Some(result) = self.result {
+                let job = zbus::ObjectPath::try_from(STOP_JOB).unwrap();
+                Self::job_removed(&emitter, 8, job, &name, result).await?;
+            }
+            Ok(zbus::OwnedObjectPath::try_from(STOP_JOB).unwrap())
+        }
+
+        fn kill_unit(&self, name: &str, whom: &str, signal: i32) {
+            assert_eq!((name, whom, signal), ("backup.service", "all", 9));
+            self.killed.store(true, Ordering::SeqCst);
         }
 
         #[zbus(signal)]
@@ -418,17 +434,118 @@ mod tests {
         Some(Bus { address, _daemon: daemon, _folder: folder })
     }
 
-    /// Runs `name` against such a systemd; also tells whether the unit was stopped.
-    async fn against(result: Option<&'static str>, name: &str) -> Option<(Outcome, bool)> {
-        let bus = bus().await?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let systemd = Systemd { result, stopped: stopped.clone() };
-        let _server = Builder::address(bus.address.as_str())
+    async fn serve(bus: &Bus, systemd: Systemd) -> Connection {
+        Builder::address(bus.address.as_str())
             .serve_at("/org/freedesktop/systemd1", systemd)
             .name("org.freedesktop.systemd1")
             .build()
             .await
-            .unwrap();
+            .unwrap()
+    }
+
+    /// A job of a drain with 200 ms to its end and 400 ms to the kill; whether the unit was stopped and killed.
+    async fn drained(result: Option<&'static str>, hook: &str) -> Option<(Outcome, bool, bool)> {
+        let bus = bus().await?;
+        let (stopped, killed) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let systemd = Systemd { result, stopped: stopped.clone(), killed: killed.clone() };
+        let _server = serve(&bus, systemd).await;
+        let ms = Duration::from_millis;
+        let times = Times::after(tokio::time::Instant::now(), ms(200), ms(400));
+        let (_sender, mut times) = watch::channel(times);
+        let mode = BusMode::Address(bus.address.clone());
+        let job = Job::parse(hook).unwrap();
+        let outcome = super::Systemd::default().run(&mode, job, &mut times).await;
+        Some((outcome, stopped.load(Ordering::SeqCst), killed.load(Ordering::SeqCst)))
+    }
+
+    #[tokio::test]
+    async fn a_drain_stops_a_unit_and_waits_for_the_end_of_its_job() {
+        let Some((outcome, stopped, _)) = drained(Some("done"), "stop backup.service").await else {
+            return;
+        };
+        assert_eq!(outcome, Outcome::Done { detail: "stop backup.service: done".to_owned() });
+        assert!(stopped);
+        let Some((outcome, ..)) = drained(Some("failed"), "stop backup.service").await else {
+            return;
+        };
+        assert!(
+            matches!(&outcome, Outcome::Failed { error, .. } if error.contains("failed")),
+            "{outcome:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_unit_that_is_still_stopping_is_left_to_systemd() {
+        let Some((outcome, stopped, killed)) = drained(None, "stop backup.service").await else {
+            return;
+        };
+        assert!(
+            matches!(&outcome, Outcome::Failed { error, .. } if error.contains("still stopping")),
+            "{outcome:?}"
+        );
+        assert!(stopped && !killed);
+    }
+
+    #[tokio::test]
+    async fn a_unit_that_does_not_start_in_time_is_stopped_and_then_killed() {
+        let Some((outcome, ..)) = drained(Some("done"), "start backup.service").await else {
+            return;
+        };
+        assert_eq!(outcome, Outcome::Done { detail: "start backup.service: done".to_owned() });
+        let Some((outcome, stopped, killed)) = drained(None, "backup.service").await else {
+            return;
+        };
+        assert!(
+            matches!(&outcome, Outcome::Failed { error, .. } if error.contains("killed")),
+            "{outcome:?}"
+        );
+        assert!(stopped && killed);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_broke_is_made_again() {
+        let Some(bus) = bus().await else { return };
+        let systemd = super::Systemd::default();
+        let mode = BusMode::Address(bus.address.clone());
+        systemd.prepare(&mode).await.unwrap();
+        let first = systemd.connection(&mode, None).await.unwrap();
+        first.clone().close().await.unwrap();
+        let fake =
+            Systemd { result: Some("done"), stopped: Arc::default(), killed: Arc::default() };
+        let _server = serve(&bus, fake).await;
+        let second = Duration::from_secs(1);
+        let times = Times::after(tokio::time::Instant::now(), second, second);
+        let (_sender, mut times) = watch::channel(times);
+        let outcome = systemd.run(&mode, (Job::Start, "backup.service"), &mut times).await;
+        assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    }
+
+    #[test]
+    fn jobs_are_units_with_a_verb() {
+        assert_eq!(Job::parse("a.service"), Some((Job::Start, "a.service")));
+        assert_eq!(Job::parse("start a.target"), Some((Job::Start, "a.target")));
+        assert_eq!(Job::parse("stop a@b.service"), Some((Job::Stop, "a@b.service")));
+        for hook in [
+            "",
+            "a",
+            "stop",
+            "stop ",
+            "restart a.service",
+            "stop a.timer",
+            "stop  a.service",
+            "a;b.service",
+        ] {
+            assert_eq!(Job::parse(hook), None, "{hook}");
+        }
+    }
+
+    /// Runs `name` against such a systemd; also tells whether the unit was stopped.
+    async fn against(result: Option<&'static str>, name: &str) -> Option<(Outcome, bool)> {
+        let bus = bus().await?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let systemd = Systemd { result, stopped: stopped.clone(), killed: Arc::default() };
+        let _server = serve(&bus, systemd).await;
         let outcome =
             run(&BusMode::Address(bus.address.clone()), name, Duration::from_millis(500)).await;
         Some((outcome, stopped.load(Ordering::SeqCst)))

@@ -154,10 +154,11 @@ impl Daemon {
     fn doctor(&self, subscriber: Subscriber) -> DoctorRun {
         let (cloud, host) = (Arc::clone(&self.cloud), self.host.clone());
         let state_dir = self.options.state_dir.clone();
-        let (wants_hibernation, tag_keys) = {
+        let (wants_hibernation, standby, tag_keys) = {
             let settings = &self.loaded.borrow().settings;
             let tags = settings.policy.tags.enabled.then(|| self.actuators.borrow().tag_keys());
-            (settings.policy.idle.action == Some(Power::Hibernate), tags.unwrap_or_default())
+            let idle = &settings.policy.idle;
+            (idle.action == Some(Power::Hibernate), idle.standby, tags.unwrap_or_default())
         };
         DoctorRun::new(move || {
             let examination = Examination {
@@ -165,6 +166,7 @@ impl Daemon {
                 host: host.clone(),
                 state_dir: state_dir.clone(),
                 wants_hibernation,
+                standby,
                 tag_keys: tag_keys.clone(),
                 sources: subscriber.picture().view.sources.iter().map(source_report).collect(),
                 clock: now,
@@ -309,6 +311,7 @@ fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> A
         tag_prefix: settings.tags.prefix.clone(),
         tag_compat: settings.tags.compat.iter().map(|c| c.as_str().to_owned()).collect(),
         hook,
+        standby: settings.policy.idle.standby,
         drain_user: settings.interruption.user.clone(),
         drains: around.drains.clone(),
         warn_command: settings.warn_command.as_ref().map(ToString::to_string),

@@ -3,6 +3,7 @@
 //! An actuator is told what to do by an [`ActionRequest`], is idempotent, never outlives its deadline, and says what
 //! happened. Whether it is done again is the engine's decision.
 
+mod autoscaling;
 mod describe;
 mod drain;
 mod hook;
@@ -57,7 +58,7 @@ macro_rules! actuators {
     };
 }
 
-actuators! { tag, warn, hook, power, describe, drain }
+actuators! { tag, warn, hook, power, describe, drain, autoscaling }
 
 /// What the actuators are built from.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct ActuatorSettings {
     pub tag_compat: Vec<String>,
     /// The pre-stop hook.
     pub hook: Option<HookSettings>,
+    /// A member of an Auto Scaling group is put on standby before it is stopped.
+    pub standby: bool,
     /// Who runs the programs among the hooks of an interruption; none is root.
     pub drain_user: Option<String>,
     /// The hooks that run now, whatever the configuration was when they began.
@@ -109,6 +112,7 @@ pub struct Actuators {
     drainer: Drainer,
     switch: PowerSwitch,
     interlock: Arc<Interlock>,
+    standby: bool,
     clock: fn() -> Stamp,
 }
 
@@ -129,6 +133,7 @@ impl Actuators {
             hook: settings.hook.map(|hook| Hook::new(hook, settings.bus)),
             switch: PowerSwitch::default(),
             interlock: settings.interlock,
+            standby: settings.standby,
             clock: settings.clock,
             cloud,
         }
@@ -182,6 +187,11 @@ impl Actuators {
                 Finish::Outcome(Box::pin(self.drainer.run(request.key, order)).await)
             }
             ActionKind::Hurry(hurry) => Finish::Outcome(self.drainer.hurry(*hurry)),
+            ActionKind::AutoScaling(call) => {
+                let patience = autoscaling::Patience::default();
+                let asked = Box::pin(autoscaling::call(&self.cloud, *call, patience));
+                Finish::Outcome(bounded(&autoscaling::SPEC, again, asked).await)
+            }
             other => Finish::Outcome(never(format!(
                 "carry out {}: there is no actuator for it",
                 other.name()
@@ -213,7 +223,7 @@ impl Actuators {
     pub async fn preflight(&self) -> Preflight {
         match tokio::time::timeout(
             describe::SPEC.deadline,
-            crate::aws::preflight::preflight(&self.cloud),
+            crate::aws::preflight::preflight(&self.cloud, self.standby),
         )
         .await
         {

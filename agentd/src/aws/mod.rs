@@ -2,6 +2,7 @@
 //!
 //! No other module speaks to either service or names the SDK. [`Cloud`] is the one value that the rest of the agent holds.
 
+pub mod autoscaling;
 mod budget;
 pub mod credentials;
 pub mod ec2;
@@ -12,6 +13,8 @@ pub mod imds;
 mod lost;
 pub mod preflight;
 #[cfg(test)]
+pub(crate) mod testautoscaling;
+#[cfg(test)]
 pub(crate) mod testec2;
 #[cfg(test)]
 pub(crate) mod testserver;
@@ -21,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
+use autoscaling::AutoScaling;
 use credentials::CredentialSource;
 use ec2::{Ec2, Ec2Settings};
 pub use http::install_crypto;
@@ -55,13 +59,16 @@ pub struct CloudSettings {
     pub imds_limits: Limits,
     /// EC2.
     pub ec2: Ec2Settings,
+    /// Auto Scaling, by `AWS_ENDPOINT_URL_AUTO_SCALING` or `AWS_ENDPOINT_URL`; none: the Region's own. Everything else is as
+    /// for EC2.
+    pub auto_scaling: Option<String>,
     /// The connections to EC2.
     pub transport: TransportSettings,
 }
 
 impl CloudSettings {
     /// Reads the SDK's own variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE`,
-    /// `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE`,
+    /// `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL_AUTO_SCALING`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE`,
     /// `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, CloudError> {
         let set = |name: &'static str| {
@@ -69,7 +76,7 @@ impl CloudSettings {
             value.filter(|value| !value.is_empty()).map(|value| (name, value))
         };
         let on = |name| set(name).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
-        let endpoint = set("AWS_ENDPOINT_URL_EC2").or_else(|| set("AWS_ENDPOINT_URL"));
+        let endpoint = |own| set(own).or_else(|| set("AWS_ENDPOINT_URL")).map(url).transpose();
         let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
         let region = region.map(|(variable, value)| {
             let refused = |error: IdentityError| CloudError::Variable {
@@ -83,11 +90,12 @@ impl CloudSettings {
             imds: Endpoint::from_env(&variable)?,
             imds_limits: Limits::default(),
             ec2: Ec2Settings {
-                endpoint: endpoint.map(ec2_endpoint).transpose()?,
+                endpoint: endpoint("AWS_ENDPOINT_URL_EC2")?,
                 region: region.transpose()?,
                 fips: on("AWS_USE_FIPS_ENDPOINT"),
                 dual_stack: on("AWS_USE_DUALSTACK_ENDPOINT"),
             },
+            auto_scaling: endpoint("AWS_ENDPOINT_URL_AUTO_SCALING")?,
             transport: TransportSettings {
                 ca_bundle: set("AWS_CA_BUNDLE").map(|(_, path)| PathBuf::from(path)),
                 ..TransportSettings::default()
@@ -96,7 +104,7 @@ impl CloudSettings {
     }
 }
 
-fn ec2_endpoint((variable, value): (&'static str, String)) -> Result<String, CloudError> {
+fn url((variable, value): (&'static str, String)) -> Result<String, CloudError> {
     let why = match reqwest::Url::parse(&value) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => return Ok(value),
         Ok(_) => "it must begin with https:// or http://".to_owned(),
@@ -166,17 +174,31 @@ impl Cloud {
         self.kept(identity).on_request
     }
 
+    /// The Auto Scaling client of the instance with this identity, kept in the same way.
+    pub fn auto_scaling(&self, identity: &Identity) -> Arc<AutoScaling> {
+        self.kept(identity).auto_scaling
+    }
+
     fn kept(&self, identity: &Identity) -> Kept {
         let mut kept = self.ec2.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(clients) = kept.as_ref().filter(|clients| clients.is_of(identity)) {
             return clients.clone();
         }
         let (credentials, transport) = (self.credentials.clone(), self.transport.clone());
+        let auto_scaling = AutoScaling::new(
+            identity,
+            self.settings.auto_scaling.as_deref(),
+            &self.settings.ec2,
+            credentials.clone(),
+            transport.clone(),
+            self.clock.clone(),
+        );
         let acting =
             Ec2::new(identity, &self.settings.ec2, credentials, transport, self.clock.clone());
         let on_request = Arc::new(acting.with_own_limit());
         let of = (identity.instance_id.clone(), identity.region.clone());
-        kept.insert(Kept { of, acting: Arc::new(acting), on_request }).clone()
+        let auto_scaling = Arc::new(auto_scaling);
+        kept.insert(Kept { of, acting: Arc::new(acting), on_request, auto_scaling }).clone()
     }
 }
 
@@ -186,6 +208,7 @@ struct Kept {
     of: (InstanceId, Region),
     acting: Arc<Ec2>,
     on_request: Arc<Ec2>,
+    auto_scaling: Arc<AutoScaling>,
 }
 
 impl Kept {

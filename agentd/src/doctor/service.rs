@@ -146,7 +146,7 @@ async fn ec2(examination: &Examination, identity: Identity) -> Vec<Check> {
     let mut checks = vec![Check::pass("ec2", "answers")];
     checks.extend(permissions(&findings, &client, &examination.tag_keys).await);
     checks.extend(findings.description.as_ref().ok().and_then(hop_limit));
-    checks.extend(abilities(&judge(&findings), examination.wants_hibernation));
+    checks.extend(abilities(&judge(&findings, examination.standby), examination.wants_hibernation));
     checks
 }
 

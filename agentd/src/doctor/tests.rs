@@ -32,6 +32,7 @@ fn examination(cloud: Arc<Cloud>, tree: &Tree) -> Examination {
         host: tree.root(),
         state_dir: tree.path("/state"),
         wants_hibernation: true,
+        standby: false,
         tag_keys: vec!["agentd:state".to_owned()],
         sources: Vec::new(),
         clock: now,

@@ -28,7 +28,7 @@ pub(super) const SPEC: ActuatorSpec = ActuatorSpec {
 };
 
 /// How long the group may take to put the instance on standby: it drains the load balancers first.
-const STANDBY: Duration = Duration::from_secs(60);
+const STANDBY: Duration = Duration::from_mins(1);
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_secs(3);
 

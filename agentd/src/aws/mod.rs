@@ -179,6 +179,11 @@ impl Cloud {
         self.kept(identity).auto_scaling
     }
 
+    /// The same for looking at things on somebody's request, with a limit of its own.
+    pub fn auto_scaling_on_request(&self, identity: &Identity) -> Arc<AutoScaling> {
+        self.kept(identity).auto_scaling_on_request
+    }
+
     fn kept(&self, identity: &Identity) -> Kept {
         let mut kept = self.ec2.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(clients) = kept.as_ref().filter(|clients| clients.is_of(identity)) {
@@ -197,8 +202,14 @@ impl Cloud {
             Ec2::new(identity, &self.settings.ec2, credentials, transport, self.clock.clone());
         let on_request = Arc::new(acting.with_own_limit());
         let of = (identity.instance_id.clone(), identity.region.clone());
-        let auto_scaling = Arc::new(auto_scaling);
-        kept.insert(Kept { of, acting: Arc::new(acting), on_request, auto_scaling }).clone()
+        let clients = Kept {
+            of,
+            acting: Arc::new(acting),
+            on_request,
+            auto_scaling_on_request: Arc::new(auto_scaling.with_own_limit()),
+            auto_scaling: Arc::new(auto_scaling),
+        };
+        kept.insert(clients).clone()
     }
 }
 
@@ -209,6 +220,7 @@ struct Kept {
     acting: Arc<Ec2>,
     on_request: Arc<Ec2>,
     auto_scaling: Arc<AutoScaling>,
+    auto_scaling_on_request: Arc<AutoScaling>,
 }
 
 impl Kept {

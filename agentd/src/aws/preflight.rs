@@ -175,7 +175,7 @@ pub fn judge(findings: &Findings, standby: bool) -> Preflight {
 
 /// The Auto Scaling group of the instance, for people. It would replace a stopped member, and terminate it first. (EC2 User
 /// Guide: "Prerequisites for EC2 instance hibernation": no instance in an Auto Scaling group.)
-fn group(findings: &Findings) -> Option<String> {
+pub(crate) fn group(findings: &Findings) -> Option<String> {
     let tags = findings.description.as_ref().ok().map(|description| &description.tags);
     if let Some(group) = tags.and_then(|tags| tags.get(AUTO_SCALING_TAG)) {
         return Some(format!("the Auto Scaling group {group:?}"));

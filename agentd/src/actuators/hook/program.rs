@@ -259,17 +259,24 @@ impl Whole {
                 let _ = group.map(|group| killpg(group, signal));
             }
             Self::Unit(name) => {
-                // systemctl(1): the agent itself may not signal others (decision 0003), and systemd may. Nobody waits.
-                let _ = Command::new(SYSTEMCTL)
-                    .env_clear()
-                    .args(["kill", "--signal", signal.as_str(), "--", name])
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .spawn();
+                // Nobody waits for it; the runtime collects what it leaves.
+                let _ = signal_unit(name, signal).spawn();
             }
         }
     }
+}
+
+/// systemctl(1): the agent itself may not signal others (decision 0003), and systemd may.
+fn signal_unit(name: &str, signal: Signal) -> Command {
+    let mut command = Command::new(SYSTEMCTL);
+    command
+        .env_clear()
+        .env("PATH", PATH)
+        .args(["kill", "--signal", signal.as_str(), "--", name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
 }
 
 /// How long systemd is given to report the end of a unit that was killed.
@@ -298,7 +305,11 @@ async fn stop(
     if let Ok(status) = timeout(REPORT, talk.until_end(child)).await {
         return status;
     }
-    // Only a unit comes here, or a process that the kernel holds: what is left of it is not waited for.
+    // Only a unit comes here, perhaps because it was not there yet when it was killed, or a process that the kernel holds.
+    whole.send(Signal::SIGKILL);
+    if let Ok(status) = timeout(REPORT, talk.until_end(child)).await {
+        return status;
+    }
     Whole::group(child).send(Signal::SIGKILL);
     timeout(REPORT, child.wait()).await.unwrap_or_else(|_| {
         Err(io::Error::new(io::ErrorKind::TimedOut, "it was killed and does not end"))
@@ -346,6 +357,31 @@ mod tests {
             assert!(given.iter().any(|other| other == word), "{word} is missing in {given:?}");
         }
         assert!(given.ends_with(&["--".to_owned(), "/usr/local/sbin/save".to_owned()]));
+    }
+
+    #[test]
+    fn a_unit_whose_time_came_nearer_is_signalled_through_systemd() {
+        assert_eq!(
+            words(&signal_unit("agentd-interruption-7.service", Signal::SIGTERM)),
+            [
+                "/usr/bin/systemctl",
+                "kill",
+                "--signal",
+                "SIGTERM",
+                "--",
+                "agentd-interruption-7.service"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_unit_without_time_left_still_has_a_limit() {
+        let now = Instant::now();
+        let times = Times::after(now, Duration::ZERO, Duration::ZERO);
+        let given = words(&unit(Path::new("/bin/save"), None, &occasion(), times, now));
+        for word in ["--property=RuntimeMaxSec=500ms", "--property=TimeoutStopSec=100ms"] {
+            assert!(given.iter().any(|other| other == word), "{word} is missing in {given:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ async fn the_group_and_its_terminating_hooks_are_found() {
     let hooks = client.terminating_hooks("web").await.unwrap();
     let names: Vec<&str> = hooks.iter().map(|hook| hook.name.as_str()).collect();
     assert_eq!(names, ["drain", "backup"]);
-    assert_eq!(hooks[0].heartbeat, Some(Duration::from_secs(300)));
+    assert_eq!(hooks[0].heartbeat, Some(Duration::from_mins(5)));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook_tokio::Signals;
 use tokio::sync::{mpsc, watch};
 
-use crate::actuators::{self, ActuatorSettings, Actuators, Interlock};
+use crate::actuators::{self, ActuatorSettings, Actuators, Drains, Interlock};
 use crate::aws::Cloud;
 use crate::bus::{self, Voice};
 use crate::config::{self, Loaded, RecorderSettings};
@@ -51,6 +51,7 @@ pub(crate) struct Daemon {
     bus: BusMode,
     cloud: Arc<Cloud>,
     interlock: Arc<Interlock>,
+    drains: Drains,
     voice: Voice,
     actuators: Rc<RefCell<Rc<Actuators>>>,
     shown: Rc<RefCell<Shown>>,
@@ -68,7 +69,14 @@ impl Daemon {
         // Another root is a fixture: the machine's own message bus would describe the wrong machine.
         let bus = if host.is_real() { BusMode::System } else { BusMode::None };
         let (interlock, voice) = (Interlock::new(host.clone()), Voice::default());
-        let around = Around { host: &host, bus: &bus, voice: &voice, interlock: &interlock };
+        let drains = Drains::default();
+        let around = Around {
+            host: &host,
+            bus: &bus,
+            voice: &voice,
+            interlock: &interlock,
+            drains: &drains,
+        };
         let actuators = make_actuators(&loaded, &around, &cloud);
         actuators.clear_countdown();
         let shown = Shown::new(config_info(&loaded));
@@ -82,6 +90,7 @@ impl Daemon {
             bus,
             cloud,
             interlock,
+            drains,
             voice,
             actuators: Rc::new(RefCell::new(Rc::new(actuators))),
             shown: Rc::new(RefCell::new(shown)),
@@ -148,10 +157,11 @@ impl Daemon {
     fn doctor(&self, subscriber: Subscriber) -> DoctorRun {
         let (cloud, host) = (Arc::clone(&self.cloud), self.host.clone());
         let state_dir = self.options.state_dir.clone();
-        let (wants_hibernation, tag_keys) = {
+        let (wants_hibernation, standby, tag_keys) = {
             let settings = &self.loaded.borrow().settings;
             let tags = settings.policy.tags.enabled.then(|| self.actuators.borrow().tag_keys());
-            (settings.policy.idle.action == Some(Power::Hibernate), tags.unwrap_or_default())
+            let idle = &settings.policy.idle;
+            (idle.action == Some(Power::Hibernate), idle.standby, tags.unwrap_or_default())
         };
         DoctorRun::new(move || {
             let examination = Examination {
@@ -159,6 +169,7 @@ impl Daemon {
                 host: host.clone(),
                 state_dir: state_dir.clone(),
                 wants_hibernation,
+                standby,
                 tag_keys: tag_keys.clone(),
                 sources: subscriber.picture().view.sources.iter().map(source_report).collect(),
                 clock: now,
@@ -203,6 +214,12 @@ impl Daemon {
         if let Some(asked) = self.asked.take() {
             let sampler = Sampler::new(self.host.clone(), self.bus.clone(), &self.wanted());
             tokio::task::spawn_local(sampling::run(sampler, asked, to.downgrade(), now));
+        }
+        let interruption = &self.loaded.borrow().settings.policy.interruption;
+        let mut hooks = interruption.hooks.iter().chain(&interruption.fast_hooks);
+        if interruption.enabled && hooks.any(|hook| !hook.starts_with('/')) {
+            let actuators = Rc::clone(&self.actuators.borrow());
+            tokio::task::spawn_local(async move { actuators.prepare().await });
         }
         let (cloud, shown) = (Arc::clone(&self.cloud), Rc::clone(&self.shown));
         let setting = self.setting.clone();
@@ -259,6 +276,7 @@ impl Daemon {
                     bus: &self.bus,
                     voice: &self.voice,
                     interlock: &self.interlock,
+                    drains: &self.drains,
                 };
                 let actuators = make_actuators(&fresh, &around, &self.cloud);
                 self.actuators.replace(Rc::new(actuators));
@@ -293,6 +311,7 @@ struct Around<'a> {
     bus: &'a BusMode,
     voice: &'a Voice,
     interlock: &'a Arc<Interlock>,
+    drains: &'a Drains,
 }
 
 fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> Actuators {
@@ -308,6 +327,9 @@ fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> A
         tag_prefix: settings.tags.prefix.clone(),
         tag_compat: settings.tags.compat.iter().map(|c| c.as_str().to_owned()).collect(),
         hook,
+        standby: settings.policy.idle.standby,
+        drain_user: settings.interruption.user.clone(),
+        drains: around.drains.clone(),
         warn_command: settings.warn_command.as_ref().map(ToString::to_string),
         notify: settings.notify.clone(),
         enforce: settings.policy.mode == Mode::Enforce,

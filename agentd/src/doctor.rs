@@ -101,6 +101,8 @@ pub struct Examination {
     pub state_dir: PathBuf,
     /// Whether the configured action is to hibernate, so that its readiness matters.
     pub wants_hibernation: bool,
+    /// Whether a member of an Auto Scaling group is put on standby before it is stopped.
+    pub standby: bool,
     /// The keys of the tags that are to be written; none when tags are off.
     pub tag_keys: Vec<String>,
     /// The sources as they were last read.

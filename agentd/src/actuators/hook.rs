@@ -8,13 +8,15 @@
 mod guard;
 mod output;
 pub(super) mod program;
-mod unit;
+pub(super) mod unit;
 
 use core::time::Duration;
 use std::path::PathBuf;
 
 use agent_core::action::{Outcome, Power, Refusal};
 use agent_core::stamp::Stamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::ActuatorSpec;
 use super::text::rfc3339;
@@ -45,12 +47,33 @@ pub struct HookSettings {
 /// What a program is run for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Occasion {
-    /// The unit that systemd makes of it. One name: a second one cannot start while one runs.
-    pub(crate) unit: &'static str,
+    /// The unit that systemd makes of it, without `.service`. While one runs, a second one of the same name cannot start.
+    pub(crate) unit: String,
     /// The unit's description.
     pub(crate) about: &'static str,
     /// What it is told.
     pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+/// When a program that still runs is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// It is told to end (SIGTERM).
+    pub(super) end: Instant,
+    /// It is killed (SIGKILL).
+    pub(super) kill: Instant,
+}
+
+impl Times {
+    /// So long after `now`.
+    pub(super) fn after(now: Instant, end: Duration, kill: Duration) -> Self {
+        Self { end: now + end, kill: now + kill.max(end) }
+    }
+
+    /// The earlier of both, each by itself.
+    pub(super) fn earlier(self, other: Self) -> Self {
+        Self { end: self.end.min(other.end), kill: self.kill.min(other.kill) }
+    }
 }
 
 /// The hook.
@@ -72,7 +95,7 @@ impl Hook {
     pub(super) async fn run(&self, now: Stamp, power: Power) -> Outcome {
         let HookSettings { command, timeout, user } = &self.settings;
         let occasion = Occasion {
-            unit: "agentd-pre-stop",
+            unit: "agentd-pre-stop".to_owned(),
             about: "Pre-stop hook of agentd",
             environment: vec![
                 ("AGENTD_EVENT", "idle".to_owned()),
@@ -110,16 +133,31 @@ pub(crate) async fn carry_out_with(
     if !command.starts_with('/') {
         return unit::run(bus, command, limits.0).await;
     }
+    let (limit, kill_after) = limits;
+    let times = Times::after(Instant::now(), limit, limit + kill_after);
+    let (_fixed, mut times) = watch::channel(times);
+    run_program(bus, command, user, occasion, input, &mut times).await
+}
+
+/// Runs a program that only root can have changed, until its times are over; they may come nearer.
+pub(super) async fn run_program(
+    bus: &BusMode,
+    command: &str,
+    user: Option<&str>,
+    occasion: &Occasion,
+    input: Option<&str>,
+    times: &mut watch::Receiver<Times>,
+) -> Outcome {
     let path = PathBuf::from(command);
     if let Err(detail) = guard::inspect(&path) {
         return refused(detail);
     }
-    program::run(program::Starter::here(bus), &path, user, occasion, input, limits).await
+    program::run(program::Starter::here(bus), &path, user, occasion, input, times).await
 }
 
-fn refused(detail: String) -> Outcome {
+pub(super) fn refused(detail: String) -> Outcome {
     Outcome::Refused(Refusal { code: "hook-unsafe".to_owned(), detail, hibernation_only: false })
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

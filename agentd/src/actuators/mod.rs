@@ -3,7 +3,9 @@
 //! An actuator is told what to do by an [`ActionRequest`], is idempotent, never outlives its deadline, and says what
 //! happened. Whether it is done again is the engine's decision.
 
+mod autoscaling;
 mod describe;
+mod drain;
 pub(crate) mod hook;
 mod interlock;
 mod power;
@@ -27,6 +29,8 @@ use crate::host::HostRoot;
 use crate::host::logind::BusMode;
 use crate::notifiers::{NotifierSettings, Notifiers};
 
+use drain::Drainer;
+pub use drain::Drains;
 use hook::Hook;
 pub use hook::HookSettings;
 pub use interlock::Interlock;
@@ -56,7 +60,7 @@ macro_rules! actuators {
     };
 }
 
-actuators! { tag, warn, hook, power, describe }
+actuators! { tag, warn, hook, power, describe, drain, autoscaling }
 
 /// What the actuators are built from.
 #[derive(Clone, Debug)]
@@ -67,6 +71,12 @@ pub struct ActuatorSettings {
     pub tag_compat: Vec<String>,
     /// The pre-stop hook.
     pub hook: Option<HookSettings>,
+    /// A member of an Auto Scaling group is put on standby before it is stopped.
+    pub standby: bool,
+    /// Who runs the programs among the hooks of an interruption; none is root.
+    pub drain_user: Option<String>,
+    /// The hooks that run now, whatever the configuration was when they began.
+    pub drains: Drains,
     /// The command that is run with warnings: a path or a unit.
     pub warn_command: Option<String>,
     /// Who is told of interruptions.
@@ -106,8 +116,10 @@ pub struct Actuators {
     warner: Warner,
     notifiers: Notifiers,
     hook: Option<Hook>,
+    drainer: Drainer,
     switch: PowerSwitch,
     interlock: Arc<Interlock>,
+    standby: bool,
     clock: fn() -> Stamp,
 }
 
@@ -133,9 +145,11 @@ impl Actuators {
             tagger: Tagger::new(settings.tag_prefix, &settings.tag_compat),
             warner,
             notifiers: Notifiers::new(&notifiers, Arc::clone(&cloud)),
+            drainer: Drainer::new(settings.drains, settings.drain_user, settings.bus.clone()),
             hook: settings.hook.map(|hook| Hook::new(hook, settings.bus)),
             switch: PowerSwitch::default(),
             interlock: settings.interlock,
+            standby: settings.standby,
             clock: settings.clock,
             cloud,
         }
@@ -187,11 +201,26 @@ impl Actuators {
                 let found = self.preflight().await;
                 Finish::Abilities(found.abilities, found.tags)
             }
+            // It has its own end, which can come nearer. Nothing is awaited before it.
+            ActionKind::Drain(order) => {
+                Finish::Outcome(Box::pin(self.drainer.run(request.key, order)).await)
+            }
+            ActionKind::Hurry(hurry) => Finish::Outcome(self.drainer.hurry(*hurry)),
+            ActionKind::AutoScaling(call) => {
+                let patience = autoscaling::Patience::default();
+                let asked = Box::pin(autoscaling::call(&self.cloud, *call, patience));
+                Finish::Outcome(bounded(&autoscaling::SPEC, again, asked).await)
+            }
             other => Finish::Outcome(never(format!(
                 "carry out {}: there is no actuator for it",
                 other.name()
             ))),
         }
+    }
+
+    /// Makes ready what a drain will need, so that it does not wait for it then.
+    pub async fn prepare(&self) {
+        self.drainer.prepare().await;
     }
 
     /// The machine came back from hibernation: whoever logs in from now on is told.
@@ -213,7 +242,7 @@ impl Actuators {
     pub async fn preflight(&self) -> Preflight {
         match tokio::time::timeout(
             describe::SPEC.deadline,
-            crate::aws::preflight::preflight(&self.cloud),
+            crate::aws::preflight::preflight(&self.cloud, self.standby),
         )
         .await
         {

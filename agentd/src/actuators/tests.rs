@@ -13,11 +13,14 @@ fn clock() -> Stamp {
     Stamp::new(0, 0, 1_795_262_400_000)
 }
 
-fn actuators(fake: &Fake, tree: &Tree) -> Actuators {
+pub(super) fn actuators(fake: &Fake, tree: &Tree) -> Actuators {
     let settings = ActuatorSettings {
         tag_prefix: "agentd:".to_owned(),
         tag_compat: Vec::new(),
         hook: None,
+        standby: false,
+        drain_user: None,
+        drains: Drains::default(),
         warn_command: None,
         notify: NotifySettings::default(),
         enforce: true,
@@ -44,10 +47,11 @@ async fn finish(fake: &Fake, kind: ActionKind) -> Finish {
 #[test]
 fn every_actuator_is_described() {
     let names: Vec<&str> = SPECS.iter().map(|spec| spec.name).collect();
-    assert_eq!(names, ["tag", "warn", "hook", "power", "describe"]);
+    assert_eq!(names, ["tag", "warn", "hook", "power", "describe", "drain", "autoscaling"]);
     for spec in SPECS {
         assert!(!spec.about.is_empty() && spec.deadline > Duration::ZERO, "{}", spec.name);
-        assert!(spec.iam.iter().all(|action| action.starts_with("ec2:")), "{}", spec.name);
+        let known = |action: &&str| ["ec2:", "autoscaling:"].iter().any(|s| action.starts_with(s));
+        assert!(spec.iam.iter().all(known), "{}", spec.name);
     }
 }
 
@@ -59,9 +63,30 @@ fn the_permissions_are_those_that_are_probed() {
         .iter()
         .map(|one| format!("ec2:{}", one.action()))
         .collect();
+    // Auto Scaling has no dry runs, and its permissions are a policy of their own.
+    listed.retain(|action| action.starts_with("ec2:"));
     listed.sort();
     probed.sort();
     assert_eq!(listed, probed);
+}
+
+#[test]
+fn the_policy_for_auto_scaling_lists_what_its_actuator_calls() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/iam/autoscaling.json");
+    let policy: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let statements = policy["Statement"].as_array().unwrap();
+    let mut allowed = Vec::new();
+    for statement in statements {
+        let actions = statement["Action"].as_array().unwrap();
+        let actions: Vec<&str> = actions.iter().map(|action| action.as_str().unwrap()).collect();
+        let looks = actions.iter().all(|action| action.starts_with("autoscaling:Describe"));
+        assert!(looks || statement["Resource"] != "*", "not limited to a group: {actions:?}");
+        assert!(looks || !statement["Condition"].is_null(), "not limited to a tag: {actions:?}");
+        allowed.extend(actions);
+    }
+    allowed.sort_unstable();
+    assert_eq!(allowed, autoscaling::SPEC.iam);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ const NOT_READY_MS: u64 = 15_000;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CallError {
     /// EC2 answered with an error.
-    #[error("call ec2:{action}: {code} ({status}): {message}")]
+    #[error("call {}: {code} ({status}): {message}", iam(action))]
     Api {
         /// The API action, `StopInstances`.
         action: &'static str,
@@ -33,7 +33,7 @@ pub enum CallError {
         status: u16,
     },
     /// The request never left: no credentials, no connection.
-    #[error("call ec2:{action}: nothing was sent: {why}")]
+    #[error("call {}: nothing was sent: {why}", iam(action))]
     NotSent {
         /// The API action.
         action: &'static str,
@@ -41,7 +41,7 @@ pub enum CallError {
         why: String,
     },
     /// It was held back at the last moment; nothing left the machine.
-    #[error("call ec2:{action}: it was held back: {why}")]
+    #[error("call {}: it was held back: {why}", iam(action))]
     Withheld {
         /// The API action.
         action: &'static str,
@@ -49,7 +49,7 @@ pub enum CallError {
         why: String,
     },
     /// The answer was lost; the call may have been carried out.
-    #[error("call ec2:{action}: the answer was lost: {why}")]
+    #[error("call {}: the answer was lost: {why}", iam(action))]
     Lost {
         /// The API action.
         action: &'static str,
@@ -57,7 +57,7 @@ pub enum CallError {
         why: String,
     },
     /// EC2 answered something that cannot be used.
-    #[error("understand the answer to ec2:{action}: {why}")]
+    #[error("understand the answer to {}: {why}", iam(action))]
     Garbled {
         /// The API action.
         action: &'static str,
@@ -65,7 +65,7 @@ pub enum CallError {
         why: String,
     },
     /// This agent has made as many calls as it allows itself.
-    #[error("call ec2:{action}: the agent's own limit of calls is used up")]
+    #[error("call {}: the agent's own limit of calls is used up", iam(action))]
     Budget {
         /// The API action.
         action: &'static str,
@@ -91,9 +91,10 @@ impl CallError {
         }
     }
 
-    /// Whether EC2 said that the role lacks the permission.
+    /// Whether EC2, or Auto Scaling with its own word, said that the role lacks the permission.
     pub fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Api { code, .. } if code == "UnauthorizedOperation")
+        let words = ["UnauthorizedOperation", "AccessDenied"];
+        matches!(self, Self::Api { code, .. } if words.contains(&code.as_str()))
     }
 
     /// Whether this is the success of a dry run.
@@ -102,13 +103,30 @@ impl CallError {
     }
 }
 
+/// The calls of Auto Scaling; every other one is EC2's.
+const AUTO_SCALING: [&str; 6] = [
+    "CompleteLifecycleAction",
+    "DescribeAutoScalingInstances",
+    "DescribeLifecycleHooks",
+    "EnterStandby",
+    "ExitStandby",
+    "RecordLifecycleActionHeartbeat",
+];
+
+/// The IAM action of an API action, `ec2:StopInstances`.
+fn iam(action: &str) -> String {
+    let service = if AUTO_SCALING.contains(&action) { "autoscaling" } else { "ec2" };
+    format!("{service}:{action}")
+}
+
 /// The table: an EC2 error as the outcome of `action`.
 pub fn classify(action: &str, code: &str, message: &str, status: u16) -> Outcome {
     let message = readable(message);
-    let error = format!("call ec2:{action}: {code} ({status}): {message}");
+    let name = iam(action);
+    let error = format!("call {name}: {code} ({status}): {message}");
     let failed = |retry| Outcome::Failed { error: error.clone(), retry };
     match code {
-        "DryRunOperation" => Outcome::Done { detail: format!("ec2:{action} is permitted") },
+        "DryRunOperation" => Outcome::Done { detail: format!("{name} is permitted") },
         "UnsupportedHibernationConfiguration" => refused(
             "hibernation-not-configured",
             format!("{message}; hibernation can only be switched on at launch"),
@@ -125,7 +143,7 @@ pub fn classify(action: &str, code: &str, message: &str, status: u16) -> Outcome
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => refused(
             "unauthorized",
             format!(
-                "the instance's role may not call ec2:{action}; add it to the role's policy. {message}"
+                "the instance's role may not call {name}; add it to the role's policy. {message}"
             ),
             false,
         ),

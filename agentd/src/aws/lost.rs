@@ -23,7 +23,7 @@ where
         SdkError::ResponseError(answer) if !answer.raw().status().is_success() => CallError::Api {
             action,
             code: String::new(),
-            message: "the answer is not one of EC2's".to_owned(),
+            message: "the answer is not one of AWS's".to_owned(),
             status: answer.raw().status().as_u16(),
         },
         SdkError::ConstructionFailure(_) => CallError::NotSent { action, why: causes(error) },

@@ -2,6 +2,7 @@
 //!
 //! No other module speaks to either service or names the SDK. [`Cloud`] is the one value that the rest of the agent holds.
 
+pub mod autoscaling;
 mod budget;
 pub mod credentials;
 pub mod ec2;
@@ -13,6 +14,8 @@ mod lost;
 pub mod preflight;
 pub mod sns;
 #[cfg(test)]
+pub(crate) mod testautoscaling;
+#[cfg(test)]
 pub(crate) mod testec2;
 #[cfg(test)]
 pub(crate) mod testserver;
@@ -23,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
+use autoscaling::AutoScaling;
 use credentials::CredentialSource;
 use ec2::{Ec2, Ec2Settings};
 pub use http::install_crypto;
@@ -60,13 +64,17 @@ pub struct CloudSettings {
     pub ec2: Ec2Settings,
     /// `AWS_ENDPOINT_URL_SNS` or `AWS_ENDPOINT_URL`; none: the Region's own.
     pub sns_endpoint: Option<String>,
+    /// Auto Scaling, by `AWS_ENDPOINT_URL_AUTO_SCALING` or `AWS_ENDPOINT_URL`; none: the Region's own. Everything else is as
+    /// for EC2.
+    pub auto_scaling: Option<String>,
     /// The connections to EC2.
     pub transport: TransportSettings,
 }
 
 impl CloudSettings {
     /// Reads the SDK's own variables: `AWS_EC2_METADATA_SERVICE_ENDPOINT`, `AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE`,
-    /// `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL_SNS`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE`,
+    /// `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL_AUTO_SCALING`, `AWS_ENDPOINT_URL_SNS`, `AWS_ENDPOINT_URL`, `AWS_REGION`,
+    /// `AWS_DEFAULT_REGION`, `AWS_CA_BUNDLE`,
     /// `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, CloudError> {
         let set = |name: &'static str| {
@@ -74,8 +82,8 @@ impl CloudSettings {
             value.filter(|value| !value.is_empty()).map(|value| (name, value))
         };
         let on = |name| set(name).is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
-        let endpoint = set("AWS_ENDPOINT_URL_EC2").or_else(|| set("AWS_ENDPOINT_URL"));
-        let sns = set("AWS_ENDPOINT_URL_SNS").or_else(|| set("AWS_ENDPOINT_URL"));
+        let endpoint =
+            |own| set(own).or_else(|| set("AWS_ENDPOINT_URL")).map(web_address).transpose();
         let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
         let region = region.map(|(variable, value)| {
             let refused = |error: IdentityError| CloudError::Variable {
@@ -89,12 +97,13 @@ impl CloudSettings {
             imds: Endpoint::from_env(&variable)?,
             imds_limits: Limits::default(),
             ec2: Ec2Settings {
-                endpoint: endpoint.map(web_address).transpose()?,
+                endpoint: endpoint("AWS_ENDPOINT_URL_EC2")?,
                 region: region.transpose()?,
                 fips: on("AWS_USE_FIPS_ENDPOINT"),
                 dual_stack: on("AWS_USE_DUALSTACK_ENDPOINT"),
             },
-            sns_endpoint: sns.map(web_address).transpose()?,
+            sns_endpoint: endpoint("AWS_ENDPOINT_URL_SNS")?,
+            auto_scaling: endpoint("AWS_ENDPOINT_URL_AUTO_SCALING")?,
             transport: TransportSettings {
                 ca_bundle: set("AWS_CA_BUNDLE").map(|(_, path)| PathBuf::from(path)),
                 ..TransportSettings::default()
@@ -200,17 +209,42 @@ impl Cloud {
         self.kept(identity).on_request
     }
 
+    /// The Auto Scaling client of the instance with this identity, kept in the same way.
+    pub fn auto_scaling(&self, identity: &Identity) -> Arc<AutoScaling> {
+        self.kept(identity).auto_scaling
+    }
+
+    /// The same for looking at things on somebody's request, with a limit of its own.
+    pub fn auto_scaling_on_request(&self, identity: &Identity) -> Arc<AutoScaling> {
+        self.kept(identity).auto_scaling_on_request
+    }
+
     fn kept(&self, identity: &Identity) -> Kept {
         let mut kept = self.ec2.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(clients) = kept.as_ref().filter(|clients| clients.is_of(identity)) {
             return clients.clone();
         }
         let (credentials, transport) = (self.credentials.clone(), self.transport.clone());
+        let auto_scaling = AutoScaling::new(
+            identity,
+            self.settings.auto_scaling.as_deref(),
+            &self.settings.ec2,
+            credentials.clone(),
+            transport.clone(),
+            self.clock.clone(),
+        );
         let acting =
             Ec2::new(identity, &self.settings.ec2, credentials, transport, self.clock.clone());
         let on_request = Arc::new(acting.with_own_limit());
         let of = (identity.instance_id.clone(), identity.region.clone());
-        kept.insert(Kept { of, acting: Arc::new(acting), on_request }).clone()
+        let clients = Kept {
+            of,
+            acting: Arc::new(acting),
+            on_request,
+            auto_scaling_on_request: Arc::new(auto_scaling.with_own_limit()),
+            auto_scaling: Arc::new(auto_scaling),
+        };
+        kept.insert(clients).clone()
     }
 }
 
@@ -220,6 +254,8 @@ struct Kept {
     of: (InstanceId, Region),
     acting: Arc<Ec2>,
     on_request: Arc<Ec2>,
+    auto_scaling: Arc<AutoScaling>,
+    auto_scaling_on_request: Arc<AutoScaling>,
 }
 
 impl Kept {

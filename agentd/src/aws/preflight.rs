@@ -48,12 +48,13 @@ pub struct Preflight {
     pub tags: Option<BTreeMap<String, String>>,
 }
 
-/// Looks at everything and judges it. It never fails: what cannot be read is unknown.
-pub async fn preflight(cloud: &Cloud) -> Preflight {
+/// Looks at everything and judges it. It never fails: what cannot be read is unknown. With `standby` a member of an Auto
+/// Scaling group is put on standby before it is stopped.
+pub async fn preflight(cloud: &Cloud, standby: bool) -> Preflight {
     match cloud.identify().await {
         Ok(identity) => {
             let ec2 = cloud.ec2(&identity);
-            judge(&look(cloud.imds(), &ec2, identity).await)
+            judge(&look(cloud.imds(), &ec2, identity).await, standby)
         }
         Err(error) => {
             Preflight { unknown: vec![format!("failed to {error}")], ..Preflight::default() }
@@ -116,10 +117,20 @@ impl Ground {
     }
 }
 
-/// Judges the findings. Pure.
-pub fn judge(findings: &Findings) -> Preflight {
+/// Judges the findings. Pure. `standby` is as for [`preflight`].
+pub fn judge(findings: &Findings, standby: bool) -> Preflight {
     let mut ground = Ground::default();
-    membership(findings, &mut ground);
+    let group = group(findings);
+    if let Some(group) = group.as_ref().filter(|_| !standby) {
+        ground.refuse(
+            "auto-scaling-member",
+            format!(
+                "{group} owns this instance and would terminate it when stopped; with idle.autoscaling = \"standby\" \
+                 it is put on standby before"
+            ),
+        );
+    }
+    fleet(findings, &mut ground);
     spot(findings, &mut ground);
     protections(findings, &mut ground);
     if let Err(error) = &findings.permission {
@@ -137,6 +148,14 @@ pub fn judge(findings: &Findings) -> Preflight {
     }
     let stop = ground.ability();
     let hibernate = match (&stop, &findings.description) {
+        (Ability::Can, _) if let Some(group) = &group => Ability::Cannot(Refusal {
+            code: "auto-scaling-member".to_owned(),
+            detail: format!(
+                "{group} owns this instance, and EC2 does not hibernate members of an Auto Scaling group; set \
+                 idle.fallback = \"stop\""
+            ),
+            hibernation_only: true,
+        }),
         (Ability::Can, Ok(description)) if !description.hibernation_configured => Ability::Cannot(Refusal {
             code: "hibernation-not-configured".to_owned(),
             detail: "the instance was launched without hibernation (HibernationOptions.Configured), which cannot be \
@@ -154,21 +173,22 @@ pub fn judge(findings: &Findings) -> Preflight {
     }
 }
 
-/// A group or fleet would replace a stopped member, and Auto Scaling would terminate it first.
-fn membership(findings: &Findings, ground: &mut Ground) {
-    if let AutoScaling::Member(state) = &findings.circumstances.auto_scaling {
-        ground.refuse(
-            "auto-scaling-member",
-            format!("an Auto Scaling group owns this instance (target state {state}) and would terminate it when stopped"),
-        );
+/// The Auto Scaling group of the instance, for people. It would replace a stopped member, and terminate it first. (EC2 User
+/// Guide: "Prerequisites for EC2 instance hibernation": no instance in an Auto Scaling group.)
+pub(crate) fn group(findings: &Findings) -> Option<String> {
+    let tags = findings.description.as_ref().ok().map(|description| &description.tags);
+    if let Some(group) = tags.and_then(|tags| tags.get(AUTO_SCALING_TAG)) {
+        return Some(format!("the Auto Scaling group {group:?}"));
     }
+    match &findings.circumstances.auto_scaling {
+        AutoScaling::Member(state) => Some(format!("an Auto Scaling group (target state {state})")),
+        AutoScaling::NotMember | AutoScaling::Unknown => None,
+    }
+}
+
+/// A fleet would replace a stopped member.
+fn fleet(findings: &Findings, ground: &mut Ground) {
     let Ok(description) = &findings.description else { return };
-    if let Some(group) = description.tags.get(AUTO_SCALING_TAG) {
-        ground.refuse(
-            "auto-scaling-member",
-            format!("the Auto Scaling group {group:?} owns this instance and would terminate it when stopped"),
-        );
-    }
     if let Some((tag, fleet)) =
         FLEET_TAGS.iter().find_map(|tag| Some((tag, description.tags.get(*tag)?)))
     {

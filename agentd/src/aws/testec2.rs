@@ -7,7 +7,7 @@ use super::{Cloud, CloudSettings};
 use crate::aws::imds::boot_clock;
 
 pub(crate) const ID: &str = "i-0123456789abcdef0";
-const DOCUMENT: &str =
+pub(crate) const DOCUMENT: &str =
     r#"{"instanceId":"i-0123456789abcdef0","region":"eu-central-1","accountId":"123456789012"}"#;
 
 /// An error answer.
@@ -180,7 +180,7 @@ fn cloud_of(imds: &str, ec2: &str, sns: Option<&str>) -> Cloud {
     let variable = |name: &str| {
         let value = match name {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT" => imds,
-            "AWS_ENDPOINT_URL_EC2" => ec2,
+            "AWS_ENDPOINT_URL_EC2" | "AWS_ENDPOINT_URL_AUTO_SCALING" => ec2,
             "AWS_ENDPOINT_URL_SNS" => sns?,
             "AWS_ACCESS_KEY_ID" => "AKIAEXAMPLE",
             "AWS_SECRET_ACCESS_KEY" => "hush",

@@ -29,6 +29,11 @@ fn the_special_variable_wins_over_the_general_one() {
         settings(&[general, special]).unwrap().ec2.endpoint.as_deref(),
         Some("https://ec2.example")
     );
+    let own = ("AWS_ENDPOINT_URL_AUTO_SCALING", "https://group.example");
+    let both = settings(&[general, own]).unwrap();
+    assert_eq!(both.auto_scaling.as_deref(), Some("https://group.example"));
+    assert_eq!(both.ec2.endpoint.as_deref(), Some("http://127.0.0.1:1"));
+    assert_eq!(settings(&[special]).unwrap().auto_scaling, None);
     let region =
         settings(&[("AWS_REGION", "eu-west-1"), ("AWS_CA_BUNDLE", "/etc/ca.pem")]).unwrap();
     assert_eq!(region.ec2.region.unwrap().as_str(), "eu-west-1");
@@ -40,6 +45,7 @@ fn nonsense_is_named() {
     for pair in [
         ("AWS_ENDPOINT_URL", "ftp://x"),
         ("AWS_ENDPOINT_URL_EC2", "::"),
+        ("AWS_ENDPOINT_URL_AUTO_SCALING", "group"),
         ("AWS_REGION", "Frankfurt"),
     ] {
         let error = settings(&[pair]).unwrap_err();

@@ -10,7 +10,7 @@ use crate::aws::credentials::RoleError;
 use crate::aws::ec2::{Description, Ec2, Permission};
 use crate::aws::errors::CallError;
 use crate::aws::identity::Identity;
-use crate::aws::preflight::{Findings, Preflight, judge, look};
+use crate::aws::preflight::{Findings, Preflight, group, judge, look};
 
 /// A clock that is wrong by more is told; the metadata service's `Date` has whole seconds.
 const SKEW_SEEN: Duration = Duration::from_secs(5);
@@ -146,8 +146,50 @@ async fn ec2(examination: &Examination, identity: Identity) -> Vec<Check> {
     let mut checks = vec![Check::pass("ec2", "answers")];
     checks.extend(permissions(&findings, &client, &examination.tag_keys).await);
     checks.extend(findings.description.as_ref().ok().and_then(hop_limit));
-    checks.extend(abilities(&judge(&findings), examination.wants_hibernation));
+    checks.extend(abilities(&judge(&findings, examination.standby), examination.wants_hibernation));
+    if group(&findings).is_some() {
+        checks.push(auto_scaling(examination, &findings.identity).await);
+    }
     checks
+}
+
+/// Whether the drain of a member can tell its group that it is over. Auto Scaling has no dry runs, so the permission to
+/// look is all that can be tried.
+pub(super) async fn auto_scaling(examination: &Examination, identity: &Identity) -> Check {
+    let client = examination.cloud.auto_scaling_on_request(identity);
+    let found = match client.group().await {
+        Ok(Some(name)) => client.terminating_hooks(&name).await.map(|hooks| Some((name, hooks))),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(Some((name, hooks))) if hooks.is_empty() => Check::pass(
+            "autoscaling",
+            format!("{name} has no terminating lifecycle hook: there is nothing to complete"),
+        ),
+        Ok(Some((name, hooks))) => {
+            let names: Vec<&str> = hooks.iter().map(|hook| hook.name.as_str()).collect();
+            let hooks = names.join(", ");
+            Check::pass(
+                "autoscaling",
+                format!(
+                    "{name} waits at its termination for: {hooks}; the permission to complete them cannot be tried"
+                ),
+            )
+        }
+        Ok(None) => Check::skipped("autoscaling", "the instance has left its group"),
+        Err(error) if error.is_unauthorized() => Check::warn(
+            "autoscaling",
+            format!("the instance's role lacks a permission: {error}"),
+            "if drains are to complete lifecycle actions, add the policy \
+             /usr/share/doc/agentd/examples/iam/autoscaling.json to the role, and its tag to the group",
+        ),
+        Err(CallError::Budget { room_in, .. }) => Check::skipped(
+            "autoscaling",
+            format!("asked too often; again in {} s", room_in.as_secs()),
+        ),
+        Err(error) => Check::warn("autoscaling", format!("failed to {error}"), "ask again later"),
+    }
 }
 
 /// One check a permission. The one to stop was probed by preflight.

@@ -32,6 +32,7 @@ fn examination(cloud: Arc<Cloud>, tree: &Tree) -> Examination {
         host: tree.root(),
         state_dir: tree.path("/state"),
         wants_hibernation: true,
+        standby: false,
         tag_keys: vec!["agentd:state".to_owned()],
         sources: Vec::new(),
         clock: now,
@@ -266,4 +267,38 @@ fn each_source_has_its_check() {
         ("source:gpu", Status::Fail, "why")
     );
     assert!(blind.remedy.unwrap().contains("[source.gpu]"));
+}
+
+#[tokio::test]
+async fn a_member_learns_whether_its_drain_can_be_completed() {
+    use crate::aws::preflight::AUTO_SCALING_TAG;
+    use crate::aws::testautoscaling::{self, FakeGroup, Group};
+
+    let identity = async |fake: &FakeGroup| fake.cloud.identify().await.unwrap();
+    let denied = testautoscaling::error(403, "AccessDenied", "not authorized");
+    for (group, status, words) in [
+        (Group::of(&["InService"]), Status::Pass, "drain, backup"),
+        (
+            Group { hooks: Vec::new(), ..Group::of(&["InService"]) },
+            Status::Pass,
+            "nothing to complete",
+        ),
+        (Group { name: None, ..Group::of(&["InService"]) }, Status::Skipped, "left its group"),
+        (
+            Group::of(&["InService"]).fault("DescribeLifecycleHooks", denied),
+            Status::Warn,
+            "autoscaling:DescribeLifecycleHooks",
+        ),
+    ] {
+        let fake = FakeGroup::start(group).await;
+        let examination = examination(fake.cloud.clone(), &ready());
+        let check = service::auto_scaling(&examination, &identity(&fake).await).await;
+        assert!(check.status == status && check.detail.contains(words), "{check:?}");
+        assert_eq!(check.remedy.is_some(), status == Status::Warn);
+    }
+    let (checks, _) =
+        examine_world(World { tags: vec![(AUTO_SCALING_TAG, "web")], ..World::default() }).await;
+    find(&checks, "autoscaling");
+    let (checks, _) = examine_world(World::default()).await;
+    assert!(!checks.iter().any(|check| check.name == "autoscaling"));
 }

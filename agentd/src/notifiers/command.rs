@@ -31,18 +31,6 @@ const KILL_AFTER: Duration = Duration::from_secs(1);
 /// The longest value in its environment, characters.
 const LONGEST_VALUE: usize = 100;
 
-/// The units that systemd makes of it. There are several, because two moments may be told at once and a unit that still
-/// runs cannot be started again.
-const UNITS: [&str; 8] = [
-    "agentd-notify-1",
-    "agentd-notify-2",
-    "agentd-notify-3",
-    "agentd-notify-4",
-    "agentd-notify-5",
-    "agentd-notify-6",
-    "agentd-notify-7",
-    "agentd-notify-8",
-];
 
 /// Whose turn it is, also after a reload.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -75,10 +63,11 @@ impl Notifier {
 
 fn occasion(report: Report<'_>) -> Occasion {
     let told = report.notification;
-    let turn = NEXT.fetch_add(1, Ordering::Relaxed) % UNITS.len();
+    let turn = NEXT.fetch_add(1, Ordering::Relaxed);
     let value = |text: &str| stripped(text, LONGEST_VALUE);
     Occasion {
-        unit: UNITS.get(turn).copied().unwrap_or("agentd-notify"),
+        // A name of its own: two moments may be told at once, and a unit that still runs cannot be started again.
+        unit: format!("agentd-notify-{turn}"),
         about: "Command of agentd for notices of EC2",
         environment: vec![
             ("AGENTD_EVENT", value(&told.event)),

@@ -11,11 +11,12 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User, geteuid};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::Occasion;
 use super::output::Tail;
+use super::{Occasion, Times};
 use crate::host::logind::BusMode;
 
 /// The only path that a program is given.
@@ -26,6 +27,9 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// systemd-run(1).
 pub(in crate::actuators) const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
+
+/// systemctl(1).
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
 /// Who starts the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,21 +51,21 @@ impl Starter {
     }
 }
 
-/// Runs the program, which reads `input` where there is one. At the first of `limits` its process group is told to end,
-/// and after the second it is killed.
+/// Runs the program, which reads `input` where there is one. When its time is over its process group, or its unit, is told
+/// to end, and later it is killed. The times may come nearer while it runs.
 pub(super) async fn run(
     starter: Starter,
     path: &Path,
     user: Option<&str>,
     occasion: &Occasion,
     input: Option<&str>,
-    (limit, kill_after): (Duration, Duration),
+    times: &mut watch::Receiver<Times>,
 ) -> Outcome {
-    let shown = path.display();
+    let (shown, begun) = (path.display(), Instant::now());
     let fail = |error: String| Outcome::Failed { error, retry: Retry::Never };
     let mut command = match starter {
         Starter::Agent => command(path, occasion),
-        Starter::Systemd => unit(path, user, occasion, limit, kill_after),
+        Starter::Systemd => unit(path, user, occasion, *times.borrow(), begun),
     };
     if let (Starter::Agent, Some(user)) = (starter, user) {
         match account(user).await {
@@ -78,13 +82,22 @@ pub(super) async fn run(
         Ok(child) => child,
         Err(error) => return fail(format!("start the hook '{shown}': {error}")),
     };
-    let until = Instant::now() + limit;
     let feeding = input.zip(child.stdin.take()).map(|(input, pipe)| feed(pipe, input.to_owned()));
+    let group = match starter {
+        Starter::Agent => Whole::group(&child),
+        Starter::Systemd => Whole::Unit(format!("{}.service", occasion.unit)),
+    };
     let mut talk =
         Talk { out: child.stdout.take(), err: child.stderr.take(), tail: Tail::default() };
-    let (status, late) = match timeout_at(until, talk.until_end(&mut child)).await {
-        Ok(status) => (status, false),
-        Err(_) => (stop(&mut child, &mut talk, kill_after).await, true),
+    let in_time = tokio::select! {
+        biased;
+        status = talk.until_end(&mut child) => Some(status),
+        () = over(times, |times| times.end) => None,
+    };
+    let limit = begun.elapsed();
+    let (status, late) = match in_time {
+        Some(status) => (status, false),
+        None => (stop(&mut child, &mut talk, &group, times).await, true),
     };
     if let Some(feeding) = feeding {
         // Whoever still has the pipe open has read as much as it wanted.
@@ -95,8 +108,9 @@ pub(super) async fn run(
         words => format!(": {words}"),
     };
     match status {
-        Ok(_) if late => {
-            fail(format!("finish the hook '{shown}' within {} s{said}", limit.as_secs_f64()))
+        Ok(status) if late => {
+            let seconds = (limit.as_secs_f64() * 10.0).round() / 10.0;
+            fail(format!("finish the hook '{shown}' within {seconds} s ({status}){said}"))
         }
         Ok(status) if status.success() => Outcome::Done { detail: format!("exit status 0{said}") },
         Ok(status) => fail(format!("run the hook '{shown}': {status}{said}")),
@@ -112,6 +126,20 @@ fn feed(mut pipe: ChildStdin, input: String) -> JoinHandle<()> {
     })
 }
 
+/// Until the time that `which` names, however often it changes.
+pub(super) async fn over(times: &mut watch::Receiver<Times>, which: fn(&Times) -> Instant) {
+    loop {
+        let at = which(&times.borrow_and_update());
+        tokio::select! {
+            () = tokio::time::sleep_until(at) => return,
+            changed = times.changed() => if changed.is_err() {
+                // Nobody can change them any more.
+                return tokio::time::sleep_until(at).await;
+            },
+        }
+    }
+}
+
 fn command(path: &Path, occasion: &Occasion) -> Command {
     let mut command = Command::new(path);
     command
@@ -122,14 +150,21 @@ fn command(path: &Path, occasion: &Occasion) -> Command {
     command
 }
 
-/// The same through systemd. It ends the unit at `limit` by itself, also when the agent is gone by then.
+/// How long systemd leaves the ending of a unit to the agent. If the agent is gone by then, systemd does it.
+const BACKSTOP: Duration = Duration::from_millis(500);
+
+/// The same through systemd. It ends the unit by itself when the agent is gone.
 fn unit(
     path: &Path,
     user: Option<&str>,
     occasion: &Occasion,
-    limit: Duration,
-    kill_after: Duration,
+    times: Times,
+    now: Instant,
 ) -> Command {
+    let limit = times.end.saturating_duration_since(now) + BACKSTOP;
+    // Zero would mean no limit.
+    let kill_after = (times.kill.saturating_duration_since(times.end)).saturating_sub(BACKSTOP);
+    let kill_after = kill_after.max(Duration::from_millis(100));
     let mut command = Command::new(SYSTEMD_RUN);
     command.env_clear().env("PATH", PATH);
     command.args(["--wait", "--pipe", "--quiet", "--collect", "--service-type=exec"]);
@@ -221,20 +256,82 @@ async fn piece(pipe: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> 
     }
 }
 
-/// Ends the whole process group: first politely, then not.
-async fn stop(child: &mut Child, talk: &mut Talk, kill_after: Duration) -> io::Result<ExitStatus> {
-    // The id of the child is that of its group, and while the child is not reaped nobody else can have it.
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    // A group that is gone needs no signal.
-    let send = |signal| group.map(|group| killpg(group, signal));
-    send(Signal::SIGTERM);
-    let polite = timeout(kill_after, talk.until_end(child)).await;
-    // Also when the program has ended: its children may have ignored the word.
-    send(Signal::SIGKILL);
-    match polite {
-        Ok(status) => status,
-        Err(_) => talk.until_end(child).await,
+/// Everything that belongs to the program.
+enum Whole {
+    /// A process group of the agent's own. None: the child is reaped already.
+    Group(Option<Pid>),
+    /// A unit of systemd.
+    Unit(String),
+}
+
+impl Whole {
+    /// The id of the child is that of its group, and while the child is not reaped nobody else can have it.
+    fn group(child: &Child) -> Self {
+        Self::Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
+
+    /// Sends a signal to all of it. Where nothing of it is left, that is no fault.
+    fn send(&self, signal: Signal) {
+        match self {
+            Self::Group(group) => {
+                let _ = group.map(|group| killpg(group, signal));
+            }
+            Self::Unit(name) => {
+                // Nobody waits for it; the runtime collects what it leaves.
+                let _ = signal_unit(name, signal).spawn();
+            }
+        }
+    }
+}
+
+/// systemctl(1): the agent itself may not signal others (decision 0003), and systemd may.
+fn signal_unit(name: &str, signal: Signal) -> Command {
+    let mut command = Command::new(SYSTEMCTL);
+    command
+        .env_clear()
+        .env("PATH", PATH)
+        .args(["kill", "--signal", signal.as_str(), "--", name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// How long systemd is given to report the end of a unit that was killed.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Ends the whole program: first politely, then not.
+async fn stop(
+    child: &mut Child,
+    talk: &mut Talk,
+    whole: &Whole,
+    times: &mut watch::Receiver<Times>,
+) -> io::Result<ExitStatus> {
+    whole.send(Signal::SIGTERM);
+    let polite = tokio::select! {
+        biased;
+        status = talk.until_end(child) => Some(status),
+        () = over(times, |times| times.kill) => None,
+    };
+    // Also when the program has ended: its children may have ignored the word. A unit has ended with all of them.
+    if matches!(whole, Whole::Group(_)) || polite.is_none() {
+        whole.send(Signal::SIGKILL);
+    }
+    if let Some(status) = polite {
+        return status;
+    }
+    if let Ok(status) = timeout(REPORT, talk.until_end(child)).await {
+        return status;
+    }
+    // Only a unit comes here, perhaps because it was not there yet when it was killed, or a process that the kernel holds.
+    whole.send(Signal::SIGKILL);
+    if let Ok(status) = timeout(REPORT, talk.until_end(child)).await {
+        return status;
+    }
+    Whole::group(child).send(Signal::SIGKILL);
+    timeout(REPORT, child.wait()).await.unwrap_or_else(|_| {
+        Err(io::Error::new(io::ErrorKind::TimedOut, "it was killed and does not end"))
+    })
 }
 
 #[cfg(test)]
@@ -249,7 +346,7 @@ mod tests {
 
     fn occasion() -> Occasion {
         Occasion {
-            unit: "agentd-pre-stop",
+            unit: "agentd-pre-stop".to_owned(),
             about: "Pre-stop hook of agentd",
             environment: vec![
                 ("AGENTD_ACTION", "hibernate".to_owned()),
@@ -260,21 +357,17 @@ mod tests {
 
     #[test]
     fn systemd_gets_limit_user_environment_and_the_bare_path() {
-        let minute = Duration::from_secs(90);
-        let given = words(&unit(
-            Path::new("/usr/local/sbin/save"),
-            Some("alice"),
-            &occasion(),
-            minute,
-            Duration::from_secs(5),
-        ));
+        let now = Instant::now();
+        let times = Times::after(now, Duration::from_secs(90), Duration::from_secs(95));
+        let given =
+            words(&unit(Path::new("/usr/local/sbin/save"), Some("alice"), &occasion(), times, now));
         assert_eq!(given.first().map(String::as_str), Some("/usr/bin/systemd-run"));
         for word in [
             "--wait",
             "--pipe",
             "--unit=agentd-pre-stop",
-            "--property=RuntimeMaxSec=90000ms",
-            "--property=TimeoutStopSec=5000ms",
+            "--property=RuntimeMaxSec=90500ms",
+            "--property=TimeoutStopSec=4500ms",
             "--setenv=AGENTD_ACTION=hibernate",
             "--setenv=AGENTD_SECONDS_LEFT=90",
             "--uid=alice",
@@ -282,6 +375,31 @@ mod tests {
             assert!(given.iter().any(|other| other == word), "{word} is missing in {given:?}");
         }
         assert!(given.ends_with(&["--".to_owned(), "/usr/local/sbin/save".to_owned()]));
+    }
+
+    #[test]
+    fn a_unit_whose_time_came_nearer_is_signalled_through_systemd() {
+        assert_eq!(
+            words(&signal_unit("agentd-interruption-7.service", Signal::SIGTERM)),
+            [
+                "/usr/bin/systemctl",
+                "kill",
+                "--signal",
+                "SIGTERM",
+                "--",
+                "agentd-interruption-7.service"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_unit_without_time_left_still_has_a_limit() {
+        let now = Instant::now();
+        let times = Times::after(now, Duration::ZERO, Duration::ZERO);
+        let given = words(&unit(Path::new("/bin/save"), None, &occasion(), times, now));
+        for word in ["--property=RuntimeMaxSec=500ms", "--property=TimeoutStopSec=100ms"] {
+            assert!(given.iter().any(|other| other == word), "{word} is missing in {given:?}");
+        }
     }
 
     #[test]

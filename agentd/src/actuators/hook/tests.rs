@@ -10,7 +10,7 @@ use super::*;
 
 /// A folder that is as safe as the guard wants it, below the home of whoever runs the test: the usual temporary folder
 /// can be written by everybody, which the guard refuses.
-fn safe_folder() -> tempfile::TempDir {
+pub(in crate::actuators) fn safe_folder() -> tempfile::TempDir {
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
     let home = fs::canonicalize(home).unwrap();
     let folder = tempfile::Builder::new().prefix(".agentd-hook-").tempdir_in(home).unwrap();
@@ -18,7 +18,7 @@ fn safe_folder() -> tempfile::TempDir {
     folder
 }
 
-fn script(folder: &Path, body: &str) -> PathBuf {
+pub(in crate::actuators) fn script(folder: &Path, body: &str) -> PathBuf {
     let path = folder.join("hook");
     fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

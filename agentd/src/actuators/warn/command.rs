@@ -65,7 +65,7 @@ fn occasion(word: &Word<'_>) -> Occasion {
     let reason = |because: &str| ("AGENTD_BECAUSE", escaped(because, BECAUSE_LIMIT));
     match word {
         Word::Warned(warning) => Occasion {
-            unit: "agentd-warned",
+            unit: "agentd-warned".to_owned(),
             about: "Warning command of agentd",
             environment: vec![
                 ("AGENTD_EVENT", "warned".to_owned()),
@@ -76,7 +76,7 @@ fn occasion(word: &Word<'_>) -> Occasion {
             ],
         },
         Word::CalledOff { because } => Occasion {
-            unit: "agentd-called-off",
+            unit: "agentd-called-off".to_owned(),
             about: "Warning command of agentd, after a call-off",
             environment: vec![("AGENTD_EVENT", "called-off".to_owned()), reason(because)],
         },

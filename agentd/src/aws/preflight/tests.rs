@@ -48,7 +48,7 @@ fn description() -> Description {
 fn with(change: impl FnOnce(&mut Findings)) -> Preflight {
     let mut findings = good();
     change(&mut findings);
-    judge(&findings)
+    judge(&findings, false)
 }
 
 fn described(change: impl FnOnce(&mut Description)) -> Preflight {
@@ -83,7 +83,7 @@ fn lost() -> CallError {
 
 #[test]
 fn an_ordinary_instance_can_do_both() {
-    let preflight = judge(&good());
+    let preflight = judge(&good(), false);
     assert_eq!(preflight.abilities.instance_id.as_deref(), Some(ID));
     assert_eq!(
         (preflight.abilities.hibernate, preflight.abilities.stop),
@@ -112,6 +112,33 @@ fn members_of_groups_and_fleets_are_refused() {
     for tag in FLEET_TAGS {
         refused(&tagged(tag), "fleet-member");
     }
+}
+
+#[test]
+fn a_refused_member_is_told_its_group_and_what_to_set() {
+    let preflight = tagged(AUTO_SCALING_TAG);
+    let Ability::Cannot(refusal) = &preflight.abilities.stop else { panic!() };
+    assert!(refusal.detail.contains("group \"x\""), "{}", refusal.detail);
+    assert!(refusal.detail.contains("idle.autoscaling = \"standby\""), "{}", refusal.detail);
+}
+
+#[test]
+fn a_member_that_may_go_on_standby_can_be_stopped_and_not_hibernated() {
+    let mut findings = good();
+    findings.circumstances.auto_scaling = AutoScaling::Member("InService".to_owned());
+    let preflight = judge(&findings, true);
+    assert_eq!(preflight.abilities.stop, Ability::Can);
+    let Ability::Cannot(refusal) = &preflight.abilities.hibernate else { panic!() };
+    assert!(refusal.hibernation_only && refusal.code == "auto-scaling-member", "{refusal:?}");
+    // The policy is about groups alone, and no reason is forgotten for it.
+    assert_eq!(judge(&good(), true), judge(&good(), false));
+    findings.attributes = Ok(Attributes { stop_protection: true, shutdown_terminates: false });
+    refused(&judge(&findings, true), "stop-protection");
+    let mut findings = good();
+    let mut fleet = description();
+    fleet.tags.insert(FLEET_TAGS[0].to_owned(), "fleet-1".to_owned());
+    findings.description = Ok(fleet);
+    refused(&judge(&findings, true), "fleet-member");
 }
 
 #[test]
@@ -182,7 +209,7 @@ fn a_lost_description_leaves_everything_unknown() {
 #[tokio::test]
 async fn the_whole_way_over_the_wire() {
     let fake = Fake::start(World::default()).await;
-    let preflight = preflight(&fake.cloud).await;
+    let preflight = preflight(&fake.cloud, false).await;
     assert_eq!(preflight.abilities.hibernate, Ability::Can, "{:?}", preflight.unknown);
     let stops = fake
         .ec2
@@ -216,7 +243,7 @@ async fn each_refusal_over_the_wire_stops_nothing() {
     ];
     for (world, code) in worlds {
         let fake = Fake::start(world).await;
-        refused(&preflight(&fake.cloud).await, code);
+        refused(&preflight(&fake.cloud, false).await, code);
     }
 }
 
@@ -225,7 +252,7 @@ async fn no_identity_means_no_call_and_no_id() {
     let fake =
         Fake::start_with(World::default(), &[("dynamic/instance-identity/document", "<html>")])
             .await;
-    let preflight = preflight(&fake.cloud).await;
+    let preflight = preflight(&fake.cloud, false).await;
     assert_eq!(preflight.abilities, Abilities::default());
     assert_eq!(preflight.unknown.len(), 1);
     assert_eq!(fake.ec2.seen().len(), 0);
@@ -234,7 +261,7 @@ async fn no_identity_means_no_call_and_no_id() {
 #[tokio::test]
 async fn an_unreachable_ec2_leaves_it_unknown_with_one_reason() {
     let fake = Fake::start(World::default().fault("DescribeInstances", Reply::Drop)).await;
-    let preflight = preflight(&fake.cloud).await;
+    let preflight = preflight(&fake.cloud, false).await;
     unknown(&preflight);
     assert_eq!(preflight.abilities.instance_id.as_deref(), Some(ID));
     assert_eq!(preflight.unknown.len(), 1, "{:?}", preflight.unknown);
@@ -247,6 +274,6 @@ async fn garbage_from_ec2_is_never_a_permission_to_act() {
         let server = Server::start(move |_| Reply::ok(body)).await;
         let fake = Fake::start(World::default()).await;
         let cloud = crate::aws::testec2::cloud(&fake.imds.url(), &server.url());
-        assert_ne!(preflight(&cloud).await.abilities.stop, Ability::Can, "{body}");
+        assert_ne!(preflight(&cloud, false).await.abilities.stop, Ability::Can, "{body}");
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Occasion {
 /// When a program that still runs is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
+    /// Its time began.
+    pub(super) from: Instant,
     /// It is told to end (SIGTERM).
     pub(super) end: Instant,
     /// It is killed (SIGKILL).
@@ -67,12 +69,12 @@ pub(super) struct Times {
 impl Times {
     /// So long after `now`.
     pub(super) fn after(now: Instant, end: Duration, kill: Duration) -> Self {
-        Self { end: now + end, kill: now + kill.max(end) }
+        Self { from: now, end: now + end, kill: now + kill.max(end) }
     }
 
-    /// The earlier of both, each by itself.
+    /// With the earlier of both ends, each by itself.
     pub(super) fn earlier(self, other: Self) -> Self {
-        Self { end: self.end.min(other.end), kill: self.kill.min(other.kill) }
+        Self { end: self.end.min(other.end), kill: self.kill.min(other.kill), ..self }
     }
 }
 

@@ -61,11 +61,11 @@ pub(super) async fn run(
     input: Option<&str>,
     times: &mut watch::Receiver<Times>,
 ) -> Outcome {
-    let (shown, begun) = (path.display(), Instant::now());
+    let shown = path.display();
     let fail = |error: String| Outcome::Failed { error, retry: Retry::Never };
     let mut command = match starter {
         Starter::Agent => command(path, occasion),
-        Starter::Systemd => unit(path, user, occasion, *times.borrow(), begun),
+        Starter::Systemd => unit(path, user, occasion, *times.borrow(), Instant::now()),
     };
     if let (Starter::Agent, Some(user)) = (starter, user) {
         match account(user).await {
@@ -94,7 +94,8 @@ pub(super) async fn run(
         status = talk.until_end(&mut child) => Some(status),
         () = over(times, |times| times.end) => None,
     };
-    let limit = begun.elapsed();
+    let limit = { *times.borrow() };
+    let limit = limit.end.saturating_duration_since(limit.from);
     let (status, late) = match in_time {
         Some(status) => (status, false),
         None => (stop(&mut child, &mut talk, &group, times).await, true),

@@ -204,23 +204,20 @@ async fn follow(
     times: &mut watch::Receiver<Times>,
 ) -> Outcome {
     let verb = job.verb();
-    let mut until_end = times.clone();
     // Only what was started is ended.
-    let end = async {
-        over(&mut until_end, |times| times.end).await;
-        if job == Job::Stop {
-            core::future::pending::<()>().await;
-        }
+    let limit: fn(&Times) -> tokio::time::Instant = match job {
+        Job::Start => |times| times.end,
+        Job::Stop => |times| times.kill,
     };
     let result = tokio::select! {
         biased;
         result = queued.result() => result,
-        () = over(times, |times| times.kill) => {
-            return failed(format!(
-                "{verb} {name} in time: it was still stopping, and its own TimeoutStopSec says for how long"
-            ));
-        }
-        () = end => return end_start(&queued, name, times).await,
+        () = over(times, limit) => return match job {
+            Job::Start => end_start(&queued, name, times).await,
+            Job::Stop => failed(format!(
+                "stop {name} in time: it was still stopping, and its own TimeoutStopSec says for how long"
+            )),
+        },
     };
     match result {
         Ok(result) if result == "done" => Outcome::Done { detail: format!("{verb} {name}: done") },
@@ -245,6 +242,7 @@ async fn end_start(queued: &Queued, name: &str, times: &mut watch::Receiver<Time
         Err(zbus::Error::Failure("the connection to systemd was lost".to_owned()))
     };
     let then = tokio::select! {
+        biased;
         stopped = stopped => match stopped {
             Ok(()) => "it was stopped".to_owned(),
             Err(error) => format!("it could not be stopped: {error}"),
@@ -445,13 +443,22 @@ mod tests {
 
     /// A job of a drain with 200 ms to its end and 400 ms to the kill; whether the unit was stopped and killed.
     async fn drained(result: Option<&'static str>, hook: &str) -> Option<(Outcome, bool, bool)> {
+        drained_within(result, hook, 200, 400).await
+    }
+
+    async fn drained_within(
+        result: Option<&'static str>,
+        hook: &str,
+        end_ms: u64,
+        kill_ms: u64,
+    ) -> Option<(Outcome, bool, bool)> {
         let bus = bus().await?;
         let (stopped, killed) =
             (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let systemd = Systemd { result, stopped: stopped.clone(), killed: killed.clone() };
         let _server = serve(&bus, systemd).await;
         let ms = Duration::from_millis;
-        let times = Times::after(tokio::time::Instant::now(), ms(200), ms(400));
+        let times = Times::after(tokio::time::Instant::now(), ms(end_ms), ms(kill_ms));
         let (_sender, mut times) = watch::channel(times);
         let mode = BusMode::Address(bus.address.clone());
         let job = Job::parse(hook).unwrap();
@@ -501,6 +508,20 @@ mod tests {
             "{outcome:?}"
         );
         assert!(stopped && killed);
+    }
+
+    #[tokio::test]
+    async fn without_a_span_between_them_a_start_is_killed_and_not_said_to_stop() {
+        let Some((outcome, _, killed)) =
+            drained_within(None, "start backup.service", 300, 300).await
+        else {
+            return;
+        };
+        assert!(
+            matches!(&outcome, Outcome::Failed { error, .. } if error.contains("killed")),
+            "{outcome:?}"
+        );
+        assert!(killed);
     }
 
     #[tokio::test]

@@ -169,11 +169,13 @@ impl Daemon {
         publisher: Publisher,
         agent: AgentInfo,
         to: &mpsc::Sender<Message>,
+        urgent: &mpsc::Sender<Message>,
     ) -> DaemonHands {
         DaemonHands {
             interlock: Arc::clone(&self.interlock),
             actuators: Rc::clone(&self.actuators),
             to: to.downgrade(),
+            urgent: urgent.downgrade(),
             asks: self.asks.clone(),
             publisher,
             shown: Rc::clone(&self.shown),
@@ -185,7 +187,11 @@ impl Daemon {
     }
 
     /// Starts what looks at the world: the sources, the metadata service, logind's resumes.
-    pub(crate) fn watch_the_world(&self, to: &mpsc::Sender<Message>) {
+    pub(crate) fn watch_the_world(
+        &self,
+        to: &mpsc::Sender<Message>,
+        _urgent: &mpsc::Sender<Message>,
+    ) {
         if let Some(asked) = self.asked.take() {
             let sampler = Sampler::new(self.host.clone(), self.bus.clone(), &self.wanted());
             tokio::task::spawn_local(sampling::run(sampler, asked, to.downgrade(), now));

@@ -183,12 +183,14 @@ impl Daemon {
         publisher: Publisher,
         agent: AgentInfo,
         to: &mpsc::Sender<Message>,
+        urgent: &mpsc::Sender<Message>,
     ) -> DaemonHands {
         self.freshener.replace(Some(publisher.freshener()));
         DaemonHands {
             interlock: Arc::clone(&self.interlock),
             actuators: Rc::clone(&self.actuators),
             to: to.downgrade(),
+            urgent: urgent.downgrade(),
             asks: self.asks.clone(),
             publisher,
             shown: Rc::clone(&self.shown),
@@ -200,9 +202,13 @@ impl Daemon {
     }
 
     /// Starts what looks at the world: the notices, the sources, the metadata service, logind's resumes.
-    pub(crate) fn watch_the_world(&self, to: &mpsc::Sender<Message>) {
+    pub(crate) fn watch_the_world(
+        &self,
+        to: &mpsc::Sender<Message>,
+        urgent: &mpsc::Sender<Message>,
+    ) {
         let ends = notices::Ends {
-            urgent: to.downgrade(),
+            urgent: urgent.downgrade(),
             refresh: to.downgrade(),
             shown: Rc::clone(&self.shown),
             freshener: self.freshener.take(),

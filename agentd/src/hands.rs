@@ -32,6 +32,8 @@ pub struct DaemonHands {
     pub interlock: Arc<Interlock>,
     /// Where outcomes go.
     pub to: mpsc::WeakSender<Message>,
+    /// Where the ends of what is urgent go: the next hook waits for them.
+    pub urgent: mpsc::WeakSender<Message>,
     /// The reader of the sources.
     pub asks: mpsc::Sender<Ask>,
     /// The picture and the events.
@@ -50,7 +52,8 @@ pub struct DaemonHands {
 
 impl Hands for DaemonHands {
     fn start(&mut self, request: ActionRequest) {
-        let (to, key) = (self.to.clone(), request.key);
+        let key = request.key;
+        let to = if request.kind.is_urgent() { self.urgent.clone() } else { self.to.clone() };
         if let ActionKind::Withdraw { call } = request.kind {
             // At once: who was told that the machine is held must be able to rely on it.
             self.interlock.withdraw(call);

@@ -31,6 +31,8 @@ use crate::virtual_time::driver::{Driver, DriverError};
 
 /// Messages that may wait for the loop. It takes each in microseconds; more than this is a flood that must wait.
 pub(crate) const INBOX: usize = 256;
+/// Urgent messages that may wait for the loop: notices, and the ends of hooks.
+const URGENT: usize = 32;
 /// Another agent has the lock (`sysexits.h`, `EX_TEMPFAIL`).
 const EXIT_LOCKED: u8 = 75;
 
@@ -141,17 +143,20 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     files.start_recorder(daemon.recorder(), started, &policy, &recovery);
     let engine = Engine::new(policy, recovery, started);
     let (inbox_tx, inbox) = mpsc::channel(INBOX);
+    let (urgent_tx, urgent) = mpsc::channel(URGENT);
     let (publisher, subscriber) = daemon.open_picture(engine.view(started), &agent);
     daemon.serve(listener, subscriber, inbox_tx.downgrade());
-    let hands = daemon.hands(publisher, agent, &inbox_tx);
-    daemon.watch_the_world(&inbox_tx);
+    let hands = daemon.hands(publisher, agent, &inbox_tx, &urgent_tx);
+    daemon.watch_the_world(&inbox_tx, &urgent_tx);
     if let Some(driver) = driver {
         tokio::task::spawn_local(driver.follow());
     }
     // Ready before the metadata service or EC2 are touched: an installation from user-data waits for this.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(RunError::Signals)?;
-    tokio::join!(Shell::new(engine, now, files, hands).run(inbox), daemon.obey(signals, inbox_tx));
+    let shell = Shell::new(engine, now, files, hands);
+    tokio::join!(shell.run(inbox, urgent), daemon.obey(signals, inbox_tx));
+    drop(urgent_tx);
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     Ok(())
 }

@@ -9,6 +9,7 @@ use agent_core::action::{ActionRequest, InstanceState, Key, Outcome, Retry};
 use agent_core::decision::Decision;
 use agent_core::engine::Engine;
 use agent_core::input::{Abilities, Input, Reply};
+use agent_core::interruption::{AlertEnd, Interruptions};
 use agent_core::memory::{IdleClock, Memory};
 use agent_core::reading::Observation;
 use agent_core::reason::Event;
@@ -71,6 +72,9 @@ pub enum Message {
 pub trait Store {
     /// Saves the durable part of the engine: written, fsynced, renamed, folder fsynced when this returns.
     fn save_memory(&mut self, now: Stamp, memory: &Memory) -> Result<(), String>;
+    /// Notes the alerts where it takes no time: in the memory of this boot, not synced to a disk. It is done before an
+    /// urgent action starts, so that an agent that is killed right after does not start it twice.
+    fn save_alerts(&mut self, interruptions: &Interruptions) -> Result<(), String>;
     /// Saves the idle clock of this boot.
     fn save_clock(&mut self, clock: &IdleClock) -> Result<(), String>;
     /// Writes a report of how an action ended: a file for people. Its name comes back.
@@ -107,6 +111,15 @@ fn report_kind(events: &[Event]) -> Option<&'static str> {
         Event::Refused { .. } => Some("refused"),
         Event::Failed { retry_ms: None, .. } => Some("failed"),
         Event::HookEnded { ok: false, .. } => Some("hook-failed"),
+        Event::AlertOver { drill: true, .. } => Some("drill"),
+        Event::AlertOver { end, .. } => Some(match end {
+            AlertEnd::StartedAgain | AlertEnd::Resumed => "interrupted",
+            AlertEnd::NeverCame => "never-came",
+            AlertEnd::Withdrawn => "withdrawn",
+            AlertEnd::Expired => "expired",
+            AlertEnd::DrillOver => "drill",
+        }),
+        Event::DrainEnded { .. } => Some("drained"),
         _ => None,
     })
 }
@@ -137,23 +150,51 @@ pub struct Shell<S, H> {
     store: S,
     hands: H,
     storage_ok: bool,
+    /// The rest of the last step, while what is urgent starts.
+    rest: Option<Rest>,
 }
+
+/// What is left of a step once its urgent actions were started.
+#[derive(Debug)]
+struct Rest {
+    now: Stamp,
+    decision: Decision,
+    reply: Option<oneshot::Sender<Reply>>,
+}
+
+/// What is urgent has this long to start before the loop writes to a disk, which may take seconds.
+const HEAD_START: Duration = Duration::from_millis(50);
 
 impl<S: Store, H: Hands> Shell<S, H> {
     /// A loop around an engine.
     pub fn new(engine: Engine, clock: fn() -> Stamp, store: S, hands: H) -> Self {
-        Self { engine, clock, store, hands, storage_ok: true }
+        Self { engine, clock, store, hands, storage_ok: true, rest: None }
     }
 
-    /// Runs until [`Message::Shutdown`] or until nobody can send any more.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+    /// Runs until [`Message::Shutdown`] or until nobody can send any more. What is `urgent` never waits behind the rest
+    /// of the messages.
+    pub async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut urgent: mpsc::Receiver<Message>,
+    ) {
+        let mut hears_urgent = true;
         self.hands.follow(self.engine.memory());
         let mut wake_at = self.step(Input::Tick, None);
+        if self.rest.is_some() {
+            tokio::time::sleep(HEAD_START).await;
+            wake_at = self.catch_up().unwrap_or(wake_at);
+        }
         self.show();
         loop {
             let pause = wake_at.since((self.clock)()).max(Duration::from_millis(1));
             let message = tokio::select! {
                 biased;
+                message = urgent.recv(), if hears_urgent => {
+                    // Nobody can send here any more; the other inbox says when to end.
+                    hears_urgent = message.is_some();
+                    Some(message.unwrap_or(Message::Input(Input::Tick)))
+                }
                 message = inbox.recv() => message,
                 () = clock::sleep(pause) => Some(Message::Input(Input::Tick)),
             };
@@ -161,7 +202,13 @@ impl<S: Store, H: Hands> Shell<S, H> {
                 Some(Message::Shutdown) | None => break,
                 Some(message) => wake_at = self.take(message),
             }
+            if self.rest.is_some() {
+                // Actions run beside this loop: they come first only if it lets them.
+                tokio::time::sleep(HEAD_START).await;
+                wake_at = self.catch_up().unwrap_or(wake_at);
+            }
         }
+        self.catch_up();
         self.save_clock();
         self.store.close((self.clock)());
     }
@@ -224,11 +271,31 @@ impl<S: Store, H: Hands> Shell<S, H> {
         self.hands.show(self.engine.view((self.clock)()));
     }
 
-    /// One step: decide, make durable, act, tell.
+    /// One step: decide, make durable, act, tell. What is urgent acts first.
     fn step(&mut self, input: Input, reply: Option<oneshot::Sender<Reply>>) -> Stamp {
+        self.catch_up();
         let now = (self.clock)();
         self.store.record(now, &input);
-        let mut decision = self.engine.step(now, input);
+        let decision = self.engine.step(now, input);
+        let wake_at = decision.wake_at;
+        let rest = Rest { now, decision, reply };
+        if self.start_urgent(&rest.decision) {
+            self.rest = Some(rest);
+            wake_at
+        } else {
+            self.finish(rest)
+        }
+    }
+
+    /// Finishes a step that was interrupted for what is urgent; when the engine wants to be called next.
+    fn catch_up(&mut self) -> Option<Stamp> {
+        let rest = self.rest.take()?;
+        Some(self.finish(rest))
+    }
+
+    /// The rest of a step: make durable, tell, act.
+    fn finish(&mut self, rest: Rest) -> Stamp {
+        let Rest { now, mut decision, reply } = rest;
         let saved = self.make_durable(now, &decision);
         let (start, refused) = split(&mut decision, &saved);
         self.hands.tell(now, &decision);
@@ -257,6 +324,22 @@ impl<S: Store, H: Hands> Shell<S, H> {
             wake_at = self.step(Input::Finished { key, outcome }, None);
         }
         wake_at
+    }
+
+    /// Starts what cannot wait for a disk; whether there was something.
+    fn start_urgent(&mut self, decision: &Decision) -> bool {
+        if !decision.actions.iter().any(|request| request.kind.is_urgent()) {
+            return false;
+        }
+        if let Err(error) = self.store.save_alerts(&self.engine.memory().interruptions) {
+            // The machine goes in seconds, with or without this note: a hook that might run twice after a crash of the
+            // agent is better than one that does not run.
+            tracing::warn!(%error, "alerts not noted, the hooks start all the same");
+        }
+        for request in decision.actions.iter().filter(|request| request.kind.is_urgent()) {
+            self.hands.start(request.clone());
+        }
+        true
     }
 
     /// What was decided is on disk when this returns well. Without it nothing destructive may start.
@@ -300,6 +383,8 @@ fn split(
                     format!("the decision could not be saved, so it is not carried out: {error}");
                 refused.push((request.key, Outcome::Failed { error, retry: Retry::Never }));
             }
+            // It has been started.
+            _ if request.kind.is_urgent() => {}
             _ => start.push(request.clone()),
         }
     }

@@ -211,7 +211,7 @@ mod tests {
             drill: false,
             hooks: vec![run],
         };
-        let line = line_of(over);
+        let line = line(&EventRecord { seq: 9, at: NOW, event: over }, Reader::Admin);
         assert_eq!(
             (line.event.as_str(), &line.fields["end"]),
             ("alert-over", &"started-again".into())

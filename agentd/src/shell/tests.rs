@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent_core::action::ActionKind;
 use agent_core::action::Power;
 use agent_core::input::{Ability, Actor, Command};
-use agent_core::interruption::InterruptionPolicy;
+use agent_core::interruption::{Due, InterruptionPolicy, Notice, Noticed, SpotAction};
 use agent_core::memory::Recovery;
 use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
 use agent_core::reading::{Reading, Signal, SourceName, Value};
@@ -47,6 +47,13 @@ impl Store for Disk {
         let intent = memory.intent.as_ref().map(|i| (i.hook, i.call));
         self.log.borrow_mut().push(format!("saved {intent:?}"));
         Ok(())
+    }
+
+    fn save_alerts(&mut self, interruptions: &Interruptions) -> Result<(), String> {
+        let runs = interruptions.alerts.iter().flat_map(|a| &a.drain).flat_map(|d| &d.runs);
+        let states: Vec<_> = runs.map(|run| run.state.as_str()).collect();
+        self.log.borrow_mut().push(format!("noted {states:?}"));
+        if self.full.get() { Err("no space left on device".into()) } else { Ok(()) }
     }
 
     fn save_clock(&mut self, clock: &IdleClock) -> Result<(), String> {
@@ -108,6 +115,9 @@ impl Hands for Noting {
 
     fn tell(&mut self, _now: Stamp, decision: &Decision) {
         self.stage.set(Some(decision.stage));
+        if !decision.events.is_empty() {
+            self.log.borrow_mut().push("told".to_owned());
+        }
     }
 
     fn show(&mut self, view: View) {
@@ -179,6 +189,11 @@ fn policy(hook: bool) -> Policy {
     }
 }
 
+/// An inbox that nobody writes to.
+fn nothing_urgent() -> mpsc::Receiver<Message> {
+    mpsc::channel(1).1
+}
+
 /// Runs the loop over `rounds` idle rounds of ten seconds.
 async fn run(disk: Disk, mut hands: Noting, hook: bool, rounds: u64) {
     let (tx, inbox) = mpsc::channel(64);
@@ -192,7 +207,7 @@ async fn run(disk: Disk, mut hands: Noting, hook: bool, rounds: u64) {
         }
         tx.send(Message::Shutdown).await.unwrap();
     };
-    tokio::join!(shell.run(inbox), feeder);
+    tokio::join!(shell.run(inbox, nothing_urgent()), feeder);
 }
 
 fn names(hands: &Noting) -> Vec<&'static str> {
@@ -281,7 +296,7 @@ async fn a_command_is_answered_also_when_nobody_waits_for_the_answer() {
         tx.send(Message::Shutdown).await.unwrap();
         answer
     };
-    let ((), answer) = tokio::join!(shell.run(inbox), asking);
+    let ((), answer) = tokio::join!(shell.run(inbox, nothing_urgent()), asking);
     assert!(matches!(answer, Reply::Held { hold: 2, capped: false, .. }), "{answer:?}");
 }
 
@@ -303,7 +318,7 @@ async fn who_is_answered_finds_the_hold_in_the_picture_and_its_process_is_watche
         tx.send(Message::Shutdown).await.unwrap();
         (seen, pids)
     };
-    let ((), (seen, pids)) = tokio::join!(shell.run(inbox), asking);
+    let ((), (seen, pids)) = tokio::join!(shell.run(inbox, nothing_urgent()), asking);
     assert_eq!(seen, Some(1));
     assert_eq!(pids, [77]);
 }
@@ -313,5 +328,97 @@ async fn a_loop_that_nobody_can_reach_ends() {
     let (tx, inbox) = mpsc::channel::<Message>(1);
     drop(tx);
     let engine = Engine::new(policy(false), Recovery::default(), virtual_clock());
-    Shell::new(engine, virtual_clock, Disk::default(), Noting::default()).run(inbox).await;
+    Shell::new(engine, virtual_clock, Disk::default(), Noting::default())
+        .run(inbox, nothing_urgent())
+        .await;
+}
+
+/// A policy with two hooks.
+fn draining() -> Policy {
+    let mut policy = policy(false);
+    policy.interruption.enabled = true;
+    policy.interruption.hooks = vec!["/opt/save".into(), "stop web.service".into()];
+    policy
+}
+
+fn spot() -> Message {
+    let now = virtual_clock();
+    Message::Input(Input::Noticed(Noticed {
+        notice: Notice::Spot { action: SpotAction::Terminate },
+        due: Some(Due { wall_ms: now.wall_ms + 120_000, left_ms: 120_000 }),
+        own_clock: false,
+    }))
+}
+
+/// Runs the loop while a spot notice comes in; what happened, in order.
+async fn interrupted(full: bool) -> Vec<String> {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let disk = Disk { full: Rc::new(Cell::new(full)), log: Rc::clone(&log) };
+    let (tx, inbox) = mpsc::channel(64);
+    let (urgent_tx, urgent) = mpsc::channel(8);
+    let hands =
+        Noting { log: Rc::clone(&log), to: Some(urgent_tx.downgrade()), ..Noting::default() };
+    let engine = Engine::new(draining(), Recovery::default(), virtual_clock());
+    let shell = Shell::new(engine, virtual_clock, disk, hands);
+    let world = async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        log.borrow_mut().clear();
+        urgent_tx.send(spot()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tx.send(Message::Shutdown).await.unwrap();
+        log
+    };
+    let ((), log) = tokio::join!(shell.run(inbox, urgent), world);
+    log.take()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_is_noted_and_started_before_anything_is_saved_told_or_sent() {
+    let log = interrupted(false).await;
+    let at = |what: &str| {
+        log.iter().position(|l| l == what).unwrap_or_else(|| panic!("no '{what}' in {log:#?}"))
+    };
+    assert_eq!(log[..2], [r#"noted ["started", "waiting"]"#, "start drain"], "{log:#?}");
+    assert!(at("start drain") < at("saved None"));
+    assert!(at("saved None") < at("told"));
+    assert!(at("told") < at("start notify"));
+    assert!(at("report drained") > at("start notify"));
+    let hooks = log.iter().filter(|line| *line == "start drain").count();
+    assert_eq!(hooks, 2, "each once: {log:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_keeps_no_hook_of_an_interruption_from_starting() {
+    let log = interrupted(true).await;
+    assert_eq!(log.iter().filter(|line| *line == "start drain").count(), 2, "{log:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_urgent_does_not_wait_behind_a_full_inbox() {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let (tx, inbox) = mpsc::channel(64);
+    let (urgent_tx, urgent) = mpsc::channel(8);
+    for _ in 0..60 {
+        tx.send(Message::Sampled { observations: idle(), answers: None }).await.unwrap();
+    }
+    urgent_tx.send(spot()).await.unwrap();
+    tx.send(Message::Shutdown).await.unwrap();
+    let hands = Noting { log: Rc::clone(&log), ..Noting::default() };
+    let alive = Rc::clone(&hands.alive);
+    let engine = Engine::new(draining(), Recovery::default(), virtual_clock());
+    let disk = Disk { log: Rc::clone(&log), ..Disk::default() };
+    let rounds = Rc::new(Cell::new(None));
+    let seen = Rc::clone(&rounds);
+    let watch = async move {
+        loop {
+            if log.borrow().iter().any(|line| line == "start drain") {
+                seen.set(Some(alive.get()));
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let shell = Shell::new(engine, virtual_clock, disk, hands);
+    tokio::join!(shell.run(inbox, urgent), watch);
+    assert_eq!(rounds.get(), Some(0), "it came before every reading");
 }

@@ -63,6 +63,17 @@ pub fn keep_files_in_memory() {
     }
 }
 
+/// Hours of polls every few seconds are not hours within seconds: where the configuration does not speak of
+/// interruptions, they are not watched for.
+fn watch_no_notices(agent: &Agent) -> io::Result<()> {
+    let file = agent.config_file();
+    let config = std::fs::read_to_string(&file)?;
+    if config.contains("[interruption]") {
+        return Ok(());
+    }
+    std::fs::write(file, format!("{config}\n[interruption]\nenabled = false\n"))
+}
+
 /// An agent and its clock.
 #[derive(Debug)]
 pub struct Timelapse {
@@ -79,6 +90,7 @@ pub struct Timelapse {
 impl Timelapse {
     /// Puts an agent that was not started yet under a clock that stands at `now`.
     pub fn new(mut agent: Agent, now: Moment) -> io::Result<Self> {
+        watch_no_notices(&agent)?;
         let socket = agent.folder().join("clock.sock");
         let listener = UnixListener::bind(&socket)?;
         listener.set_nonblocking(true)?;

@@ -9,8 +9,8 @@
 //! `moto_server`), which then carries out what passed.
 
 mod actions;
-mod bucket;
 mod calls;
+mod classes;
 mod query;
 mod refusal;
 mod rules;
@@ -22,11 +22,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-pub use bucket::Bucket;
 pub use calls::{Call, Log};
 pub use query::Query;
 pub use refusal::Refusal;
 
+pub use crate::bucket::Bucket;
 use crate::fault::{Fault, Script, Times};
 use crate::instance::{Instance, SharedInstance};
 use crate::locked;
@@ -103,7 +103,7 @@ impl Ec2 {
         let inner = Inner {
             faults: Script::default(),
             denied: BTreeSet::new(),
-            buckets: bucket::published(Instant::now()),
+            buckets: classes::published(Instant::now()),
             late: Duration::ZERO,
             log: Log::default(),
             hidden: false,
@@ -183,7 +183,7 @@ impl Ec2 {
     /// Replaces the request bucket of an action's class: so many calls at once, so many more each second.
     pub fn limit(&self, action: &str, burst: f64, per_second: f64) {
         let bucket = Bucket::new(burst, per_second, Instant::now());
-        locked(&self.api.inner).buckets.insert(bucket::class(action), bucket);
+        locked(&self.api.inner).buckets.insert(classes::class(action), bucket);
     }
 }
 
@@ -249,7 +249,7 @@ impl Api {
 
 impl Inner {
     fn admit(&mut self, action: &str, now: Instant) -> Result<(), Refusal> {
-        let bucket = self.buckets.get_mut(bucket::class(action));
+        let bucket = self.buckets.get_mut(classes::class(action));
         let admitted = bucket.is_none_or(|bucket| bucket.take(now));
         admitted.then_some(()).ok_or_else(|| Refusal::usual("RequestLimitExceeded"))
     }

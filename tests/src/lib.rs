@@ -10,6 +10,7 @@
 //! caller names; nothing here connects to anything that it did not start itself.
 
 pub mod agent;
+mod bucket;
 pub mod control;
 pub mod ec2;
 pub mod fault;

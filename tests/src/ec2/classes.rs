@@ -13,6 +13,11 @@ pub(super) fn class(action: &str) -> &'static str {
         "CreateTags" | "DeleteTags" => "tags",
         "StartInstances" => "start",
         "TerminateInstances" => "terminate",
+        "Publish" => "publish",
+        "CompleteLifecycleAction"
+        | "RecordLifecycleActionHeartbeat"
+        | "EnterStandby"
+        | "ExitStandby" => "scaling",
         other if other.starts_with("Describe") => "look",
         _ => "change",
     }
@@ -25,6 +30,8 @@ pub(super) fn published(now: Instant) -> HashMap<&'static str, Bucket> {
         ("start", Bucket::new(5.0, 2.0, now)),
         ("terminate", Bucket::new(100.0, 5.0, now)),
         ("look", Bucket::new(100.0, 20.0, now)),
+        ("publish", Bucket::new(50.0, 5.0, now)),
+        ("scaling", Bucket::new(50.0, 5.0, now)),
         ("change", Bucket::new(50.0, 5.0, now)),
     ])
 }

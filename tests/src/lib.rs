@@ -16,6 +16,7 @@ pub mod ec2;
 pub mod fault;
 pub mod imds;
 pub mod instance;
+pub mod moto;
 pub mod procfs;
 pub mod scenario;
 pub mod server;

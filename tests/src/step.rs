@@ -305,7 +305,9 @@ fn aws(words: &mut Words) -> Result<OfAws, StepError> {
         "allow" => OfAws::Allow(action),
         "limit" => OfAws::Limit(action, words.number()?, words.number()?),
         other => {
-            return Err(words.wrong(other, "fault, lose, refuse, deny, allow, delay, limit or heal"));
+            return Err(
+                words.wrong(other, "fault, lose, refuse, deny, allow, delay, limit or heal")
+            );
         }
     })
 }

@@ -5,6 +5,8 @@
 //! | `GET /instance` | the instance's state and tags as JSON |
 //! | `GET /imds` | what the metadata service saw |
 //! | `GET /ec2` | every call to EC2, one JSON document a line |
+//! | `GET /imds/requests` | every request to the metadata service, one JSON document a line |
+//! | `POST /do?step=TEXT` | any step in words, see [`HELP`](crate::step::HELP) |
 //! | `POST /imds/fault?path=PATTERN&fault=FAULT[&times=N]` | scripts a fault, see [`Fault`] |
 //! | `POST /ec2/refuse?action=PATTERN&code=CODE[&times=N]` | scripts a refusal |
 //! | `POST /ec2/lose?action=PATTERN[&times=N]` | carries out the call and loses the reply |
@@ -20,9 +22,11 @@ use serde_json::json;
 
 use crate::ec2::{CallFault, Query};
 use crate::fault::{Fault, Times};
+use crate::imds::SeenRequest;
 use crate::instance::State;
 use crate::locked;
 use crate::server::{Answer, Server, Service};
+use crate::step::{Step, StepError};
 use crate::wire::{Reply, Request};
 use crate::world::World;
 
@@ -49,6 +53,16 @@ impl Control {
     /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
+    }
+
+    /// Does a step to the world.
+    pub fn apply(&self, step: &Step) -> Result<(), StepError> {
+        step.apply(&mut locked(&self.steering.world))
+    }
+
+    /// Looks at the world; whatever `look` returns is returned.
+    pub fn look<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+        look(&locked(&self.steering.world))
     }
 
     /// The environment variables that lead a program into the world.
@@ -91,9 +105,25 @@ fn look(path: &str, world: &World) -> Result<String, String> {
             })
             .to_string())
         }
+        "/imds/requests" => {
+            let requests = world.imds.seen().requests;
+            Ok(requests.iter().flat_map(|request| [line(request), "\n".to_owned()]).collect())
+        }
         "/ec2" => Ok(world.ec2.log().lines()),
         other => Err(format!("there is nothing at {other}")),
     }
+}
+
+/// One request to the metadata service.
+fn line(request: &SeenRequest) -> String {
+    json!({
+        "ago_ms": u64::try_from(request.at.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "method": request.method,
+        "path": request.path,
+        "status": request.status,
+        "fault": request.fault.as_ref().map(ToString::to_string),
+    })
+    .to_string()
 }
 
 fn steer(path: &str, query: &Query, world: &mut World) -> Result<String, String> {
@@ -105,6 +135,10 @@ fn steer(path: &str, query: &Query, world: &mut World) -> Result<String, String>
         Some(Err(why)) => return Err(format!("times: {why}")),
     };
     match path {
+        "/do" => {
+            let step: Step = given("step")?.parse().map_err(|why| format!("{why}"))?;
+            step.apply(world).map_err(|why| why.to_string())?;
+        }
         "/imds/fault" => {
             let fault: Fault = given("fault")?.parse().map_err(|why| format!("{why}"))?;
             world.imds.fault(given("path")?, fault, times);
@@ -188,9 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn steps_in_words_are_done() {
+        let control = control();
+        assert_eq!(ask(&control, "POST", "/do?step=spot+terminate+in+120s").0, 200);
+        assert!(control.look(|world| world.instance.snapshot().spot_action.is_some()));
+        control.apply(&"spot gone".parse().unwrap()).unwrap();
+        assert!(control.look(|world| world.instance.snapshot().spot_action.is_none()));
+        let imds = control.look(|world| world.imds.addr());
+        call(imds, &Request::new("GET", "/latest/meta-data/spot"), LIMIT).unwrap();
+        let requests = ask(&control, "GET", "/imds/requests").1;
+        assert!(requests.contains("\"path\":\"/latest/meta-data/spot\""), "{requests}");
+    }
+
+    #[test]
     fn mistakes_are_told() {
         let control = control();
         for (target, word) in [
+            ("/do?step=spot+explode", "explode"),
+            ("/do", "step"),
             ("/imds/fault?path=/x", "fault"),
             ("/imds/fault?path=/x&fault=hnag", "hnag"),
             ("/ec2/refuse?action=StopInstances", "code"),

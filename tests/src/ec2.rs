@@ -5,15 +5,21 @@
 //! configured or is not ready, one-time spot requests, fleets, stop protection, wrong states, unknown ids, missing
 //! permissions, exhausted request buckets. `DryRun` checks permission only, as the real one does.
 //!
+//! The same port serves what an instance asks of Auto Scaling and of SNS: the version of a call tells which it is for. Faults,
+//! permissions, buckets and the log are common to the three.
+//!
 //! With [`Ec2::in_front_of`] the same rules, faults and log stand in front of another server of the API (such as
-//! `moto_server`), which then carries out what passed.
+//! `moto_server`), which then carries out what passed; Auto Scaling and SNS stay here.
 
 mod actions;
-mod bucket;
 mod calls;
+mod classes;
 mod query;
 mod refusal;
 mod rules;
+mod scaling;
+mod service;
+mod topic;
 mod xml;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,19 +28,23 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-pub use bucket::Bucket;
 pub use calls::{Call, Log};
 pub use query::Query;
 pub use refusal::Refusal;
 
+pub use crate::bucket::Bucket;
 use crate::fault::{Fault, Script, Times};
 use crate::instance::{Instance, SharedInstance};
 use crate::locked;
 use crate::server::{Answer, Server, Service};
 use crate::wire::{self, Reply, Request};
+use service::Kind;
 
 /// How long the server behind may take for a reply.
 const UPSTREAM_LIMIT: Duration = Duration::from_secs(30);
+
+/// The request id of a reply that was not refused.
+const NO_ID: &str = "00000000-0000-4000-8000-000000000000";
 
 /// What stands before the action of a dry run in the patterns of faults.
 const DRY: &str = "DryRun:";
@@ -103,7 +113,7 @@ impl Ec2 {
         let inner = Inner {
             faults: Script::default(),
             denied: BTreeSet::new(),
-            buckets: bucket::published(Instant::now()),
+            buckets: classes::published(Instant::now()),
             late: Duration::ZERO,
             log: Log::default(),
             hidden: false,
@@ -160,7 +170,12 @@ impl Ec2 {
         self.server.refuse();
     }
 
-    /// Takes a permission away: the action answers `UnauthorizedOperation`, dry run or not.
+    /// Ends the faults of a pattern.
+    pub fn end_fault(&self, pattern: &str) {
+        locked(&self.api.inner).faults.remove(pattern);
+    }
+
+    /// Takes a permission away: the action answers `UnauthorizedOperation`, or what its service says, dry run or not.
     pub fn deny(&self, action: &str) {
         locked(&self.api.inner).denied.insert(action.to_owned());
     }
@@ -183,7 +198,7 @@ impl Ec2 {
     /// Replaces the request bucket of an action's class: so many calls at once, so many more each second.
     pub fn limit(&self, action: &str, burst: f64, per_second: f64) {
         let bucket = Bucket::new(burst, per_second, Instant::now());
-        locked(&self.api.inner).buckets.insert(bucket::class(action), bucket);
+        locked(&self.api.inner).buckets.insert(classes::class(action), bucket);
     }
 }
 
@@ -206,11 +221,13 @@ impl Service for Api {
             Some(CallFault::Applied(fault)) => (self.decide(request, &query), Some(fault)),
             Some(CallFault::Instead(fault)) => (Err(Refusal::usual("InternalError")), Some(fault)),
         };
+        let service = Kind::of(&query);
+        let result = result.map_err(|refusal| service.own(refusal));
         let refused = result.as_ref().err().map(|refusal| refusal.code.clone());
         let call = Call::new(started, action, &query, signature, refused, fault.clone());
         let reply = match result {
             Ok(reply) => reply,
-            Err(refusal) => refusal.reply(&call.id),
+            Err(refusal) => service.refusal(&refusal, &call.id),
         };
         locked(&self.inner).log.push(call);
         Answer { reply, fault }
@@ -222,11 +239,12 @@ impl Api {
     fn decide(&self, request: &Request, query: &Query) -> Result<Reply, Refusal> {
         let action = query.get("Action").unwrap_or_default();
         let now = Instant::now();
+        let service = Kind::of(query);
         {
             let mut inner = locked(&self.inner);
             rules::signed(request)?;
             inner.admit(action, now)?;
-            rules::permitted(&inner.denied, action)?;
+            rules::permitted(&inner.denied, service, action)?;
             if inner.hidden {
                 let unknown = rules::named_instances(query).first().map(|id| Refusal::unknown(id));
                 unknown.map_or(Ok(()), Err)?;
@@ -238,9 +256,14 @@ impl Api {
         }
         let own = self.instance.with(|instance| {
             instance.settle(now);
-            actions::carry_out(action, query, instance, now)
+            let named = |children: Vec<_>| service.result(action, &children, NO_ID);
+            match service {
+                Kind::Ec2 => actions::carry_out(action, query, instance, now),
+                Kind::AutoScaling => scaling::carry_out(action, query, instance, now).map(named),
+                Kind::Sns => topic::carry_out(action, query, instance).map(named),
+            }
         })?;
-        match self.upstream {
+        match self.upstream.filter(|_| service == Kind::Ec2) {
             None => Ok(own),
             Some(upstream) => pass_on(upstream, request),
         }
@@ -249,7 +272,7 @@ impl Api {
 
 impl Inner {
     fn admit(&mut self, action: &str, now: Instant) -> Result<(), Refusal> {
-        let bucket = self.buckets.get_mut(bucket::class(action));
+        let bucket = self.buckets.get_mut(classes::class(action));
         let admitted = bucket.is_none_or(|bucket| bucket.take(now));
         admitted.then_some(()).ok_or_else(|| Refusal::usual("RequestLimitExceeded"))
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::str::FromStr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -44,6 +44,10 @@ pub enum Fault {
     Without(String),
     /// 200 with this body.
     Body(String),
+    /// 200 with a body of so many bytes that are no text.
+    Noise(u16),
+    /// These characters and nothing else, then the end of the connection: heads that are no heads.
+    Raw(String),
 }
 
 impl Fault {
@@ -56,6 +60,10 @@ impl Fault {
             Self::Close => Ok(false),
             Self::Garbage => {
                 out.write_all(b"\x16\x03\x01\x00\xff\x00\r\n\xde\xad not a reply \x00\r\n\r\n")?;
+                Ok(false)
+            }
+            Self::Raw(text) => {
+                out.write_all(text.as_bytes())?;
                 Ok(false)
             }
             Self::Drip(pause_ms) => drip(&right, *pause_ms, stream),
@@ -86,6 +94,7 @@ impl Fault {
             Self::Redirect(to) => Reply::text(302, "").with_header("Location", to),
             Self::Empty => Reply { body: Vec::new(), status: 200, ..right },
             Self::Body(body) => Reply { body: body.clone().into_bytes(), status: 200, ..right },
+            Self::Noise(length) => Reply { body: noise(*length), status: 200, ..right },
             Self::ContentType(kind) => {
                 right.without_header("content-type").with_header("Content-Type", kind)
             }
@@ -95,6 +104,11 @@ impl Fault {
         reply.close = close;
         reply
     }
+}
+
+/// Bytes that are not UTF-8, always the same.
+fn noise(length: u16) -> Vec<u8> {
+    (0..length).map(|at| 0x80 | at.to_le_bytes()[0].wrapping_mul(37)).collect()
 }
 
 /// Sends a reply as it should be. Returns whether the connection can be used again.
@@ -146,7 +160,7 @@ pub struct UnknownFault(String);
 
 /// The words that [`Fault`] is parsed from.
 const KNOWN: &str = "status=CODE, hang, reset, close, drip=MS, late=MS, garbage, empty, html, truncated, \
-                     huge=BYTES, redirect=URL, content-type=TYPE, without=HEADER, body=TEXT";
+                     huge=BYTES, redirect=URL, content-type=TYPE, without=HEADER, body=TEXT, noise=BYTES, raw=TEXT";
 
 impl FromStr for Fault {
     type Err = UnknownFault;
@@ -171,6 +185,8 @@ impl FromStr for Fault {
             "content-type" => Self::ContentType(value.to_owned()),
             "without" => Self::Without(value.to_owned()),
             "body" => Self::Body(value.to_owned()),
+            "noise" => Self::Noise(value.parse().map_err(|_| unknown())?),
+            "raw" => Self::Raw(value.to_owned()),
             _ => return Err(unknown()),
         })
     }
@@ -183,21 +199,34 @@ pub enum Times {
     Always,
     /// For the next so many requests.
     Next(u32),
+    /// Until this moment.
+    Until(Instant),
+    /// So many of a hundred requests, drawn by the script's seed.
+    Chance(u8),
 }
+
+/// What a script begins to draw with unless it is told otherwise.
+const SEED: u64 = 0x5eed_0fa9_e47d;
 
 /// Faults by pattern. A pattern is a path or an action; a trailing `*` matches every continuation.
 #[derive(Clone, Debug)]
 pub struct Script<F> {
     entries: Vec<(String, F, Times)>,
+    drawn: u64,
 }
 
 impl<F> Default for Script<F> {
     fn default() -> Self {
-        Self { entries: Vec::new() }
+        Self { entries: Vec::new(), drawn: SEED }
     }
 }
 
 impl<F: Clone> Script<F> {
+    /// Draws from this seed from now on: the same requests in the same order are struck again.
+    pub fn seed(&mut self, seed: u64) {
+        self.drawn = seed;
+    }
+
     /// Adds a fault; where several match, the one added last strikes.
     pub fn add(&mut self, pattern: &str, fault: F, times: Times) {
         self.entries.push((pattern.to_owned(), fault, times));
@@ -213,22 +242,40 @@ impl<F: Clone> Script<F> {
         self.entries.clear();
     }
 
-    /// The fault that strikes `subject` now. A counted fault is used up by this.
+    /// The fault that strikes `subject` now. A counted fault is used up by this; one whose draw fails leaves the
+    /// request to those that were added before it.
     pub fn strike(&mut self, subject: &str) -> Option<F> {
-        let found = self.entries.iter().rposition(|(pattern, ..)| matches(pattern, subject))?;
+        let now = Instant::now();
+        self.entries.retain(|(.., times)| !matches!(times, Times::Until(end) if *end <= now));
+        let mut drawn = self.drawn;
+        let struck = self.entries.iter().rposition(|(pattern, _, times)| {
+            matches(pattern, subject)
+                && match times {
+                    Times::Chance(percent) => draw(&mut drawn) < *percent,
+                    _ => true,
+                }
+        });
+        self.drawn = drawn;
+        let found = struck?;
         let (_, fault, times) = self.entries.get_mut(found)?;
         let fault = fault.clone();
-        match times {
-            Times::Always => {}
-            Times::Next(left) => {
-                *left = left.saturating_sub(1);
-                if *left == 0 {
-                    self.entries.remove(found);
-                }
+        if let Times::Next(left) = times {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.entries.remove(found);
             }
         }
         Some(fault)
     }
+}
+
+/// A number below 100 and the next state (`SplitMix64`).
+fn draw(state: &mut u64) -> u8 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    u8::try_from((mixed ^ (mixed >> 31)) % 100).unwrap_or(0)
 }
 
 fn matches(pattern: &str, subject: &str) -> bool {
@@ -249,6 +296,8 @@ impl fmt::Display for Fault {
             Self::ContentType(kind) => write!(f, "content-type={kind}"),
             Self::Without(header) => write!(f, "without={header}"),
             Self::Body(body) => write!(f, "body={body}"),
+            Self::Noise(bytes) => write!(f, "noise={bytes}"),
+            Self::Raw(text) => write!(f, "raw={text}"),
             Self::Hang => f.write_str("hang"),
             Self::Reset => f.write_str("reset"),
             Self::Close => f.write_str("close"),
@@ -282,6 +331,8 @@ mod tests {
             Fault::ContentType("image/png".into()),
             Fault::Without("Date".into()),
             Fault::Body("{}".into()),
+            Fault::Noise(64),
+            Fault::Raw("HTTP/1.1 99999 ?".into()),
         ];
         for fault in all {
             assert_eq!(fault.to_string().parse::<Fault>().unwrap(), fault);
@@ -301,5 +352,30 @@ mod tests {
         assert_eq!(script.strike("/other"), None);
         script.remove("/latest/*");
         assert_eq!(script.strike("/latest/api/token"), None);
+    }
+
+    #[test]
+    fn a_fault_with_a_chance_strikes_so_often_and_the_same_requests_again() {
+        let strikes = |seed| {
+            let mut script = Script::default();
+            script.seed(seed);
+            script.add("*", Fault::Reset, Times::Chance(30));
+            (0..1_000).map(|_| script.strike("/x").is_some()).collect::<Vec<_>>()
+        };
+        let first = strikes(7);
+        let count = first.iter().filter(|struck| **struck).count();
+        assert!((250..350).contains(&count), "{count} of 1,000");
+        assert_eq!(first, strikes(7));
+        assert_ne!(first, strikes(8));
+    }
+
+    #[test]
+    fn a_fault_ends_at_its_moment() {
+        let mut script = Script::default();
+        script.add("*", Fault::Hang, Times::Until(Instant::now() + Duration::from_hours(1)));
+        assert_eq!(script.strike("/x"), Some(Fault::Hang));
+        script.clear();
+        script.add("*", Fault::Hang, Times::Until(Instant::now()));
+        assert_eq!(script.strike("/x"), None);
     }
 }

@@ -5,6 +5,7 @@
 //! forwarded; every other request carries exactly one token header with a token that was handed out, not revoked
 //! and not expired. The real service answers with HTTP/1.0 and closes; so does this one unless told otherwise.
 
+pub mod notice;
 mod paths;
 mod tokens;
 
@@ -17,6 +18,7 @@ use jiff::tz::TimeZone;
 
 pub use paths::metadata;
 
+use crate::bucket::Bucket;
 use crate::fault::{Fault, Script, Times};
 use crate::instance::{Instance, SharedInstance};
 use crate::locked;
@@ -63,13 +65,18 @@ pub struct SeenRequest {
 
 /// How the service behaves apart from faults.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 struct Manner {
     /// HTTP/1.0 with a close after each reply, as the real service, or HTTP/1.1 that keeps the connection.
     one_shot: bool,
     /// What is added to the time in `Date`.
     clock_ahead: jiff::SignedDuration,
+    /// The replies tell no time.
+    undated: bool,
     /// The service is switched off: 403 to everything.
     disabled: bool,
+    /// Tokens are made, and the replies that carry them never arrive.
+    far: bool,
 }
 
 #[derive(Debug)]
@@ -78,6 +85,7 @@ struct Inner {
     faults: Script<Fault>,
     seen: Seen,
     manner: Manner,
+    most: Option<Bucket>,
 }
 
 #[derive(Debug)]
@@ -101,13 +109,19 @@ impl Imds {
 
     /// Serves an instance that others serve too.
     pub fn of_shared(addr: SocketAddr, instance: SharedInstance) -> io::Result<Self> {
-        let manner =
-            Manner { one_shot: true, clock_ahead: jiff::SignedDuration::ZERO, disabled: false };
+        let manner = Manner {
+            one_shot: true,
+            clock_ahead: jiff::SignedDuration::ZERO,
+            undated: false,
+            disabled: false,
+            far: false,
+        };
         let inner = Inner {
             tokens: Tokens::default(),
             faults: Script::default(),
             seen: Seen::default(),
             manner,
+            most: None,
         };
         let service = Arc::new(Metadata { instance, inner: Mutex::new(inner) });
         let server = Server::start(addr, Arc::clone(&service) as Arc<dyn Service>)?;
@@ -144,11 +158,20 @@ impl Imds {
         locked(&self.service.inner).faults.add(pattern, fault, times);
     }
 
-    /// Ends every fault, and opens the port again if it was closed.
+    /// Draws the faults that strike by chance from this seed.
+    pub fn seed(&self, seed: u64) {
+        locked(&self.service.inner).faults.seed(seed);
+    }
+
+    /// Ends every fault, answers everybody and as often as asked, and opens the port again if it was closed. The clock, the
+    /// tokens' life and the manner of connections stay.
     pub fn heal(&mut self) -> io::Result<()> {
         let mut inner = locked(&self.service.inner);
         inner.faults.clear();
         inner.manner.disabled = false;
+        inner.manner.undated = false;
+        inner.manner.far = false;
+        inner.most = None;
         drop(inner);
         self.server.listen()
     }
@@ -178,6 +201,33 @@ impl Imds {
         locked(&self.service.inner).manner.one_shot = false;
     }
 
+    /// Speaks HTTP/1.0 and closes after each reply, as the real service does and this one from the start.
+    pub fn close_each(&self) {
+        locked(&self.service.inner).manner.one_shot = true;
+    }
+
+    /// Leaves out the `Date` of every reply.
+    pub fn undate(&self) {
+        locked(&self.service.inner).manner.undated = true;
+    }
+
+    /// Behaves as for a client behind a router where the hop limit is 1: the replies that carry tokens never arrive, and
+    /// everything else does.
+    pub fn hop_limit(&self) {
+        locked(&self.service.inner).manner.far = true;
+    }
+
+    /// Answers with 429 what is more than so many requests at once and so many more each second.
+    pub fn throttle(&self, burst: f64, per_second: f64) {
+        let bucket = Bucket::new(burst, per_second, Instant::now());
+        locked(&self.service.inner).most = Some(bucket);
+    }
+
+    /// The service's clock now.
+    pub fn wall(&self) -> jiff::Timestamp {
+        locked(&self.service.inner).manner.wall()
+    }
+
     /// Shifts the service's clock, which only `Date` and expiry times tell.
     pub fn shift_clock(&self, ahead: jiff::SignedDuration) {
         locked(&self.service.inner).manner.clock_ahead = ahead;
@@ -190,6 +240,8 @@ impl Service for Metadata {
         let now = Instant::now();
         let reply = self.right_reply(request, &mut inner, now);
         let fault = inner.faults.strike(request.path());
+        let lost = inner.manner.far && request.method == "PUT" && reply.status == 200;
+        let fault = fault.or(lost.then_some(Fault::Hang));
         let reply = inner.manner.dress(reply);
         inner.seen.requests.push(SeenRequest {
             at: now,
@@ -206,6 +258,9 @@ impl Metadata {
     fn right_reply(&self, request: &Request, inner: &mut Inner, now: Instant) -> Reply {
         if inner.manner.disabled {
             return Reply::text(403, "Forbidden");
+        }
+        if inner.most.as_mut().is_some_and(|bucket| !bucket.take(now)) {
+            return Reply::text(429, "Too Many Requests");
         }
         let path = request.path();
         if path.ends_with("/api/token") {
@@ -271,12 +326,12 @@ impl Manner {
             reply.minor = 0;
             reply.close = true;
         }
-        let date = self.wall().to_zoned(TimeZone::UTC);
-        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        reply
-            .with_header("Date", &date)
-            .with_header("Server", "EC2ws")
-            .with_header("Accept-Ranges", "none")
+        if !self.undated {
+            let date = self.wall().to_zoned(TimeZone::UTC);
+            reply =
+                reply.with_header("Date", &date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+        }
+        reply.with_header("Server", "EC2ws").with_header("Accept-Ranges", "none")
     }
 }
 

@@ -1,10 +1,13 @@
 //! The simulated instance: one truth that the metadata service tells and the EC2 API changes.
 
+mod group;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::locked;
+pub use group::{Group, TerminatingHook, Waiting};
 
 /// `InstanceStateName` of the EC2 API, with its codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,8 @@ pub struct Instance {
     pub hibernation_ready_at: Option<Instant>,
     /// The Auto Scaling group that owns it.
     pub auto_scaling_group: Option<String>,
+    /// What that group is like; without meaning where there is none.
+    pub group: Group,
     /// `autoscaling/target-lifecycle-state` of the metadata service; none: 404.
     pub target_lifecycle_state: Option<String>,
     /// The fleet that owns it, `fleet-…`, and whether it is of a kind that forbids stops.
@@ -106,12 +111,17 @@ pub struct Instance {
     pub tags_in_metadata: bool,
     /// The name of the role in `iam/security-credentials/`; none: 404.
     pub role: Option<String>,
-    /// `spot/instance-action`; none: 404.
+    /// `spot/instance-action`; none: 404. Like the other notices it may hold a moving time, see
+    /// [`notice`](crate::imds::notice).
     pub spot_action: Option<String>,
+    /// `spot/termination-time`, where it does not tell what `spot/instance-action` does: stale, or no time at all.
+    pub termination_time: Option<String>,
     /// `events/recommendations/rebalance`; none: 404.
     pub rebalance: Option<String>,
-    /// `events/maintenance/scheduled`; none: 404.
+    /// `events/maintenance/scheduled`; none: 404. Where there are no events it is an empty list.
     pub maintenance: Option<String>,
+    /// `events/maintenance/history`; none: 404.
+    pub maintenance_history: Option<String>,
     /// The state, as of the last change.
     pub state: State,
     /// When a passing state passes, and into what.
@@ -138,6 +148,7 @@ impl Default for Instance {
             hibernation_configured: true,
             hibernation_ready_at: None,
             auto_scaling_group: None,
+            group: Group::default(),
             target_lifecycle_state: None,
             fleet: None,
             stop_protected: false,
@@ -147,8 +158,10 @@ impl Default for Instance {
             tags_in_metadata: true,
             role: Some("agentd".into()),
             spot_action: None,
+            termination_time: None,
             rebalance: None,
-            maintenance: None,
+            maintenance: Some("[]".into()),
+            maintenance_history: Some("[]".into()),
             state: State::Running,
             turns: None,
             state_reason: None,
@@ -187,13 +200,17 @@ impl Instance {
     }
 
     /// Lets a passing state pass when its time has come. A stopped member of an Auto Scaling group is an
-    /// unhealthy one, which the group terminates and replaces.
+    /// unhealthy one, which the group terminates and replaces; it looks away while the member is on standby.
     pub fn settle(&mut self, now: Instant) {
+        self.settle_group(now);
         while let Some((at, next)) = self.turns.filter(|(at, _)| *at <= now) {
             self.state = next;
             self.turns = match next {
                 State::ShuttingDown => Some((at + self.transition, State::Terminated)),
-                State::Stopped if self.auto_scaling_group.is_some() => {
+                State::Stopped
+                    if self.auto_scaling_group.is_some()
+                        && self.group.lifecycle_state != "Standby" =>
+                {
                     Some((at + self.transition, State::ShuttingDown))
                 }
                 _ => None,
@@ -266,6 +283,15 @@ mod tests {
         instance.begin(State::Stopping, State::Stopped, None, start);
         assert_eq!(instance.state_at(start + instance.transition * 9), State::Terminated);
         assert_eq!(instance.all_tags().get("aws:autoscaling:groupName").unwrap(), "workers");
+    }
+
+    #[test]
+    fn a_member_on_standby_may_be_stopped() {
+        let mut instance = Instance::in_group("workers", None);
+        instance.group.lifecycle_state = "Standby".into();
+        let start = Instant::now();
+        instance.begin(State::Stopping, State::Stopped, None, start);
+        assert_eq!(instance.state_at(start + Duration::from_hours(1)), State::Stopped);
     }
 
     #[test]

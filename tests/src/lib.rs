@@ -10,14 +10,18 @@
 //! caller names; nothing here connects to anything that it did not start itself.
 
 pub mod agent;
+mod bucket;
 pub mod control;
 pub mod ec2;
 pub mod fault;
 pub mod imds;
 pub mod instance;
+pub mod moto;
 pub mod procfs;
+pub mod scenario;
 pub mod server;
 pub mod socket;
+pub mod step;
 pub mod table;
 pub mod timelapse;
 pub mod wire;

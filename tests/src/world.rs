@@ -45,6 +45,7 @@ impl World {
     pub fn environment(&self) -> Vec<(String, String)> {
         vec![
             ("AWS_EC2_METADATA_SERVICE_ENDPOINT".into(), self.imds.endpoint()),
+            ("AWS_ENDPOINT_URL".into(), self.ec2.endpoint()),
             ("AWS_ENDPOINT_URL_EC2".into(), self.ec2.endpoint()),
         ]
     }
@@ -80,10 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_names_both_endpoints() {
+    fn the_environment_names_every_endpoint() {
         let world = World::start(Instance::default()).unwrap();
         let environment = world.environment();
-        assert_eq!(environment.len(), 2);
+        assert_eq!(environment.len(), 3);
         assert!(environment.iter().all(|(_, value)| value.starts_with("http://127.0.0.1:")));
     }
 }

@@ -52,7 +52,7 @@ enum Verb {
         args: Vec<String>,
     },
     /// Start the simulated IMDS and EC2 and print the variables that lead the agent to them.
-    Sim,
+    Sim(sim::Options),
     /// Write man pages, completions and the list of crates anew.
     Gen,
     /// Build the Debian package into target/deb and check it.
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
         Verb::CheckAll => steps::run_all(&ci::quick(), &workspace),
         Verb::Ci => steps::run_all(&ci::everything(), &workspace),
         Verb::Demo { args } => demo::run(&args),
-        Verb::Sim => sim::run(),
+        Verb::Sim(options) => sim::run(&workspace, &options),
         Verb::Gen => step("generate", generate::write),
         Verb::Deb => steps::run_all(&ci::package(), &workspace),
         Verb::E2e { args } => e2e::run(&workspace, &args),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::query::Query;
 use super::refusal::Refusal;
+use super::service::Kind;
 use crate::wire::Request;
 
 /// A call carries an `AWS4-HMAC-SHA256` signature with a credential and the time of signing (Signature Version 4).
@@ -21,14 +22,19 @@ pub(super) fn signed(request: &Request) -> Result<(), Refusal> {
 }
 
 /// The role may carry out the action.
-pub(super) fn permitted(denied: &BTreeSet<String>, action: &str) -> Result<(), Refusal> {
+pub(super) fn permitted(
+    denied: &BTreeSet<String>,
+    service: Kind,
+    action: &str,
+) -> Result<(), Refusal> {
     if !denied.contains(action) {
         return Ok(());
     }
+    let prefix = service.prefix();
     let message = format!(
         "You are not authorized to perform this operation. User: \
-         arn:aws:sts::123456789012:assumed-role/agentd/i-simulated is not authorized to perform: ec2:{action} \
-         because no identity-based policy allows the ec2:{action} action"
+         arn:aws:sts::123456789012:assumed-role/agentd/i-simulated is not authorized to perform: {prefix}:{action} \
+         because no identity-based policy allows the {prefix}:{action} action"
     );
     Err(Refusal::new("UnauthorizedOperation", 403, message))
 }

@@ -226,3 +226,80 @@ fn an_instance_can_be_unknown_for_a_while() {
     ec2.heal().unwrap();
     assert_eq!(ask(&ec2, &stop()).status, 200);
 }
+
+fn scaling(ec2: &Ec2, form: &str) -> Reply {
+    let group = "Version=2011-01-01&AutoScalingGroupName=workers";
+    ask(ec2, &format!("Action={form}&{group}"))
+}
+
+#[test]
+fn a_group_is_described_and_its_lifecycle_action_is_kept_and_completed() {
+    let ec2 = ec2(Instance::in_group("workers", Some(Duration::from_mins(1))));
+    let member = scaling(&ec2, &format!("DescribeAutoScalingInstances&InstanceIds.member.1={ID}"));
+    assert!(member.body_text().contains("<LifecycleState>InService</LifecycleState>"));
+    let hooks = scaling(&ec2, "DescribeLifecycleHooks").body_text();
+    assert!(hooks.contains("<HeartbeatTimeout>60</HeartbeatTimeout>"), "{hooks}");
+    let action = format!("&LifecycleHookName=drain&InstanceId={ID}");
+    let beat = format!("RecordLifecycleActionHeartbeat{action}");
+    let complete = format!("CompleteLifecycleAction{action}&LifecycleActionResult=CONTINUE");
+    let early = scaling(&ec2, &beat);
+    assert_eq!(refusal(&early), (400, "ValidationError".into()));
+    assert!(early.body_text().contains("No active Lifecycle Action found with instance ID i-"));
+    ec2.instance().with(|instance| instance.scale_in(Instant::now()));
+    assert_eq!(scaling(&ec2, &beat).status, 200);
+    assert_eq!(ec2.instance().snapshot().group.waiting[0].heartbeats, 1);
+    assert_eq!(scaling(&ec2, &complete).status, 200);
+    assert_eq!(refusal(&scaling(&ec2, &complete)).0, 400);
+    assert_eq!(ec2.instance().snapshot().state, State::ShuttingDown);
+}
+
+#[test]
+fn standby_keeps_the_rules_of_the_group() {
+    let ec2 = ec2(Instance::in_group("workers", None));
+    let member = format!("&InstanceIds.member.1={ID}");
+    let enter = format!("EnterStandby{member}&ShouldDecrementDesiredCapacity=true");
+    let exit = format!("ExitStandby{member}");
+    assert!(scaling(&ec2, &exit).body_text().contains("is not in Standby."));
+    ec2.instance().with(|instance| instance.group.min_size = 1);
+    let below = scaling(&ec2, &enter).body_text();
+    assert!(below.contains("has min-size=1, max-size=2, and desired-size=1."), "{below}");
+    ec2.instance().with(|instance| instance.group.min_size = 0);
+    assert_eq!(scaling(&ec2, &enter).status, 200);
+    let group = ec2.instance().snapshot().group;
+    assert_eq!((group.desired_capacity, group.lifecycle_state.as_str()), (0, "Standby"));
+    assert!(scaling(&ec2, &enter).body_text().contains("is not in InService."));
+    assert_eq!(scaling(&ec2, &exit).status, 200);
+    assert_eq!(ec2.instance().snapshot().group.desired_capacity, 1);
+    let other = scaling(&ec2, "EnterStandby&InstanceIds.member.1=i-00000000");
+    assert!(other.body_text().contains("is not part of Auto Scaling group workers."));
+}
+
+#[test]
+fn topics_take_messages_within_their_limits() {
+    let ec2 = ec2(Instance::default());
+    let publish = |topic: &str, message: &str| {
+        let arn = format!("arn:aws:sns:eu-central-1:123456789012:{topic}");
+        let form = format!("Action=Publish&Version=2010-03-31&TopicArn={arn}&Message={message}");
+        ask(&ec2, &form)
+    };
+    assert!(publish("ops", "hello").body_text().contains("<PublishResult><MessageId>"));
+    assert_eq!(refusal(&publish("missing", "x")), (404, "NotFound".into()));
+    assert_eq!(refusal(&publish("ops", "")).1, "InvalidParameter");
+    assert_eq!(ec2.log().carried_out("Publish")[0].parameter("Message"), Some("hello"));
+}
+
+#[test]
+fn faults_permissions_and_buckets_hold_for_every_service_in_its_own_words() {
+    let mut ec2 = ec2(Instance::in_group("workers", None));
+    let form = "DescribeLifecycleHooks";
+    ec2.deny(form);
+    assert_eq!(refusal(&scaling(&ec2, form)), (403, "AccessDenied".into()));
+    ec2.heal().unwrap();
+    ec2.limit(form, 0.0, 0.0);
+    assert_eq!(refusal(&scaling(&ec2, form)), (400, "Throttling".into()));
+    ec2.limit(form, 9.0, 9.0);
+    ec2.fault(form, CallFault::Instead(Fault::Reset), Times::Next(1));
+    let group = format!("Action={form}&Version=2011-01-01&AutoScalingGroupName=workers");
+    assert!(wire::call(ec2.addr(), &signed(&group), LIMIT).is_err());
+    assert_eq!(scaling(&ec2, form).status, 200);
+}

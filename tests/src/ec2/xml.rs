@@ -36,6 +36,27 @@ pub(super) fn document(action: &str, request_id: &str, children: &[Node]) -> Str
     out
 }
 
+/// A document of the services that name the results of their actions.
+pub(super) fn result(action: &str, namespace: &str, children: &[Node], request_id: &str) -> String {
+    let mut inner = format!("<{action}Result>");
+    for child in children {
+        write_node(&mut inner, child);
+    }
+    format!(
+        "<{action}Response xmlns=\"{namespace}\">{inner}</{action}Result><ResponseMetadata><RequestId>{request_id}\
+         </RequestId></ResponseMetadata></{action}Response>"
+    )
+}
+
+/// A document with this element at its root.
+pub(super) fn root(name: &str, namespace: &str, children: &[Node]) -> String {
+    let mut out = format!("<{name} xmlns=\"{namespace}\">");
+    for child in children {
+        write_node(&mut out, child);
+    }
+    out + &format!("</{name}>")
+}
+
 /// The document of a refusal.
 pub(super) fn refusal(code: &str, message: &str, request_id: &str) -> String {
     let (code, message) = (escaped(code), escaped(message));

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
+use super::notice::{self, seconds};
 use crate::instance::{Instance, State};
 
 /// The access key of the simulated role.
@@ -10,15 +11,24 @@ pub(super) const ACCESS_KEY: &str = "ASIASIMULATEDAGENTD0";
 
 /// The text of a path, or none where the service answers 404. `now` is the service's wall clock.
 pub fn metadata(instance: &Instance, path: &str, now: Timestamp) -> Option<String> {
-    let (version, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let (version, rest) = path.strip_prefix('/')?.split_once('/').unwrap_or((&path[1..], ""));
+    if version.is_empty() {
+        return Some("1.0\n2019-10-01\n2020-10-27\n2021-07-15\nlatest".into());
+    }
     if !is_version(version) {
         return None;
+    }
+    if rest.is_empty() {
+        return Some("dynamic\nmeta-data".into());
     }
     if let Some(dynamic) = rest.strip_prefix("dynamic/") {
         return (dynamic.trim_end_matches('/') == "instance-identity/document")
             .then(|| identity(instance, now));
     }
     let item = rest.strip_prefix("meta-data/").or((rest == "meta-data").then_some(""))?;
+    if since(item).is_some_and(|since| version != "latest" && version < since) {
+        return None;
+    }
     if let Some(tags) = item.strip_prefix("tags/instance") {
         return tag(instance, tags);
     }
@@ -28,7 +38,19 @@ pub fn metadata(instance: &Instance, path: &str, now: Timestamp) -> Option<Strin
     if let Some(placement) = item.strip_prefix("placement/") {
         return place(instance, placement);
     }
-    plain(instance, item)
+    notices(instance, item)
+        .map(|text| notice::settled(&text, now))
+        .or_else(|| plain(instance, item))
+}
+
+/// The first dated version that tells an item (EC2 User Guide, "Instance metadata categories").
+fn since(item: &str) -> Option<&'static str> {
+    match item {
+        "instance-life-cycle" => Some("2019-10-01"),
+        "events/recommendations/rebalance" => Some("2020-10-27"),
+        "autoscaling/target-lifecycle-state" => Some("2021-07-15"),
+        _ => None,
+    }
 }
 
 /// `latest`, or a date as in `2021-07-15`.
@@ -40,6 +62,41 @@ fn is_version(word: &str) -> bool {
         matches!(parts.as_slice(), [y, m, d] if digits(y, 4) && digits(m, 2) && digits(d, 2))
     };
     word == "latest" || word == "1.0" || dated(word)
+}
+
+/// What EC2 and Auto Scaling announce, and the folders that exist only then.
+fn notices(instance: &Instance, item: &str) -> Option<String> {
+    let Instance { spot_action, rebalance, .. } = instance;
+    let termination = || {
+        let told = spot_action.as_deref().and_then(notice::termination);
+        instance.termination_time.clone().or(told)
+    };
+    match item {
+        "spot" | "spot/" => {
+            let action = spot_action.as_ref().map(|_| "instance-action");
+            let items: Vec<_> =
+                action.into_iter().chain(termination().map(|_| "termination-time")).collect();
+            (!items.is_empty()).then(|| items.join("\n"))
+        }
+        "spot/instance-action" => spot_action.clone(),
+        "spot/termination-time" => termination(),
+        "events" | "events/" => {
+            let recommendations = rebalance.as_ref().map(|_| "recommendations/");
+            Some(["maintenance/"].into_iter().chain(recommendations).collect::<Vec<_>>().join("\n"))
+        }
+        "events/recommendations" | "events/recommendations/" => {
+            rebalance.as_ref().map(|_| "rebalance".into())
+        }
+        "events/recommendations/rebalance" => rebalance.clone(),
+        "events/maintenance" | "events/maintenance/" => Some("history\nscheduled".into()),
+        "events/maintenance/scheduled" => instance.maintenance.clone(),
+        "events/maintenance/history" => instance.maintenance_history.clone(),
+        "autoscaling" | "autoscaling/" => {
+            instance.target_lifecycle_state.as_ref().map(|_| "target-lifecycle-state".into())
+        }
+        "autoscaling/target-lifecycle-state" => instance.target_lifecycle_state.clone(),
+        _ => None,
+    }
 }
 
 fn plain(instance: &Instance, item: &str) -> Option<String> {
@@ -54,24 +111,29 @@ fn plain(instance: &Instance, item: &str) -> Option<String> {
             _ => "none".into(),
         },
         "local-ipv4" => instance.private_ip.clone(),
+        "hibernation" | "hibernation/" => "configured".into(),
         "hibernation/configured" => instance.hibernation_configured.to_string(),
+        "services" | "services/" => "domain\npartition".into(),
         "services/domain" => "amazonaws.com".into(),
         "services/partition" => "aws".into(),
-        "autoscaling/target-lifecycle-state" => instance.target_lifecycle_state.clone()?,
-        "spot/instance-action" => instance.spot_action.clone()?,
-        "events/recommendations/rebalance" => instance.rebalance.clone()?,
-        "events/maintenance/scheduled" => instance.maintenance.clone()?,
         _ => return None,
     })
 }
 
 fn listing(instance: &Instance) -> String {
-    let mut items = vec!["ami-id", "hibernation/"];
+    let mut items = vec!["ami-id"];
+    if instance.target_lifecycle_state.is_some() {
+        items.push("autoscaling/");
+    }
+    items.extend(["events/", "hibernation/"]);
     if instance.role.is_some() {
         items.push("iam/");
     }
     items.extend(["instance-action", "instance-id", "instance-life-cycle", "instance-type"]);
     items.extend(["local-ipv4", "placement/", "services/"]);
+    if notices(instance, "spot").is_some() {
+        items.push("spot/");
+    }
     if instance.tags_in_metadata {
         items.push("tags/");
     }
@@ -142,11 +204,6 @@ fn credentials(instance: &Instance, rest: &str, now: Timestamp) -> Option<String
     }
 }
 
-/// RFC 3339 in whole seconds.
-fn seconds(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -175,8 +232,9 @@ mod tests {
         let mut instance = Instance::default();
         let paths = [
             "/latest/meta-data/spot/instance-action",
+            "/latest/meta-data/spot",
+            "/latest/meta-data/spot/termination-time",
             "/latest/meta-data/events/recommendations/rebalance",
-            "/latest/meta-data/events/maintenance/scheduled",
             "/latest/meta-data/autoscaling/target-lifecycle-state",
         ];
         for path in paths {
@@ -184,6 +242,37 @@ mod tests {
         }
         instance.spot_action = Some("{}".into());
         assert_eq!(ask(&instance, paths[0]).as_deref(), Some("{}"));
+        assert_eq!(ask(&instance, "/latest/meta-data/spot/").as_deref(), Some("instance-action"));
+        let scheduled = "/latest/meta-data/events/maintenance/scheduled";
+        assert_eq!(ask(&instance, scheduled).as_deref(), Some("[]"));
+        instance.maintenance = None;
+        assert_eq!(ask(&instance, scheduled), None);
+    }
+
+    #[test]
+    fn the_termination_time_is_told_for_terminations_and_may_be_anything() {
+        let mut instance = Instance::default();
+        let path = "/latest/meta-data/spot/termination-time";
+        instance.spot_action = Some(notice::spot("stop", Timestamp::UNIX_EPOCH));
+        assert_eq!(ask(&instance, path), None);
+        instance.spot_action = Some(notice::moving_spot("terminate", 120));
+        assert_eq!(ask(&instance, path).as_deref(), Some("1970-01-01T00:02:00Z"));
+        instance.termination_time = Some("no time".into());
+        assert_eq!(ask(&instance, path).as_deref(), Some("no time"));
+    }
+
+    #[test]
+    fn items_are_told_by_the_versions_that_have_them() {
+        let instance = Instance::in_group("workers", None);
+        let target = |version| {
+            ask(&instance, &format!("/{version}/meta-data/autoscaling/target-lifecycle-state"))
+        };
+        assert_eq!(target("latest").as_deref(), Some("InService"));
+        assert_eq!(target("2021-07-15").as_deref(), Some("InService"));
+        assert_eq!(target("2020-10-27"), None);
+        assert_eq!(target("1.0"), None);
+        assert!(ask(&instance, "/").unwrap().ends_with("latest"));
+        assert!(ask(&instance, "/latest/meta-data/").unwrap().contains("autoscaling/"));
     }
 
     #[test]

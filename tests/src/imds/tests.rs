@@ -114,3 +114,40 @@ fn it_serves_ipv6() {
     assert!(imds.endpoint().starts_with("http://[::1]:"));
     assert_eq!(get(&imds, ID, &token(&imds)).unwrap().status, 200);
 }
+
+#[test]
+fn behind_a_router_tokens_never_arrive_and_the_rest_does() {
+    let mut imds = imds();
+    let token = token(&imds);
+    imds.hop_limit();
+    let put = Request::new("PUT", "/latest/api/token").with_header(tokens::TTL, "60");
+    let lost = call(imds.addr(), &put, Duration::from_millis(50));
+    assert!(matches!(lost, Err(WireError::Io(_))), "{lost:?}");
+    assert_eq!(get(&imds, ID, &token).unwrap().status, 200);
+    imds.heal().unwrap();
+    assert_eq!(call(imds.addr(), &put, LIMIT).unwrap().status, 200);
+}
+
+#[test]
+fn too_many_requests_are_answered_with_429() {
+    let imds = imds();
+    let token = token(&imds);
+    imds.throttle(1.0, 0.0);
+    assert_eq!(get(&imds, ID, &token).unwrap().status, 200);
+    assert_eq!(get(&imds, ID, &token).unwrap().status, 429);
+}
+
+#[test]
+fn the_time_can_be_left_out_and_notices_move_with_the_clock() {
+    let imds = imds();
+    let token = token(&imds);
+    let path = "/latest/meta-data/spot/instance-action";
+    imds.instance().with(|instance| {
+        instance.spot_action = Some(notice::moving_spot("terminate", 120));
+    });
+    imds.shift_clock(jiff::SignedDuration::from_hours(24 * 365 * 100));
+    let reply = get(&imds, path, &token).unwrap();
+    assert!(reply.body_text().contains("\"time\":\"21"), "{}", reply.body_text());
+    imds.undate();
+    assert_eq!(get(&imds, path, &token).unwrap().header("date"), None);
+}

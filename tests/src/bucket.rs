@@ -1,7 +1,5 @@
-//! Request buckets: EC2 lets so many calls through at once and refills at a rate ("Request throttling for the
-//! Amazon EC2 API", token bucket sizes and refill rates).
+//! Request buckets: so many calls pass at once, and so many more each second.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 /// One bucket.
@@ -30,28 +28,6 @@ impl Bucket {
         }
         admitted
     }
-}
-
-/// The bucket that an action draws from.
-pub(super) fn class(action: &str) -> &'static str {
-    match action {
-        "CreateTags" | "DeleteTags" => "tags",
-        "StartInstances" => "start",
-        "TerminateInstances" => "terminate",
-        other if other.starts_with("Describe") => "look",
-        _ => "change",
-    }
-}
-
-/// The published sizes and rates.
-pub(super) fn published(now: Instant) -> HashMap<&'static str, Bucket> {
-    HashMap::from([
-        ("tags", Bucket::new(100.0, 10.0, now)),
-        ("start", Bucket::new(5.0, 2.0, now)),
-        ("terminate", Bucket::new(100.0, 5.0, now)),
-        ("look", Bucket::new(100.0, 20.0, now)),
-        ("change", Bucket::new(50.0, 5.0, now)),
-    ])
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod agent;
 pub mod control;
 pub mod ec2;
 pub mod fault;
+pub mod hook;
 pub mod imds;
 pub mod instance;
 pub mod procfs;

@@ -139,8 +139,8 @@ pub(super) fn held_over(polls: usize, seed: u64) -> Result<Vec<Held>, String> {
             let moment = lapse.now.after(next.saturating_sub(lapse.now.boot_ms).max(1));
             lapse.go_to(moment).map_err(|error| failed(&error))?;
         }
-        let seen = lapse.agent.world.imds.seen();
-        let asked = seen.requests.iter().filter(|request| request.path.ends_with(ITEM)).count();
+        let told = lapse.agent.world.imds.seen();
+        let asked = told.requests.iter().filter(|request| request.path.ends_with(ITEM)).count();
         held.push(Held::of(&lapse.agent, asked).ok_or("failed to read /proc of the agent")?);
     }
     Ok(held)

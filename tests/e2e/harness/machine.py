@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import host
+from . import host, seed
 from .evidence import Failure, Report, expect, wait_for
 from .network import Network
 from .tree import Layer
@@ -54,6 +54,7 @@ class Machine:
     def boot(self) -> None:
         """Starts the machine and waits for its first process."""
         self.cgroup.mkdir(exist_ok=True)
+        seed.new_boot(self.layer.root)
         enter = f'echo $$ > {shlex.quote(str(self.cgroup / "cgroup.procs"))} && exec "$@"'
         words = ["sh", "-c", enter, "sh", "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"]
         words += [f"--directory={self.layer.root}", f"--machine={self.name}", "--console=read-only"]

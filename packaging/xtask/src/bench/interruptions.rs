@@ -25,7 +25,7 @@ use crate::steps::Trouble;
 use crate::workspace::Workspace;
 use load::Requests;
 use moment::{Dice, Spans};
-use probe::{Probe, Sample};
+use probe::{Probe, Sample, Trial};
 use relay::Death;
 
 /// Everything that is drawn is drawn from this.
@@ -93,6 +93,7 @@ struct Row {
     name: &'static str,
     faults_percent: u64,
     outage: Option<Duration>,
+    others_hang: bool,
     samples: usize,
 }
 
@@ -102,10 +103,13 @@ fn rows(quick: bool) -> (Vec<Row>, Option<Row>) {
         name,
         faults_percent,
         outage: outage.map(Duration::from_secs),
+        others_hang: false,
         samples: if quick { samples.div_ceil(10) } else { samples },
     };
+    let hung = Row { others_hang: true, ..row("EC2 and the webhook hang", 0, None, 200) };
     let short = vec![
         row("a healthy metadata service", 0, None, 200),
+        hung,
         row("30 % of the requests fail", 30, None, 200),
         row("after an outage of 10 s", 0, Some(10), 200),
         row("after an outage of 60 s", 0, Some(60), 80),
@@ -139,9 +143,13 @@ impl Site {
     /// One sample: an agent, a phase, a notice.
     fn sample(&self, row: &Row, number: usize) -> Result<Sample, String> {
         let mut dice = Dice(SEED.wrapping_add(u64::try_from(number).unwrap_or_default()));
-        let seed = dice.below(u64::MAX);
+        let trial = Trial {
+            faults_percent: row.faults_percent,
+            seed: dice.below(u64::MAX),
+            others_hang: row.others_hang,
+        };
         let spot = Instance::on_spot("persistent");
-        let probe = Probe::start(&self.agentd, self.fresh_folder(), spot, row.faults_percent, seed);
+        let probe = Probe::start(&self.agentd, self.fresh_folder(), spot, trial);
         let mut probe = probe.map_err(|error| format!("failed to start an agent: {error}"))?;
         probe.greet()?;
         // Past its start, in which it asks for many things at once.
@@ -300,7 +308,7 @@ mod tests {
     fn a_quick_one_has_a_tenth_of_the_samples_and_no_long_outage() {
         let (short, long) = rows(true);
         assert!(long.is_none());
-        assert_eq!(short.iter().map(|row| row.samples).collect::<Vec<_>>(), [20, 20, 20, 8]);
+        assert_eq!(short.iter().map(|row| row.samples).collect::<Vec<_>>(), [20, 20, 20, 20, 8]);
         assert_eq!(rows(false).1.map(|row| row.samples), Some(40));
     }
 }

@@ -12,7 +12,7 @@ use agent_tests::instance::Instance;
 use agent_tests::timelapse::{Moment as Tick, Timelapse, keep_files_in_memory};
 
 use super::moment::{Dice, Moment};
-use super::probe::{ITEM, Probe};
+use super::probe::{ITEM, Probe, Trial};
 
 /// How long an agent settles before its requests are counted.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -43,7 +43,7 @@ impl Requests {
         late: Duration,
         span: Duration,
     ) -> Result<Self, String> {
-        let probe = Probe::start(agentd, folder.to_owned(), instance, 0, 1);
+        let probe = Probe::start(agentd, folder.to_owned(), instance, Trial::default());
         let probe = probe.map_err(|error| format!("failed to start an agent: {error}"))?;
         thread::sleep(SETTLE);
         probe.relay.delay(late);

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use agent_tests::ec2::CallFault;
+use agent_tests::fault::{Fault, Times};
 use agent_tests::instance::Instance;
 use agent_tests::procfs::Machine;
 use agent_tests::world::World;
@@ -21,8 +24,21 @@ use super::relay::{Death, Relay};
 const ANNOUNCED: &str = "EC2 announces";
 /// The item of the metadata service with the notice.
 pub(super) const ITEM: &str = "/meta-data/spot/instance-action";
+/// The beginning of an agent's configuration.
+const CONFIG: &str = "mode = \"enforce\"\n[idle]\nenabled = false\n[interruption]\n";
 /// Longer than anything that is measured here may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is bad around an agent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trial {
+    /// So many of a hundred requests for metadata fail: half with 503, half with a reset.
+    pub(super) faults_percent: u64,
+    /// They are drawn from this.
+    pub(super) seed: u64,
+    /// EC2 and a webhook take every call and never answer.
+    pub(super) others_hang: bool,
+}
 
 /// The moments of one notice.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +87,7 @@ pub(super) struct Probe {
     said: Arc<Mutex<Said>>,
     child: Child,
     _machine: Machine,
+    _mute: TcpListener,
     folder: PathBuf,
 }
 
@@ -80,16 +97,22 @@ impl Probe {
         agentd: &Path,
         folder: PathBuf,
         instance: Instance,
-        faults_percent: u64,
-        seed: u64,
+        trial: Trial,
     ) -> io::Result<Self> {
         fs::create_dir_all(folder.join("state"))?;
         let hook = Hook::plant(&folder)?;
         let config = folder.join("agentd.toml");
-        let hooks = format!("[interruption]\nhooks = [\"{}\"]\n", hook.path.display());
-        fs::write(&config, format!("mode = \"enforce\"\n[idle]\nenabled = false\n{hooks}"))?;
         let world = World::start(instance)?;
-        let relay = Relay::start(world.imds.addr(), faults_percent, seed)?;
+        let relay = Relay::start(world.imds.addr(), trial.faults_percent, trial.seed)?;
+        // Nobody accepts here: the kernel does, and then nothing comes.
+        let mute = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let mut text = format!("{CONFIG}hooks = [\"{}\"]\n", hook.path.display());
+        if trial.others_hang {
+            world.ec2.fault("*", CallFault::Instead(Fault::Hang), Times::Always);
+            let webhook = format!("[notify]\nwebhook = \"http://{}/\"\n", mute.local_addr()?);
+            text.push_str(&webhook);
+        }
+        fs::write(&config, text)?;
         let machine = Machine::idle()?;
         let mut command = Command::new(agentd);
         command.arg("--config").arg(&config).arg("--state-dir").arg(folder.join("state"));
@@ -110,7 +133,7 @@ impl Probe {
             let said = Arc::clone(&said);
             thread::spawn(move || listen(BufReader::new(stderr), &said));
         }
-        Ok(Self { relay, world, hook, said, child, _machine: machine, folder })
+        Ok(Self { relay, world, hook, said, child, _machine: machine, _mute: mute, folder })
     }
 
     /// Waits until the agent has once been told that there is no notice.

@@ -3,6 +3,8 @@
 //! Processor time and wake-ups are `getrusage(2)` of the whole process, exited threads included, as the difference between
 //! a long and a short life, so that starting and ending do not count. Memory is `/proc/PID/smaps_rollup`.
 
+pub(crate) mod interruptions;
+
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

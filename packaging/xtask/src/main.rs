@@ -72,12 +72,25 @@ enum Verb {
     /// Check the systemd units: syntax and exposure.
     Units,
     /// Measure the figures of SPECIFICATION.md with the release programs; takes about five minutes.
-    Bench,
+    Bench {
+        #[command(subcommand)]
+        only: Option<Figures>,
+    },
     /// Install the Debian packages that `ci` needs, or name them.
     Setup,
 }
 
+/// What is measured on its own.
+#[derive(Debug, Subcommand)]
+enum Figures {
+    /// How soon an interruption is seen and its hook runs, and what the watch costs; takes about fifteen minutes.
+    Interruptions(bench::interruptions::Options),
+}
+
 fn main() -> ExitCode {
+    if bench::interruptions::hook::is_meant() {
+        return ExitCode::SUCCESS;
+    }
     let line = Line::parse();
     let workspace = match workspace::Workspace::find() {
         Ok(workspace) => workspace,
@@ -99,7 +112,11 @@ fn main() -> ExitCode {
         Verb::E2e { args } => e2e::run(&workspace, &args),
         Verb::Record { args } => e2e::record(&workspace, &args),
         Verb::Units => step("units", units::check),
-        Verb::Bench => steps::run_all(&ci::figures(), &workspace),
+        Verb::Bench { only: None } => steps::run_all(&ci::figures(), &workspace),
+        Verb::Bench { only: Some(Figures::Interruptions(options)) } => {
+            let words: Vec<String> = std::env::args().skip(1).collect();
+            bench::interruptions::run(&workspace, &options, &words)
+        }
         Verb::Setup => step("set-up", setup::install),
     }
 }
@@ -133,6 +150,13 @@ mod tests {
         assert!(
             matches!(parsed(&["record", "scp", "--jobs", "2"]), Verb::Record { args } if args == ["scp", "--jobs", "2"])
         );
+    }
+
+    #[test]
+    fn the_figures_of_interruptions_are_measured_on_their_own() {
+        assert!(matches!(parsed(&["bench"]), Verb::Bench { only: None }));
+        let words = ["bench", "interruptions", "--quick", "--programs", "target/debug"];
+        assert!(matches!(parsed(&words), Verb::Bench { only: Some(Figures::Interruptions(_)) }));
     }
 
     #[test]

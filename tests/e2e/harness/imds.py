@@ -81,6 +81,8 @@ class Imds:
 
     def __init__(self, instance: Instance, listener: socket.socket) -> None:
         self.instance = instance
+        #: Items that are announced or changed while the machine runs, over those of the instance.
+        self.items: dict[str, str] = {}
         self.tokens: dict[str, float] = {}
         self.requests = 0
         self.violations: list[str] = []
@@ -128,7 +130,7 @@ class Imds:
                 break
         else:
             return None
-        tree = self.instance.tree()
+        tree = {**self.instance.tree(), **self.items}
         if inner in tree:
             return tree[inner]
         folder = inner.rstrip("/") + "/"

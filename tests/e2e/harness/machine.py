@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import host
+from . import host, seed
 from .evidence import Failure, Report, expect, wait_for
 from .network import Network
 from .tree import Layer
@@ -53,7 +53,8 @@ class Machine:
 
     def boot(self) -> None:
         """Starts the machine and waits for its first process."""
-        self.cgroup.mkdir()
+        self.cgroup.mkdir(exist_ok=True)
+        seed.new_boot(self.layer.root)
         enter = f'echo $$ > {shlex.quote(str(self.cgroup / "cgroup.procs"))} && exec "$@"'
         words = ["sh", "-c", enter, "sh", "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit"]
         words += [f"--directory={self.layer.root}", f"--machine={self.name}", "--console=read-only"]
@@ -62,7 +63,7 @@ class Machine:
         words += [f"--bind-ro={bind}" for bind in self.binds]
         words += ["--", "--show-status=no"]
         environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
-        with self.console.open("wb") as out:
+        with self.console.open("ab") as out:
             self._nspawn = subprocess.Popen(
                 host.tied(*words), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment
             )
@@ -142,6 +143,16 @@ class Machine:
     def thaw(self) -> None:
         """Lets every process go on where it was."""
         (self.cgroup / "cgroup.freeze").write_text("0")
+
+    def power_off(self) -> None:
+        """Shuts the machine down in order and waits until nothing of it is left. It can be booted again."""
+        if self._nspawn is None:
+            raise Failure("the machine was never booted")
+        self.run("systemctl", "--no-block", "poweroff", within=30)
+        nspawn = self._nspawn
+        wait_for("the machine is off", lambda: nspawn.poll() is not None, within=60, every=0.1)
+        self.leader = 0
+        remove_cgroup(self.cgroup)
 
     def end(self) -> None:
         """Kills everything in the machine and removes its cgroup. Never fails."""

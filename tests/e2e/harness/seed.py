@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import threading
+import uuid
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -38,13 +39,22 @@ resume_grace = "{RESUME_GRACE}s"
 
 DISKSTATS = "/etc/e2e-diskstats"
 
+#: The id of the boot, new for each (proc_sys_kernel(5)). The unit's own /proc shows that of the host, not of the machine.
+BOOT_ID = "/etc/e2e-boot-id"
+
 #: The endpoint, and counters of disks that stand still: those in /proc/diskstats are the host's, and what the host does is no
 #: use of this machine. (Where cgroup v2 has the io controller, the agent reads what the machine's own groups do.)
 SERVICE_DROP_IN = f"""\
 [Service]
 Environment=AWS_ENDPOINT_URL_EC2=http://{WORLD_ADDRESS}:{EC2_PORT}
 BindReadOnlyPaths={DISKSTATS}:/proc/diskstats
+BindReadOnlyPaths={BOOT_ID}:/proc/sys/kernel/random/boot_id
 """
+
+
+def new_boot(root: Path) -> None:
+    """Gives the next boot of a tree an id of its own."""
+    (root / BOOT_ID.lstrip("/")).write_text(f"{uuid.uuid4()}\n")
 
 
 def user_data(example: Path, package: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.evidence import Failure
 
-from . import blocks, doctor, hibernation, installation, job, manners, package, restart, resume, story, typist
+from . import blocks, doctor, hibernation, installation, interruption, job, manners, package, restart, resume, story, typist
 
 if TYPE_CHECKING:
     from harness.world import World
@@ -45,6 +45,11 @@ ALL = [
         "story", "journal, status, events, tags and EC2 tell the same story", story.run, ("hibernation", "resume")
     ),
     Scenario("doctor", "the doctor examines everything and finds nothing wrong", doctor.run),
+    Scenario(
+        "interruption",
+        "a notice drains the machine at once, and after the reboot the agent reports what each hook did",
+        interruption.run,
+    ),
     Scenario("package", "upgrade, removal and purge do what an administrator expects", package.run),
     Scenario("manners", "the agent never asked IMDS or EC2 for anything improper", manners.run),
 ]

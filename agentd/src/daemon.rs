@@ -1,8 +1,9 @@
 //! The parts of the running daemon that outlive a reload, and what they start.
 
 use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_core::action::Power;
@@ -18,8 +19,8 @@ use tokio::sync::{mpsc, watch};
 use crate::actuators::{self, ActuatorSettings, Actuators, Drains, Interlock};
 use crate::aws::Cloud;
 use crate::bus::{self, Voice};
-use crate::config::{self, Loaded, RecorderSettings};
-use crate::doctor::{self, Examination, Sight, SourceReport};
+use crate::config::{self, HookCommand, Loaded, RecorderSettings, Settings};
+use crate::doctor::{self, Examination, Needs, Sight, SourceReport};
 use crate::events::{self, ShellEvent};
 use crate::hands::DaemonHands;
 use crate::host::HostRoot;
@@ -60,6 +61,8 @@ pub(crate) struct Daemon {
     setting: watch::Sender<notices::Setting>,
     freshener: RefCell<Option<Freshener>>,
     recorder: Rc<Cell<RecorderSettings>>,
+    /// What the configuration in force needs, for the doctor.
+    needs: Arc<Mutex<Needs>>,
     asks: mpsc::Sender<Ask>,
     asked: RefCell<Option<mpsc::Receiver<Ask>>>,
 }
@@ -81,6 +84,7 @@ impl Daemon {
         actuators.clear_countdown();
         let shown = Shown::new(config_info(&loaded));
         let setting = notices::setting(loaded.settings.policy.interruption.enabled);
+        let needs = Arc::new(Mutex::new(needs(&loaded.settings, &actuators)));
         let (asks, asked) = mpsc::channel(4);
         let recorder = Rc::new(Cell::new(loaded.settings.recorder));
         Self {
@@ -98,6 +102,7 @@ impl Daemon {
             setting,
             freshener: RefCell::default(),
             recorder,
+            needs,
             asks,
             asked: RefCell::new(Some(asked)),
         }
@@ -157,20 +162,13 @@ impl Daemon {
     fn doctor(&self, subscriber: Subscriber) -> DoctorRun {
         let (cloud, host) = (Arc::clone(&self.cloud), self.host.clone());
         let state_dir = self.options.state_dir.clone();
-        let (wants_hibernation, standby, tag_keys) = {
-            let settings = &self.loaded.borrow().settings;
-            let tags = settings.policy.tags.enabled.then(|| self.actuators.borrow().tag_keys());
-            let idle = &settings.policy.idle;
-            (idle.action == Some(Power::Hibernate), idle.standby, tags.unwrap_or_default())
-        };
+        let needs = Arc::clone(&self.needs);
         DoctorRun::new(move || {
             let examination = Examination {
                 cloud: Arc::clone(&cloud),
                 host: host.clone(),
                 state_dir: state_dir.clone(),
-                wants_hibernation,
-                standby,
-                tag_keys: tag_keys.clone(),
+                needs: needs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
                 sources: subscriber.picture().view.sources.iter().map(source_report).collect(),
                 clock: now,
             };
@@ -285,6 +283,8 @@ impl Daemon {
                     drains: &self.drains,
                 };
                 let actuators = make_actuators(&fresh, &around, &self.cloud);
+                *self.needs.lock().unwrap_or_else(PoisonError::into_inner) =
+                    needs(&fresh.settings, &actuators);
                 self.actuators.replace(Rc::new(actuators));
                 self.shown.borrow_mut().config = config_info(&fresh);
                 self.recorder.set(fresh.settings.recorder);
@@ -348,6 +348,34 @@ fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> A
         clock: now,
     };
     Actuators::new(settings, Arc::clone(cloud))
+}
+
+/// What a configuration needs, for the doctor.
+fn needs(settings: &Settings, actuators: &Actuators) -> Needs {
+    let (policy, notify) = (&settings.policy, &settings.notify);
+    let single = [
+        ("idle.pre_stop", settings.hook.as_ref().map(|hook| &hook.command)),
+        ("idle.warn_command", settings.warn_command.as_ref()),
+        ("notify.command", notify.command.as_ref()),
+    ];
+    let lists = [
+        ("interruption.hooks", &policy.interruption.hooks),
+        ("interruption.fast_hooks", &policy.interruption.fast_hooks),
+    ];
+    let single = single.into_iter().filter_map(|(key, command)| match command {
+        Some(HookCommand::Program(path)) => Some((key, path.clone())),
+        Some(HookCommand::Unit(_)) | None => None,
+    });
+    let lists = lists.into_iter().flat_map(|(key, hooks)| {
+        let programs = hooks.iter().filter(|hook| hook.starts_with('/'));
+        programs.map(move |hook| (key, PathBuf::from(hook)))
+    });
+    Needs {
+        hibernation: policy.idle.action == Some(Power::Hibernate),
+        standby: policy.idle.standby,
+        tag_keys: if policy.tags.enabled { actuators.tag_keys() } else { Vec::new() },
+        programs: single.chain(lists).collect(),
+    }
 }
 
 fn config_info(loaded: &Loaded) -> ConfigInfo {

@@ -90,6 +90,19 @@ pub struct SourceReport {
     pub detail: Option<String>,
 }
 
+/// What the configuration in force asks of the machine and of AWS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Whether the configured action is to hibernate, so that its readiness matters.
+    pub hibernation: bool,
+    /// Whether a member of an Auto Scaling group is put on standby before it is stopped.
+    pub standby: bool,
+    /// The keys of the tags that are to be written; none when tags are off.
+    pub tag_keys: Vec<String>,
+    /// The programs that are to be run, by the key that names them.
+    pub programs: Vec<(&'static str, PathBuf)>,
+}
+
 /// What is to be examined.
 #[derive(Clone, Debug)]
 pub struct Examination {
@@ -99,12 +112,8 @@ pub struct Examination {
     pub host: HostRoot,
     /// The state folder.
     pub state_dir: PathBuf,
-    /// Whether the configured action is to hibernate, so that its readiness matters.
-    pub wants_hibernation: bool,
-    /// Whether a member of an Auto Scaling group is put on standby before it is stopped.
-    pub standby: bool,
-    /// The keys of the tags that are to be written; none when tags are off.
-    pub tag_keys: Vec<String>,
+    /// What the configuration in force needs.
+    pub needs: Needs,
     /// The sources as they were last read.
     pub sources: Vec<SourceReport>,
     /// The clock.
@@ -115,9 +124,10 @@ pub struct Examination {
 /// it sets a limit of his own.
 pub async fn examine(examination: &Examination) -> Vec<Check> {
     let mut checks = service::checks(examination).await;
-    if examination.wants_hibernation {
+    if examination.needs.hibernation {
         checks.extend(machine::hibernation(&examination.host));
     }
+    checks.extend(examination.needs.programs.iter().map(|(key, path)| machine::hook(key, path)));
     checks.push(machine::state_folder(&examination.state_dir));
     checks.extend(machine::services(&examination.host));
     checks.extend(examination.sources.iter().map(source));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Check;
-use crate::host::{HostError, HostRoot};
+use crate::host::{HostError, HostRoot, program};
 
 /// EC2 hibernates Linux instances with less memory than this. (AWS, "Hibernation prerequisites".)
 const LARGEST_MEMORY_KIB: u64 = 150 * 1024 * 1024;
@@ -29,6 +29,19 @@ pub(super) fn hibernation(host: &HostRoot) -> Vec<Check> {
         resume(host),
         agent(host),
     ]
+}
+
+/// Whether a program of the configuration would be run when it is needed, which is no time to find out.
+pub(super) fn hook(key: &str, path: &Path) -> Check {
+    let name = format!("program:{}", path.display());
+    match program::inspect(path, "program") {
+        Ok(()) => Check::pass(name, format!("{key} can be run")),
+        Err(why) => Check::fail(
+            name,
+            format!("{key}: {why}"),
+            "give the real path of a program of root's, in folders that only root can change",
+        ),
+    }
 }
 
 /// `MemTotal` and `SwapTotal` of /proc/meminfo (`proc_meminfo(5)`), in units of 1024 bytes.

@@ -144,9 +144,12 @@ async fn ec2(examination: &Examination, identity: Identity) -> Vec<Check> {
         return vec![failed];
     }
     let mut checks = vec![Check::pass("ec2", "answers")];
-    checks.extend(permissions(&findings, &client, &examination.tag_keys).await);
+    checks.extend(permissions(&findings, &client, &examination.needs.tag_keys).await);
     checks.extend(findings.description.as_ref().ok().and_then(hop_limit));
-    checks.extend(abilities(&judge(&findings, examination.standby), examination.wants_hibernation));
+    checks.extend(abilities(
+        &judge(&findings, examination.needs.standby),
+        examination.needs.hibernation,
+    ));
     if group(&findings).is_some() {
         checks.push(auto_scaling(examination, &findings.identity).await);
     }

@@ -31,9 +31,11 @@ fn examination(cloud: Arc<Cloud>, tree: &Tree) -> Examination {
         cloud,
         host: tree.root(),
         state_dir: tree.path("/state"),
-        wants_hibernation: true,
-        standby: false,
-        tag_keys: vec!["agentd:state".to_owned()],
+        needs: Needs {
+            hibernation: true,
+            tag_keys: vec!["agentd:state".to_owned()],
+            ..Needs::default()
+        },
         sources: Vec::new(),
         clock: now,
     }
@@ -176,11 +178,22 @@ async fn abilities_are_told_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_hook_that_would_be_refused_in_an_emergency_is_named_before() {
+    let fake = Fake::start(World::default()).await;
+    let mut examination = examination(fake.cloud.clone(), &ready());
+    let missing = PathBuf::from("/no/such/hook");
+    examination.needs.programs = vec![("interruption.hooks", missing)];
+    let checks = examine(&examination).await;
+    let check = checks.iter().find(|check| check.name == "program:/no/such/hook").unwrap();
+    assert_eq!(check.status, Status::Fail);
+    assert!(check.detail.starts_with("interruption.hooks: "), "{}", check.detail);
+}
+
+#[tokio::test]
 async fn hibernation_is_not_examined_where_nobody_wants_it() {
     let fake = Fake::start(World { hibernation: false, ..World::default() }).await;
     let mut examination = examination(fake.cloud.clone(), &ready());
-    examination.wants_hibernation = false;
-    examination.tag_keys.clear();
+    examination.needs = Needs::default();
     let checks = examine(&examination).await;
     expect(&checks, "hibernate", Status::Skipped);
     expect(&checks, "ec2:CreateTags", Status::Skipped);

@@ -31,7 +31,6 @@ const KILL_AFTER: Duration = Duration::from_secs(1);
 /// The longest value in its environment, characters.
 const LONGEST_VALUE: usize = 100;
 
-
 /// Whose turn it is, also after a reload.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 

@@ -181,10 +181,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
         let mut hears_urgent = true;
         self.hands.follow(self.engine.memory());
         let mut wake_at = self.step(Input::Tick, None);
-        if self.rest.is_some() {
-            tokio::time::sleep(HEAD_START).await;
-            wake_at = self.catch_up().unwrap_or(wake_at);
-        }
+        wake_at = self.let_urgent_start().await.unwrap_or(wake_at);
         self.show();
         loop {
             let pause = wake_at.since((self.clock)()).max(Duration::from_millis(1));
@@ -202,11 +199,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
                 Some(Message::Shutdown) | None => break,
                 Some(message) => wake_at = self.take(message),
             }
-            if self.rest.is_some() {
-                // Actions run beside this loop: they come first only if it lets them.
-                tokio::time::sleep(HEAD_START).await;
-                wake_at = self.catch_up().unwrap_or(wake_at);
-            }
+            wake_at = self.let_urgent_start().await.unwrap_or(wake_at);
         }
         self.catch_up();
         self.save_clock();
@@ -285,6 +278,15 @@ impl<S: Store, H: Hands> Shell<S, H> {
         } else {
             self.finish(rest)
         }
+    }
+
+    /// Actions run beside this loop: what is urgent comes first only if the loop lets it. Then the step is finished.
+    async fn let_urgent_start(&mut self) -> Option<Stamp> {
+        self.rest.as_ref()?;
+        let work = clock::work();
+        tokio::time::sleep(HEAD_START).await;
+        drop(work);
+        self.catch_up()
     }
 
     /// Finishes a step that was interrupted for what is urgent; when the engine wants to be called next.

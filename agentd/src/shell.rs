@@ -111,6 +111,13 @@ fn report_kind(events: &[Event]) -> Option<&'static str> {
         Event::Refused { .. } => Some("refused"),
         Event::Failed { retry_ms: None, .. } => Some("failed"),
         Event::HookEnded { ok: false, .. } => Some("hook-failed"),
+        _ => None,
+    })
+}
+
+/// The same for what EC2 announced: what was done before the machine goes, and what came of it.
+fn interruption_report_kind(events: &[Event]) -> Option<&'static str> {
+    events.iter().find_map(|event| match event {
         Event::AlertOver { drill: true, .. } => Some("drill"),
         Event::AlertOver { end, .. } => Some(match end {
             AlertEnd::StartedAgain | AlertEnd::Resumed => "interrupted",
@@ -298,17 +305,21 @@ impl<S: Store, H: Hands> Shell<S, H> {
     /// The rest of a step: make durable, tell, act.
     fn finish(&mut self, rest: Rest) -> Stamp {
         let Rest { now, mut decision, reply } = rest;
+        let of_interruption = interruption_report_kind(&decision.events);
+        if let Some(kind) = of_interruption {
+            // Before the memory says that it was told: a report that is written twice is better than none.
+            self.report(now, kind, &decision);
+        }
         let saved = self.make_durable(now, &decision);
         let (start, refused) = split(&mut decision, &saved);
         self.hands.tell(now, &decision);
         if decision.dirty {
             self.hands.follow(self.engine.memory());
         }
-        if let Some(kind) = report_kind(&decision.events) {
-            let view = &self.engine.view(now);
-            let report = Report { schema: "agentd/report/v1", events: &decision.events, view };
-            let result = self.store.report(now, kind, &report);
-            self.hands.reported(kind, result);
+        if of_interruption.is_none()
+            && let Some(kind) = report_kind(&decision.events)
+        {
+            self.report(now, kind, &decision);
         }
         // A round of readings is shown once, at its end.
         if decision.dirty || decision.reply.is_some() || !decision.events.is_empty() {
@@ -326,6 +337,13 @@ impl<S: Store, H: Hands> Shell<S, H> {
             wake_at = self.step(Input::Finished { key, outcome }, None);
         }
         wake_at
+    }
+
+    fn report(&mut self, now: Stamp, kind: &str, decision: &Decision) {
+        let view = &self.engine.view(now);
+        let report = Report { schema: "agentd/report/v1", events: &decision.events, view };
+        let result = self.store.report(now, kind, &report);
+        self.hands.reported(kind, result);
     }
 
     /// Starts what cannot wait for a disk; whether there was something.

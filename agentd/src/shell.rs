@@ -111,6 +111,13 @@ fn report_kind(events: &[Event]) -> Option<&'static str> {
         Event::Refused { .. } => Some("refused"),
         Event::Failed { retry_ms: None, .. } => Some("failed"),
         Event::HookEnded { ok: false, .. } => Some("hook-failed"),
+        _ => None,
+    })
+}
+
+/// The same for what EC2 announced: what was done before the machine goes, and what came of it.
+fn interruption_report_kind(events: &[Event]) -> Option<&'static str> {
+    events.iter().find_map(|event| match event {
         Event::AlertOver { drill: true, .. } => Some("drill"),
         Event::AlertOver { end, .. } => Some(match end {
             AlertEnd::StartedAgain | AlertEnd::Resumed => "interrupted",
@@ -181,10 +188,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
         let mut hears_urgent = true;
         self.hands.follow(self.engine.memory());
         let mut wake_at = self.step(Input::Tick, None);
-        if self.rest.is_some() {
-            tokio::time::sleep(HEAD_START).await;
-            wake_at = self.catch_up().unwrap_or(wake_at);
-        }
+        wake_at = self.let_urgent_start().await.unwrap_or(wake_at);
         self.show();
         loop {
             let pause = wake_at.since((self.clock)()).max(Duration::from_millis(1));
@@ -202,11 +206,7 @@ impl<S: Store, H: Hands> Shell<S, H> {
                 Some(Message::Shutdown) | None => break,
                 Some(message) => wake_at = self.take(message),
             }
-            if self.rest.is_some() {
-                // Actions run beside this loop: they come first only if it lets them.
-                tokio::time::sleep(HEAD_START).await;
-                wake_at = self.catch_up().unwrap_or(wake_at);
-            }
+            wake_at = self.let_urgent_start().await.unwrap_or(wake_at);
         }
         self.catch_up();
         self.save_clock();
@@ -287,6 +287,15 @@ impl<S: Store, H: Hands> Shell<S, H> {
         }
     }
 
+    /// Actions run beside this loop: what is urgent comes first only if the loop lets it. Then the step is finished.
+    async fn let_urgent_start(&mut self) -> Option<Stamp> {
+        self.rest.as_ref()?;
+        let work = clock::work();
+        tokio::time::sleep(HEAD_START).await;
+        drop(work);
+        self.catch_up()
+    }
+
     /// Finishes a step that was interrupted for what is urgent; when the engine wants to be called next.
     fn catch_up(&mut self) -> Option<Stamp> {
         let rest = self.rest.take()?;
@@ -296,17 +305,21 @@ impl<S: Store, H: Hands> Shell<S, H> {
     /// The rest of a step: make durable, tell, act.
     fn finish(&mut self, rest: Rest) -> Stamp {
         let Rest { now, mut decision, reply } = rest;
+        let of_interruption = interruption_report_kind(&decision.events);
+        if let Some(kind) = of_interruption {
+            // Before the memory says that it was told: a report that is written twice is better than none.
+            self.report(now, kind, &decision);
+        }
         let saved = self.make_durable(now, &decision);
         let (start, refused) = split(&mut decision, &saved);
         self.hands.tell(now, &decision);
         if decision.dirty {
             self.hands.follow(self.engine.memory());
         }
-        if let Some(kind) = report_kind(&decision.events) {
-            let view = &self.engine.view(now);
-            let report = Report { schema: "agentd/report/v1", events: &decision.events, view };
-            let result = self.store.report(now, kind, &report);
-            self.hands.reported(kind, result);
+        if of_interruption.is_none()
+            && let Some(kind) = report_kind(&decision.events)
+        {
+            self.report(now, kind, &decision);
         }
         // A round of readings is shown once, at its end.
         if decision.dirty || decision.reply.is_some() || !decision.events.is_empty() {
@@ -324,6 +337,13 @@ impl<S: Store, H: Hands> Shell<S, H> {
             wake_at = self.step(Input::Finished { key, outcome }, None);
         }
         wake_at
+    }
+
+    fn report(&mut self, now: Stamp, kind: &str, decision: &Decision) {
+        let view = &self.engine.view(now);
+        let report = Report { schema: "agentd/report/v1", events: &decision.events, view };
+        let result = self.store.report(now, kind, &report);
+        self.hands.reported(kind, result);
     }
 
     /// Starts what cannot wait for a disk; whether there was something.

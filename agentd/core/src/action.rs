@@ -153,7 +153,7 @@ impl ActionKind {
 
     /// Whether it must start before anything else is done, told or written to a disk: the machine has seconds left.
     pub const fn is_urgent(&self) -> bool {
-        matches!(self, Self::Drain(_) | Self::Hurry(_))
+        matches!(self, Self::Drain(HookOrder { undo: false, .. }) | Self::Hurry(_))
     }
 
     /// A short name for logs.

@@ -107,7 +107,11 @@ impl Engine {
             )));
         }
         match self.phase {
-            Phase::Watching | Phase::WouldAct | Phase::Warned { .. } => Ok(()),
+            Phase::Watching | Phase::WouldAct | Phase::Warned { .. }
+                if !self.is_entering_standby() =>
+            {
+                Ok(())
+            }
             _ => Err(Denial::Policy(
                 "an action is under way already; see 'agentctl status'".to_owned(),
             )),

@@ -114,7 +114,8 @@ impl Engine {
     /// When the action is due if nothing changes; none while something keeps the machine up for an unknown time.
     pub(super) fn due(&self, now: Stamp) -> Option<Stamp> {
         self.power()?;
-        if self.seen.blind || self.seen.block || self.interruption().is_some() {
+        let others = self.interruption().is_some() || self.is_entering_standby();
+        if self.seen.blind || self.seen.block || others {
             return None;
         }
         let left = self.act_after_ms(now).saturating_sub(self.quiet_ms);

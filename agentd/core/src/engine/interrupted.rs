@@ -153,7 +153,7 @@ impl Engine {
         self.request(ActionKind::Notify(notification), out);
     }
 
-    fn alert(&self, id: &str) -> Option<&Alert> {
+    pub(super) fn alert(&self, id: &str) -> Option<&Alert> {
         self.memory.interruptions.alerts.iter().find(|alert| alert.id == id)
     }
 

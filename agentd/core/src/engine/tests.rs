@@ -7,6 +7,7 @@ mod clocks;
 mod holding;
 mod interrupted;
 mod interruption;
+mod interruption_killed;
 mod longer;
 mod notice;
 mod operator;

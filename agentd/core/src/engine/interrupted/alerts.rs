@@ -79,13 +79,15 @@ impl Engine {
             let text = "a drill ends in 5 seconds at least and in an hour at most";
             return Err(Denial::Invalid(text.to_owned()));
         }
-        if self.memory.interruptions.alerts.iter().any(|alert| alert.drill) {
-            return Err(Denial::Policy("another drill has not ended yet".to_owned()));
-        }
-        let drains = |alert: &&Alert| alert.drain.as_ref().is_some_and(|d| d.ended.is_none());
+        let drains = |alert: &&Alert| {
+            !alert.drill && alert.drain.as_ref().is_some_and(|d| d.ended.is_none())
+        };
         let goes = self.interruption().or(self.memory.interruptions.alerts.iter().find(drains));
         if let Some(alert) = goes {
             return Err(Denial::Policy(format!("this is no drill: {}", alert.notice)));
+        }
+        if self.memory.interruptions.alerts.iter().any(|alert| alert.drill) {
+            return Err(Denial::Policy("another drill has not ended yet".to_owned()));
         }
         let id = format!("drill-{}-{}", action.as_str(), self.key.saturating_add(1));
         let due = now.after(Duration::from_millis(in_ms));

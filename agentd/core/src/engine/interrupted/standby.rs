@@ -40,9 +40,14 @@ impl Engine {
             && target.is_some_and(crate::interruption::TargetState::is_member)
     }
 
+    /// Whether the group was asked and has not answered: until then nothing else is begun.
+    pub(in crate::engine) fn is_entering_standby(&self) -> bool {
+        self.interrupted.standby.entering.is_some()
+    }
+
     /// Asks the group to do without this instance.
     pub(in crate::engine) fn enter_standby(&mut self, now: Stamp, out: &mut Out) {
-        if self.interrupted.standby.leaving.is_some() {
+        if self.interrupted.standby.leaving.is_some() || self.is_entering_standby() {
             self.call_off(now, "the instance is being put back into its group".to_owned(), out);
             return;
         }

@@ -10,6 +10,7 @@ use crate::action::{ActionKind, InstanceState, Key, Outcome, Power, Refusal, Ret
 use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::input::{Abilities, Ability, Actor, Command, Input};
+use crate::interruption::{Due, Notice, Noticed, Reaction, SpotAction, TargetState};
 use crate::memory::{IdleClock, Memory, Recovery};
 use crate::policy::{Mode, Policy};
 use crate::reading::{Observation, Reading, Role, Signal, SourceName, Value};
@@ -94,6 +95,8 @@ fn command() -> impl Strategy<Value = Command> {
         proptest::option::of(0_u64..9).prop_map(|hold| Command::Release { hold }),
         (0_u64..9, any::<u64>()).prop_map(|(hold, for_ms)| Command::Renew { hold, for_ms }),
         (power, any::<bool>()).prop_map(|(power, dry_run)| Command::Act { power, dry_run }),
+        any::<u64>()
+            .prop_map(|in_ms| Command::Drill { action: SpotAction::Stop, in_ms: in_ms % 90_000 }),
     ]
 }
 
@@ -103,6 +106,10 @@ fn short_policy() -> impl Strategy<Value = Policy> {
             let mut policy = policy();
             policy.mode = if enforce || hook { Mode::Enforce } else { Mode::Observe };
             policy.idle.hook = hook;
+            policy.idle.standby = gpu;
+            policy.interruption.enabled = true;
+            policy.interruption.hooks = vec!["/opt/save".to_owned(), "stop web".to_owned()];
+            policy.interruption.rebalance = Reaction::Drain;
             policy.idle.fallback_stop = fallback;
             policy.tags.enabled = tags;
             policy.idle.quiet_after = Duration::from_secs(quiet);
@@ -130,6 +137,23 @@ fn abilities() -> impl Strategy<Value = Abilities> {
     })
 }
 
+fn noticed() -> impl Strategy<Value = Noticed> {
+    let spot = prop_oneof![Just(SpotAction::Stop), Just(SpotAction::Hibernate)]
+        .prop_map(|action| Notice::Spot { action });
+    let notice = prop_oneof![
+        4 => spot,
+        1 => (0_i64..9).prop_map(|said_wall_ms| Notice::Rebalance { said_wall_ms }),
+        4 => (0_usize..8).prop_map(|n| Notice::AutoScaling { target: TargetState::ALL[n] }),
+    ];
+    let left = prop_oneof![4 => -1000_i64..130_000, 1 => any::<i64>()];
+    (notice, proptest::option::of((any::<i64>(), left)), any::<bool>()).prop_map(
+        |(notice, due, own_clock)| {
+            let due = due.map(|(wall_ms, left_ms)| Due { wall_ms, left_ms });
+            Noticed { notice, due, own_clock }
+        },
+    )
+}
+
 fn raw() -> impl Strategy<Value = Raw> {
     let source = (0..SOURCES.len()).prop_map(|n| SourceName::new(SOURCES[n]));
     let observed = (source, reading())
@@ -152,6 +176,7 @@ fn raw() -> impl Strategy<Value = Raw> {
         1 => Just(Raw::Plain(Input::Resumed)),
         2 => (actor, command())
             .prop_map(|(actor, command)| Raw::Plain(Input::Command { actor, command })),
+        2 => noticed().prop_map(|noticed| Raw::Plain(Input::Noticed(noticed))),
         1 => any::<u32>().prop_map(|pid| Raw::Plain(Input::ProcessGone { pid })),
     ]
 }
@@ -211,7 +236,14 @@ fn play(engine: &mut Engine, story: &[((i64, u64, i64), Raw)]) -> Vec<(Stamp, In
             let decision = engine.step(now, input.clone());
             let awaited = decision.actions.iter().filter(|request| {
                 let kind = &request.kind;
-                kind.is_destructive() || matches!(kind, ActionKind::Reread | ActionKind::Describe)
+                kind.is_destructive()
+                    || matches!(
+                        kind,
+                        ActionKind::Reread
+                            | ActionKind::Describe
+                            | ActionKind::Drain(_)
+                            | ActionKind::AutoScaling(_)
+                    )
             });
             keys.extend(awaited.map(|r| (r.key, r.kind == ActionKind::Reread)));
             all.push((now, input, decision));

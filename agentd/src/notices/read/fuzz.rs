@@ -42,7 +42,7 @@ const PIECES: [&str; 24] = [
     "9999",
 ];
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
+/// `SplitMix64` (Steele, Lea, Flood 2014).
 struct Random(u64);
 
 impl Random {

@@ -96,7 +96,7 @@ async fn answers_again(setting: &mut channel::Receiver<Setting>) {
     let before = setting.borrow_and_update().answers_again;
     if setting.wait_for(|setting| setting.answers_again != before).await.is_err() {
         // Nobody will say so any more.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

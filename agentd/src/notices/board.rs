@@ -34,7 +34,7 @@ impl Board {
             detail: "not asked yet".to_owned(),
         };
         let mut shown = self.shown.borrow_mut();
-        shown.notices.life_cycle = life_cycle.as_str().to_owned();
+        life_cycle.as_str().clone_into(&mut shown.notices.life_cycle);
         shown.notices.paths = Kind::ALL.map(path).to_vec();
     }
 

@@ -170,7 +170,7 @@ async fn follow_life_cycle<A: Ask>(shared: Rc<Shared<A>>, setting: channel::Send
         }
         tokio::select! {
             biased;
-            changed = changes.changed() => if changed.is_err() { return },
+            news = changes.changed() => if news.is_err() { return },
             () = clock::sleep(LIFE_CYCLE_EVERY), if unknown => {}
         }
         if shared.urgent.strong_count() == 0 {

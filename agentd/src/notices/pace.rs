@@ -76,16 +76,16 @@ pub(super) fn period(kind: Kind, failure: Option<Failure>, leads: bool) -> Durat
 mod tests {
     use super::*;
 
-    const fn ms(ms: u64) -> Option<Duration> {
-        Some(Duration::from_millis(ms))
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
     #[test]
     fn a_passing_failure_is_asked_again_within_the_period_and_nothing_else_is() {
         let spot = |tries| retry(Kind::Spot, Failure::Passing, tries, 0);
-        assert_eq!((spot(1), spot(2), spot(3)), (ms(200), ms(600), None));
+        assert_eq!((spot(1), spot(2), spot(3)), (Some(ms(200)), Some(ms(600)), None));
         let other = |tries| retry(Kind::Rebalance, Failure::Passing, tries, 0);
-        assert_eq!((other(1), other(2)), (ms(1000), None));
+        assert_eq!((other(1), other(2)), (Some(ms(1000)), None));
         for failure in [Failure::Late, Failure::Forbidden, Failure::Throttled, Failure::Other] {
             assert_eq!(retry(Kind::Spot, failure, 1, 0), None);
         }

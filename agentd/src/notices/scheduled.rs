@@ -90,12 +90,11 @@ impl Scheduled {
     fn over(&mut self, over: &[Over]) -> Vec<Input> {
         let mut news = Vec::new();
         for Over { event, not_before_wall_ms, because } in over {
-            let ids: Vec<String> = match not_before_wall_ms {
-                Some(at) => vec![format!("{event}@{at}")],
-                None => {
-                    let same = self.known.iter().filter(|(_, known)| known.event == *event);
-                    same.map(|(id, _)| id.clone()).collect()
-                }
+            let ids: Vec<String> = if let Some(at) = not_before_wall_ms {
+                vec![format!("{event}@{at}")]
+            } else {
+                let same = self.known.iter().filter(|(_, known)| known.event == *event);
+                same.map(|(id, _)| id.clone()).collect()
             };
             for id in ids {
                 let active = self.known.get(&id).is_some_and(|known| known.listed);

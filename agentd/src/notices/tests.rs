@@ -270,9 +270,8 @@ async fn a_notice_is_told_once_and_again_when_its_time_moves() {
         let mut rig = Rig::start(
             LifeCycle::Spot,
             spot(|at| match at {
-                0..10_000 => Play::Says(TERMINATE.to_owned()),
                 10_000..20_000 => Play::Nothing,
-                20_000..30_000 => Play::Says(TERMINATE.to_owned()),
+                0..30_000 => Play::Says(TERMINATE.to_owned()),
                 30_000..40_000 => Play::Says(TERMINATE.replace("12:02:00", "12:01:30")),
                 _ => Play::Says(TERMINATE.replace("terminate", "stop")),
             }),

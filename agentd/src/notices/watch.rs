@@ -244,14 +244,14 @@ impl<A: Ask> Watch<A> {
                 }
                 Ok(Good { state: WatchState::Notice, detail: detail.unwrap_or_default(), news })
             }
-            Reading::Garbled(why) => Err(self.garbled(why)),
+            Reading::Garbled(why) => Err(self.garbled(&why)),
         }
     }
 
-    fn garbled(&mut self, why: String) -> (Failure, String) {
+    fn garbled(&mut self, why: &str) -> (Failure, String) {
         self.garbled = self.garbled.saturating_add(1);
         if self.kind == Kind::Spot && self.garbled == GARBLED {
-            (self.shared.tell)(ShellEvent::NoticeGarbled { what: why.clone() });
+            (self.shared.tell)(ShellEvent::NoticeGarbled { what: why.to_owned() });
         }
         (Failure::Passing, format!("failed to understand {why}"))
     }
@@ -260,7 +260,7 @@ impl<A: Ask> Watch<A> {
     fn events(&mut self, text: Option<&str>, now: Reference) -> Result<Good, (Failure, String)> {
         let events = match text {
             None => maintenance::Events::default(),
-            Some(text) => maintenance::read(text, now).map_err(|why| self.garbled(why))?,
+            Some(text) => maintenance::read(text, now).map_err(|why| self.garbled(&why))?,
         };
         self.garbled = 0;
         let news = self.scheduled.list(&events, now);

@@ -405,8 +405,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn what_is_freshened_is_seen_and_wakes_nobody() {
         let (publisher, mut reader) = channel(quiet());
-        let mut notices = NoticeWatch::default();
-        notices.life_cycle = "spot".into();
+        let notices = NoticeWatch { life_cycle: "spot".into(), ..NoticeWatch::default() };
         let imds = Health { ok: false, ..quiet().imds };
         publisher.freshener().freshen(&imds, &notices);
         let picture = reader.picture();

@@ -343,10 +343,8 @@ async fn paths_that_are_refused_at_once_replace_the_token_once() {
             return token_reply(&format!("T{}", tokens.fetch_add(1, Ordering::Relaxed)), "21600");
         }
         assert_eq!(seen.header("x-aws-ec2-metadata-token").len(), 1);
-        match seen.header("x-aws-ec2-metadata-token") == ["T1"] {
-            true => Reply::status(404, ""),
-            false => Reply::status(401, ""),
-        }
+        let good = seen.header("x-aws-ec2-metadata-token") == ["T1"];
+        Reply::status(if good { 404 } else { 401 }, "")
     })
     .await;
     let (answers, _) = four_at_once(&client(&server.url())).await;

@@ -61,7 +61,7 @@ fn hostile_answers_about_spot_interruptions_are_garbled() {
         format!(r#"{{"action":"terminate","time":"{AT}","time":"{AT}"}}"#),
         format!(r#"{{"action":"terminate","time":"{AT}","x":1,"x":2}}"#),
         format!(r#"{{"action":"terminate","\u0061ction":"stop","time":"{AT}"}}"#),
-        format!(r#"{{'action':'terminate','time':'{AT}'}}"#),
+        format!("{{'action':'terminate','time':'{AT}'}}"),
         format!(r#"{{"action":"terminate","time":"{AT}",}}"#),
         format!(r#"{{"action":"terminate","time":"{AT}"}} // soon"#),
         format!("action=terminate&time={AT}"),

@@ -42,7 +42,7 @@ const PIECES: [&str; 24] = [
     "9999",
 ];
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
+/// `SplitMix64` (Steele, Lea, Flood 2014).
 struct Random(u64);
 
 impl Random {
@@ -76,7 +76,7 @@ fn body(random: &mut Random) -> String {
                     0 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
                     1 if !bytes.is_empty() => drop(bytes.remove(at)),
                     2 if !bytes.is_empty() => {
-                        bytes[at] = b'0' + u8::try_from(random.below(10)).unwrap()
+                        bytes[at] = b'0' + u8::try_from(random.below(10)).unwrap();
                     }
                     _ => drop(bytes.splice(at..at, PIECES[random.below(24)].bytes())),
                 }

@@ -14,6 +14,7 @@ mod bucket;
 pub mod control;
 pub mod ec2;
 pub mod fault;
+pub mod hook;
 pub mod imds;
 pub mod instance;
 pub mod moto;

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -11,47 +11,21 @@ use std::time::{Duration, Instant};
 use agent_tests::agent::{Agent, QUICK, quick_with};
 use agent_tests::ec2::CallFault;
 use agent_tests::fault::{Fault, Times};
+use agent_tests::hook::{self, Hooks};
 use agent_tests::instance::{Instance, State};
 use agent_tests::table;
 use nix::sys::signal::Signal;
-use nix::unistd::geteuid;
 
 type Done = Result<(), Box<dyn Error>>;
 
-/// A folder in which a hook is accepted: every folder above belongs to root or to the own user and is writable for
-/// nobody else.
+/// The hook `save`, which takes so many seconds, in a folder; its script, and its runs.
+fn hook(folder: &Path, seconds: &str) -> Result<(PathBuf, Hooks), Box<dyn Error>> {
+    let hooks = Hooks::new(folder);
+    Ok((hooks.plant("save", seconds)?, hooks))
+}
+
 fn sound_folder() -> Option<PathBuf> {
-    let own = geteuid().as_raw();
-    let sound = |folder: &Path| {
-        folder.ancestors().all(|part| {
-            fs::metadata(part).is_ok_and(|meta| {
-                (meta.uid() == 0 || meta.uid() == own) && meta.mode() & 0o022 == 0
-            })
-        })
-    };
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let candidates =
-        [Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR"))), home, Some(PathBuf::from("/var/lib"))];
-    candidates
-        .into_iter()
-        .flatten()
-        .find(|folder| sound(folder) && tempfile::tempdir_in(folder).is_ok())
-}
-
-/// A hook that notes each run in a file and takes a moment.
-fn hook(folder: &Path, seconds: &str) -> Result<(PathBuf, PathBuf), Box<dyn Error>> {
-    let (script, notes) = (folder.join("hook"), folder.join("runs"));
-    let text = format!(
-        "#!/bin/sh\necho \"$AGENTD_EVENT $AGENTD_ACTION $AGENTD_SECONDS_LEFT\" >> '{}'\nsleep {seconds}\necho saved\n",
-        notes.display()
-    );
-    fs::write(&script, text)?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    Ok((script, notes))
-}
-
-fn runs(notes: &Path) -> usize {
-    fs::read_to_string(notes).map_or(0, |text| text.lines().count())
+    hook::sound_folder(env!("CARGO_TARGET_TMPDIR"))
 }
 
 #[test]
@@ -61,14 +35,13 @@ fn the_hook_runs_before_the_call_and_is_told_what_comes() -> Done {
         return Ok(());
     };
     let folder = tempfile::tempdir_in(parent)?;
-    let (script, notes) = hook(folder.path(), "0.2")?;
+    let (script, runs) = hook(folder.path(), "0.2")?;
     let config = quick_with(&format!("pre_stop = \"{}\"", script.display()));
     let mut agent = Agent::on_idle_machine(Instance::default(), &config)?;
     agent.start_and_greet()?;
     agent.wait_for_stops(1)?;
-    let text = fs::read_to_string(notes)?;
-    assert!(text.starts_with("idle hibernate "), "{text}");
-    assert_eq!(text.lines().count(), 1);
+    let runs = runs.runs();
+    assert!(runs.len() == 1 && runs[0].starts_with("save idle hibernate "), "{runs:?}");
     Ok(())
 }
 
@@ -117,7 +90,7 @@ fn killed_at_any_moment_the_hook_runs_once_and_one_stop_is_asked_for() -> Done {
     };
     table::each(moments().map(|moment| (format!("killed after {moment} ms"), moment)), |moment| {
         let folder = tempfile::tempdir_in(&parent)?;
-        let (script, notes) = hook(folder.path(), "0.5")?;
+        let (script, runs) = hook(folder.path(), "0.5")?;
         let config = quick_with(&format!("pre_stop = \"{}\"", script.display()));
         let mut agent = Agent::on_idle_machine(Instance::default(), &config)?;
         agent.start()?;
@@ -126,7 +99,7 @@ fn killed_at_any_moment_the_hook_runs_once_and_one_stop_is_asked_for() -> Done {
         agent.start_and_greet()?;
         agent.wait_until("the end", || (agent.instance_state() == State::Stopped).then_some(()))?;
         agent.stays("one stop, one hook", Duration::from_secs(3), |agent| {
-            agent.world.ec2.log().carried_out("StopInstances").len() == 1 && runs(&notes) <= 1
+            agent.world.ec2.log().carried_out("StopInstances").len() == 1 && runs.runs().len() <= 1
         })?;
         let status = agent.status()?;
         let result = status["last_action"]["result"].as_str().unwrap_or("none");
@@ -147,15 +120,15 @@ fn killed_while_the_hook_runs_it_is_not_run_again() -> Done {
         return Ok(());
     };
     let folder = tempfile::tempdir_in(parent)?;
-    let (script, notes) = hook(folder.path(), "2")?;
+    let (script, runs) = hook(folder.path(), "2")?;
     let config = quick_with(&format!("pre_stop = \"{}\"", script.display()));
     let mut agent = Agent::on_idle_machine(Instance::default(), &config)?;
     agent.start()?;
-    agent.wait_until("the hook", || (runs(&notes) == 1).then_some(()))?;
+    agent.wait_until("the hook", || (runs.runs().len() == 1).then_some(()))?;
     agent.kill();
     agent.start_and_greet()?;
     agent.wait_for_stops(1)?;
-    assert_eq!(runs(&notes), 1);
+    assert_eq!(runs.runs().len(), 1);
     let told = agent.client().ask("GET", "/v1/events", "")?.body_text();
     assert!(told.contains("hook-not-repeated"), "{told}");
     Ok(())

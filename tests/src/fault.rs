@@ -72,7 +72,7 @@ impl Fault {
                 out.write_all(right.body.get(..right.body.len() / 2).unwrap_or_default())?;
                 Ok(false)
             }
-            Self::Huge(length) => pour(&right, *length, stream),
+            Self::Huge(length) => pour(&Reply { status: 200, ..right }, *length, stream),
             Self::Late(pause_ms) => {
                 thread::sleep(Duration::from_millis(*pause_ms));
                 send(&right, stream)

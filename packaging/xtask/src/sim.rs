@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// Let a moto hold the instance, behind EC2's own rules: the URL of one that runs, or auto to start one.
     #[arg(long, value_name = "URL|auto")]
     moto: Option<String>,
-    /// The address of the metadata service, such as [::1]:0 for IPv6.
+    /// The address of the metadata service, such as `[::1]:0` for IPv6.
     #[arg(long, value_name = "ADDR")]
     imds: Option<SocketAddr>,
 }

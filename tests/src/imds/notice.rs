@@ -60,15 +60,12 @@ pub(super) fn settled(text: &str, now: Timestamp) -> String {
             let at = now.checked_add(SignedDuration::from_secs(shift.parse().ok()?)).ok()?;
             Some((seconds(at), tail))
         });
-        match moved {
-            Some((time, tail)) => {
-                out.push_str(&time);
-                rest = tail;
-            }
-            None => {
-                out.push_str("{now");
-                rest = after;
-            }
+        if let Some((time, tail)) = moved {
+            out.push_str(&time);
+            rest = tail;
+        } else {
+            out.push_str("{now");
+            rest = after;
         }
     }
     out + rest

@@ -53,6 +53,7 @@ pub enum Combine {
 
 /// The idle policy, `[idle]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the configuration")]
 pub struct IdlePolicy {
     /// Whether idleness leads to an action at all.
     pub enabled: bool,

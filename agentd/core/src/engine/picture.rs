@@ -84,14 +84,12 @@ impl Engine {
 
     /// Everything that stands in the way of an action, never only the first.
     fn obstacles(&self, now: Stamp) -> Vec<Obstacle> {
-        let mut list = Vec::new();
+        let interrupted = |detail| Obstacle { code: "interrupted".to_owned(), detail, until: None };
+        let mut list: Vec<_> = self.interruption_text().map(interrupted).into_iter().collect();
         let mut add = |code: &str, detail: String, until: Option<Stamp>| {
             list.push(Obstacle { code: code.to_owned(), detail, until });
         };
         let idle = &self.policy.idle;
-        if let Some(text) = self.interruption_text() {
-            add("interrupted", text, None);
-        }
         if self.mode() == Mode::Observe {
             let detail = if self.policy.mode == Mode::Observe {
                 "the mode is 'observe': decisions are reported, never carried out; set mode = \"enforce\" in /etc/agentd/agentd.toml"

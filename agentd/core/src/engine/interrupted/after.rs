@@ -50,7 +50,7 @@ impl Engine {
         if stays && !inherited {
             self.undo(now, &alert, out);
         }
-        self.remember_closed(&alert, end);
+        self.remember_closed(&alert);
         let past = &mut self.memory.interruptions.past;
         past.push(PastAlert { alert, closed: now, end });
         let over = past.len().saturating_sub(MOST_PAST);
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// A closed notice may still be readable, and must not be taken for a new one.
-    fn remember_closed(&mut self, alert: &Alert, end: AlertEnd) {
+    fn remember_closed(&mut self, alert: &Alert) {
         if alert.drill {
             return;
         }
@@ -116,17 +116,14 @@ impl Engine {
             (Notice::Spot { .. }, Some(due)) => self.close_time(&alert.id, due.wall_ms),
             // The group's state is what it is: a target that still stands after a boot leads to a drain there.
             (Notice::Spot { .. } | Notice::AutoScaling { .. }, _) => {}
-            (Notice::Rebalance { .. }, _) => self.close_id(alert.id.clone()),
-            (Notice::Maintenance { .. }, _) if end != AlertEnd::Resumed => {
+            (Notice::Rebalance { .. } | Notice::Maintenance { .. }, _) => {
                 self.close_id(alert.id.clone());
             }
-            (Notice::Maintenance { .. }, _) => {}
         }
     }
 
     /// Takes up the alerts that an earlier run left.
     pub(in crate::engine) fn recover_alerts(&mut self, now: Stamp, same_boot: bool, out: &mut Out) {
-        self.know_membership();
         let due_later = |alert: &Alert| {
             matches!(alert.notice, Notice::Maintenance { .. })
                 && alert.drain.is_none()
@@ -152,8 +149,6 @@ impl Engine {
         }
         if same_boot {
             self.recover_drains(now, out);
-        } else {
-            self.memory.interruptions.target = None;
         }
         for (id, end) in left {
             self.end_alert(now, &id, end, "", out);

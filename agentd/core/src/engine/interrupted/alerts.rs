@@ -183,10 +183,10 @@ impl Engine {
     /// A recommendation led to a drain within the interval.
     fn drained_lately(&self, now: Stamp) -> bool {
         let least = i64::try_from(millis(self.policy.interruption.rebalance_interval));
-        let last = self.memory.interruptions.rebalance_drained_wall_ms;
+        let drained = self.memory.interruptions.rebalance_drained_wall_ms;
         // A wall clock that was set back says nothing: then it was not lately.
-        last.is_some_and(|last| {
-            (0..least.unwrap_or(i64::MAX)).contains(&now.wall_ms.saturating_sub(last))
+        drained.is_some_and(|at| {
+            (0..least.unwrap_or(i64::MAX)).contains(&now.wall_ms.saturating_sub(at))
         })
     }
 
@@ -316,8 +316,8 @@ impl Engine {
     }
 
     fn closed_time(&self, name: &str) -> Option<i64> {
-        let closed = self.memory.interruptions.closed.iter().rev();
-        closed.filter_map(|entry| entry.strip_prefix(name)?.strip_prefix('@')?.parse().ok()).next()
+        let mut closed = self.memory.interruptions.closed.iter().rev();
+        closed.find_map(|entry| entry.strip_prefix(name)?.strip_prefix('@')?.parse().ok())
     }
 
     /// Remembers the time of a closed notice whose identity has none.

@@ -114,9 +114,8 @@ fn a_far_away_notice_that_comes_near_is_acted_on() {
 
 #[test]
 fn a_deadline_that_runs_away_with_every_poll_runs_hooks_once() {
-    let polls: String = (1..4000)
-        .map(|n| format!("{:02}:{:02} notice spot terminate in 2m\n", n * 2 / 60, n * 2 % 60))
-        .collect();
+    let poll = |n| format!("{:02}:{:02} notice spot terminate in 2m", n * 2 / 60, n * 2 % 60);
+    let polls = (1..4000).map(poll).collect::<Vec<_>>().join("\n");
     let lines = did(&format!("policy hooks /opt/save\ncpu 1\n{polls}"));
     assert_eq!((count(&lines, "runs"), count(&lines, "over")), (1, 0), "{lines:?}");
 }
@@ -313,9 +312,8 @@ fn without_hooks_the_group_may_go_on_at_once_and_when_only_told_it_is_not_comple
 
 #[test]
 fn the_same_target_state_is_one_event_however_often_it_is_read() {
-    let polls: String = (1..1000)
-        .map(|n| format!("{:02}:{:02} notice target Terminated\n", n / 60, n % 60))
-        .collect();
+    let poll = |n| format!("{:02}:{:02} notice target Terminated", n / 60, n % 60);
+    let polls = (1..1000).map(poll).collect::<Vec<_>>().join("\n");
     let lines = did(&format!("policy hooks /opt/save\ncpu 1\n{polls}"));
     assert_eq!((count(&lines, "target"), count(&lines, "runs")), (1, 1), "{lines:?}");
 }

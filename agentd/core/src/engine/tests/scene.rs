@@ -456,6 +456,24 @@ impl Scene {
                 self.later(self.hook_takes, finished(key, self.hook.clone()));
             }
             ActionKind::Power { power } => self.power(key, power),
+            ActionKind::Withdraw { call } => self.withdraw(key, call),
+            ActionKind::Describe => {
+                self.note("describe".to_owned());
+                let state = self.state;
+                self.later(200, Input::Described { key, state });
+            }
+            ActionKind::Preflight => {
+                let abilities = self.abilities.clone();
+                self.replies.push((self.now_ms + 300, Input::Abilities(abilities)));
+                self.later(300, finished(key, done("")));
+            }
+            other => self.carry_out_interruption(key, other),
+        }
+        self.crashes(Moment::After, name);
+    }
+
+    fn carry_out_interruption(&mut self, key: Key, kind: ActionKind) {
+        match kind {
             ActionKind::Drain(order) => self.drain(key, &order),
             ActionKind::Hurry(hurry) => {
                 let (end, kill) = (hurry.end_in_ms, hurry.kill_in_ms);
@@ -473,19 +491,8 @@ impl Scene {
                 self.step(finished(key, done("")));
             }
             ActionKind::AutoScaling(call) => self.group(key, call),
-            ActionKind::Withdraw { call } => self.withdraw(key, call),
-            ActionKind::Describe => {
-                self.note("describe".to_owned());
-                let state = self.state;
-                self.later(200, Input::Described { key, state });
-            }
-            ActionKind::Preflight => {
-                let abilities = self.abilities.clone();
-                self.replies.push((self.now_ms + 300, Input::Abilities(abilities)));
-                self.later(300, finished(key, done("")));
-            }
+            other => panic!("a scene carries out no {other:?}"),
         }
-        self.crashes(Moment::After, name);
     }
 
     fn drain(&mut self, key: Key, order: &HookOrder) {
@@ -638,6 +645,16 @@ impl Scene {
                 self.hook = Outcome::Failed { error, retry: Retry::Never };
             }
             ["hook", "takes", span] => self.hook_takes = time(span),
+            ["ec2", ref rest @ ..] => self.ec2(rest),
+            ["policy", key, value] => self.set_policy(key, value),
+            ["tick"] => self.step(Input::Tick),
+            ref rest => self.announce(rest),
+        }
+    }
+
+    /// What EC2 and Auto Scaling say.
+    fn announce(&mut self, words: &[&str]) {
+        match *words {
             ["drain", "takes", span] => self.drain_takes = time(span),
             ["notice", ref rest @ ..] => {
                 let noticed = notice(rest, self.stamp().wall_ms);
@@ -659,9 +676,6 @@ impl Scene {
                 let times = times.parse().unwrap();
                 self.group_answers.extend(core::iter::repeat_n(answer, times));
             }
-            ["ec2", ref rest @ ..] => self.ec2(rest),
-            ["policy", key, value] => self.set_policy(key, value),
-            ["tick"] => self.step(Input::Tick),
             ref rest => self.happen_to_agent(rest),
         }
     }

@@ -161,8 +161,14 @@ impl Engine {
         self.memory.interruptions.alerts.iter_mut().find(|alert| alert.id == id)
     }
 
-    fn may_run_hooks(&self) -> bool {
+    /// Whether the agent acts at all.
+    fn may_act_on_it(&self) -> bool {
         self.mode() == Mode::Enforce
+    }
+
+    /// Whether hooks run: in enforce mode, and in a drill, which an administrator asked for in so many words.
+    fn may_run_hooks(&self, drill: bool) -> bool {
+        drill || self.may_act_on_it()
     }
 }
 

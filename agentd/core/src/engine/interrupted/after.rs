@@ -76,9 +76,6 @@ impl Engine {
 
     /// Starts again what the hooks stopped. Nobody waits for it.
     fn undo(&mut self, now: Stamp, alert: &Alert, out: &mut Out) {
-        if !self.may_run_hooks() {
-            return;
-        }
         let Some(drain) = &alert.drain else { return };
         for (index, run) in drain.runs.iter().enumerate() {
             let ran = matches!(run.state, RunState::Done | RunState::Started | RunState::Lost);

@@ -148,16 +148,19 @@ impl Engine {
         };
         self.memory.interruptions.alerts.push(alert);
         out.dirty = true;
+        // People read of the notice first, although what follows from it comes first.
+        let place = out.events.len();
         let because = self.decide(now, &id, out);
         let Some(alert) = self.alert(&id).cloned() else { return };
-        out.events.push(Event::Noticed {
+        let noticed = Event::Noticed {
             alert: id,
             what: what(&alert),
             deadline_wall_ms: alert.due.map(|due| due.wall_ms),
             left_ms: alert.due.map(|due| left_ms(now, due)),
             drill,
             because: because.clone(),
-        });
+        };
+        out.events.insert(place, noticed);
         self.notify(now, &alert, Moment::Noticed, because, out);
     }
 

@@ -85,7 +85,7 @@ impl Engine {
         if hooks.is_empty() {
             return hooks_text(0);
         }
-        if !self.may_run_hooks() {
+        if !self.may_run_hooks(alert.drill) {
             let count = u32::try_from(hooks.len()).unwrap_or(u32::MAX);
             let alerts = &self.memory.interruptions.alerts;
             let said = &mut self.interrupted.would_run;
@@ -220,7 +220,7 @@ impl Engine {
 
     /// Starts the next hook of a drain, or ends it.
     pub(super) fn proceed(&mut self, now: Stamp, id: &str, out: &mut Out) {
-        let may_run = self.may_run_hooks();
+        let acts = self.may_act_on_it();
         let Some(alert) = self.alert_mut(id) else { return };
         let (deadline_known, notice, drill) = (alert.due, alert.notice.clone(), alert.drill);
         let Some(drain) = alert.drain.as_mut().filter(|drain| drain.ended.is_none()) else {
@@ -231,7 +231,7 @@ impl Engine {
         }
         if now.boot_ms >= drain.end_at.boot_ms {
             skip_rest(drain, "no time was left");
-        } else if !may_run {
+        } else if !acts && !drill {
             skip_rest(drain, "only observing now");
         }
         out.dirty = true;

@@ -41,7 +41,7 @@ impl Engine {
             matches!(&alert.notice, Notice::AutoScaling { target } if target.is_termination())
                 && !alert.completed
         };
-        let may = self.may_run_hooks() && self.policy.interruption.autoscaling == Reaction::Drain;
+        let may = self.may_act_on_it() && self.policy.interruption.autoscaling == Reaction::Drain;
         self.memory.interruptions.alerts.iter().filter(|_| may).find(waits)
     }
 

@@ -123,7 +123,7 @@ impl Engine {
             || standby.leaving.is_some()
             || standby.again_at.is_some_and(|at| at.boot_ms > now.boot_ms);
         let is_over = self.memory.interruptions.standby && self.memory.intent.is_none();
-        if waits || !is_over || !self.may_run_hooks() {
+        if waits || !is_over || !self.may_act_on_it() {
             return;
         }
         let key = self.request(ActionKind::AutoScaling(GroupCall::ExitStandby), out);

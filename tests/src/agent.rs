@@ -22,6 +22,7 @@ use crate::procfs::Machine;
 use crate::socket::{Client, SocketError};
 use crate::world::World;
 
+pub(crate) use launch::leashed;
 pub use launch::{BINARY_VARIABLE, CTL_VARIABLE, beside_agent, binary, dead_address};
 
 /// How often a condition is looked at: less often than an ordinary user may ask.

@@ -230,7 +230,7 @@ impl Agent {
             None => binary("agentd", BINARY_VARIABLE)?,
             Some(_) => self.folder.path().join("agentd"),
         };
-        let mut command = launch::leashed(&program);
+        let mut command = leashed(&program);
         if let Some(id) = self.user {
             command.uid(id).gid(id);
         }

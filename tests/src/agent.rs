@@ -22,6 +22,7 @@ use crate::procfs::Machine;
 use crate::socket::{Client, SocketError};
 use crate::world::World;
 
+pub(crate) use launch::leashed;
 pub use launch::{BINARY_VARIABLE, CTL_VARIABLE, beside_agent, binary, dead_address};
 
 /// How often a condition is looked at: less often than an ordinary user may ask.
@@ -229,7 +230,7 @@ impl Agent {
             None => binary("agentd", BINARY_VARIABLE)?,
             Some(_) => self.folder.path().join("agentd"),
         };
-        let mut command = launch::leashed(&program);
+        let mut command = leashed(&program);
         if let Some(id) = self.user {
             command.uid(id).gid(id);
         }

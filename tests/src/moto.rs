@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::agent::leashed;
 use crate::wire::{self, Request, WireError};
 
 /// How to get it.
@@ -48,13 +50,11 @@ impl Moto {
         let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(MotoError::Start)?;
         let addr = probe.local_addr().map_err(MotoError::Start)?;
         drop(probe);
-        let mut command = Command::new("moto_server");
+        let program = find().ok_or(MotoError::Missing)?;
+        let mut command = leashed(&program);
         command.args(["-H", "127.0.0.1", "-p", &addr.port().to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().map_err(|cause| match cause.kind() {
-            io::ErrorKind::NotFound => MotoError::Missing,
-            _ => MotoError::Start(cause),
-        })?;
+        let child = command.spawn().map_err(MotoError::Start)?;
         let mut moto = Self { child, addr };
         let start = Instant::now();
         while TcpStream::connect(addr).is_err() {
@@ -81,6 +81,14 @@ impl Drop for Moto {
         let _already_gone = self.child.kill();
         let _already_gone = self.child.wait();
     }
+}
+
+/// The program in `PATH`.
+fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("moto_server"))
+        .find(|file| file.is_file())
 }
 
 /// Launches one instance with hibernation configured in the moto at `addr`, and tells its id.

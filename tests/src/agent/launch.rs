@@ -12,7 +12,7 @@ pub const BINARY_VARIABLE: &str = "AGENTD_BIN";
 /// The same for `agentctl`.
 pub const CTL_VARIABLE: &str = "AGENTCTL_BIN";
 /// The command of a program that is killed when this one is, however it ends (`PR_SET_PDEATHSIG` of prctl(2)).
-pub(super) fn leashed(program: &Path) -> Command {
+pub(crate) fn leashed(program: &Path) -> Command {
     const LEASH: &str = "/usr/bin/setpriv";
     if !Path::new(LEASH).is_file() {
         return Command::new(program);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent_tests::instance::Instance;
 use agent_tests::server::{Answer, Server, Service};
 use agent_tests::wire::{Reply, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::rig::{Done, Scene, script};
 
@@ -56,13 +56,18 @@ fn a_webhook_a_topic_and_a_program_are_sent_the_same_document_once_a_moment() ->
         (inbox.all().len() >= 2 && published >= 2 && told >= 2).then_some(())
     })?;
     scene.agent.stays("two documents", Duration::from_secs(4), |_| inbox.all().len() == 2)?;
+    let mut moments = Vec::new();
     for request in inbox.all() {
         assert_eq!(request.method, "POST");
         let document: Value = serde_json::from_slice(&request.body)?;
-        let text = document.to_string();
-        assert!(document["schema"].is_string(), "{document:#}");
-        assert!(text.contains(&id) && text.contains("spot-interruption"), "{document:#}");
+        assert_eq!(document["schema"], "agentd/notification/v1", "{document:#}");
+        assert_eq!(document["instance_id"], id.as_str(), "{document:#}");
+        assert_eq!(document["event"], "spot-interruption", "{document:#}");
+        assert_eq!((&document["action"], &document["drill"]), (&json!("stop"), &json!(false)));
+        moments.extend(document["moment"].as_str().map(str::to_owned));
     }
+    moments.sort();
+    assert_eq!(moments, ["drained", "noticed"]);
     let log = scene.agent.world.ec2.log();
     for call in log.carried_out("Publish") {
         let message = call.parameter("Message").unwrap_or_default();

@@ -112,7 +112,11 @@ impl Held {
     }
 }
 
-/// Takes the real agent through so many polls in moved time, three of ten requests struck, and looks at it ten times.
+/// Takes the real agent through so many polls in moved time and looks at it ten times. In every other tenth the service is dead
+/// for six of ten polls, and single requests are struck beside that.
+///
+/// A poll that fails now and then is tried again after a real pause, so most failures are those of an outage, in which
+/// each poll is one request.
 pub(super) fn held_over(polls: usize, seed: u64) -> Result<Vec<Held>, String> {
     /// The item is asked for every two seconds.
     const PERIOD_MS: u64 = 2_000;
@@ -130,10 +134,22 @@ pub(super) fn held_over(polls: usize, seed: u64) -> Result<Vec<Held>, String> {
     // The first part warms up caches and tokens: growth is counted from its end.
     for round in 1..=10 {
         let until = start.boot_ms + round * part * PERIOD_MS;
+        let (dead, back) = (until - part * PERIOD_MS * 8 / 10, until - part * PERIOD_MS * 2 / 10);
+        let mut was_dead = false;
         while lapse.now.boot_ms < until {
-            if dice.below(10) < 3 {
+            let is_dead = round % 2 == 0 && (dead..back).contains(&lapse.now.boot_ms);
+            let imds = &mut lapse.agent.world.imds;
+            if is_dead != was_dead {
+                was_dead = is_dead;
+                imds.heal().map_err(|error| failed(&error))?;
+                if is_dead {
+                    let fault = if round % 4 == 0 { Fault::Status(503) } else { Fault::Reset };
+                    imds.fault("*", fault, Times::Always);
+                }
+            }
+            if dice.below(2_000) == 0 {
                 let fault = if dice.below(2) == 0 { Fault::Status(503) } else { Fault::Reset };
-                lapse.agent.world.imds.fault("*", fault, Times::Next(1));
+                imds.fault("*", fault, Times::Next(1));
             }
             let next = lapse.next.map_or(until, |next| next.min(until));
             let moment = lapse.now.after(next.saturating_sub(lapse.now.boot_ms).max(1));

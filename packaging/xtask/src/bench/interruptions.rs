@@ -332,15 +332,13 @@ fn requests(site: &Site) -> Result<(), Trouble> {
 
 /// Descriptors and memory over many polls.
 fn holding(polls: usize) -> Result<(), Trouble> {
-    let held =
-        load::held_over(polls, SEED).map_err(|why| failed("descriptors and memory", &why))?;
-    for one in &held {
+    let told = load::held_over(polls, SEED, |one| {
         println!(
             "after {} polls: {} descriptors, RSS {} KiB, PSS {} KiB",
             one.polls, one.descriptors, one.resident, one.proportional
         );
-    }
-    Ok(())
+    });
+    told.map_err(|why| failed("descriptors and memory", &why))
 }
 
 #[cfg(test)]

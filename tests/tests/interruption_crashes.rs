@@ -1,6 +1,6 @@
 //! Killed at any moment of an interruption: each hook runs at most once, the others run, and the report is told.
 //!
-//! `AGENTD_KILL_RUNS` says how often each moment is tried; 1 unless it is set.
+//! `AGENTD_KILL_RUNS` says how often each moment is tried; 2 unless it is set.
 
 use std::error::Error;
 use std::fs;
@@ -119,7 +119,7 @@ fn parent() -> Option<PathBuf> {
 /// `count` moments `step` milliseconds apart, each so often as it is asked for, by name.
 fn moments(count: u64, step: u64) -> Vec<(String, Duration)> {
     let runs = std::env::var("AGENTD_KILL_RUNS").ok().and_then(|runs| runs.parse().ok());
-    let runs: u64 = runs.unwrap_or(1);
+    let runs: u64 = runs.unwrap_or(2);
     let one = |moment: u64, run: u64| {
         // Another run of the same moment is a little later, so that each tries something new.
         let at = Duration::from_micros(moment * step * 1_000 + run * step * 1_000 / runs);

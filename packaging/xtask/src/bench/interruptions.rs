@@ -33,6 +33,9 @@ const SEED: u64 = 20_261_125;
 /// The agent asks for a notice this often: the phases are drawn from it.
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// After so many samples that failed a row is given up.
+const MOST_FAILED: usize = 10;
+
 /// How it is measured.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
@@ -42,9 +45,31 @@ pub(crate) struct Options {
     /// Measure the agentd in this folder instead of building a release.
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
+    /// Only this; everything unless it is said.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// Agents that run side by side.
     #[arg(long, default_value_t = 40)]
     at_once: usize,
+}
+
+/// What can be measured on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// From a notice to its event and its hook.
+    Latency,
+    /// The same after an outage of ten minutes, which is part of it unless --quick is given.
+    Outage,
+    /// Requests a second, and tokens.
+    Requests,
+    /// Descriptors and memory over many polls.
+    Polls,
+}
+
+impl Options {
+    fn want(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
 }
 
 /// Builds the release unless told otherwise, and measures it in a process of its own, which knows where it is.
@@ -130,8 +155,9 @@ struct Site {
 impl Site {
     fn new(workspace: &Workspace) -> Result<Self, Trouble> {
         let agentd = std::env::var_os(BINARY_VARIABLE).map(PathBuf::from).unwrap_or_default();
-        let folder = workspace.target.join("bench/interruptions");
-        let _left_behind = fs::remove_dir_all(&folder);
+        // Another measurement may be under way.
+        let name = format!("bench/interruptions-{}", std::process::id());
+        let folder = workspace.target.join(name);
         fs::create_dir_all(&folder).map_err(|error| failed("make a folder", &error))?;
         Ok(Self { agentd, folder, numbered: AtomicUsize::new(0) })
     }
@@ -171,12 +197,16 @@ impl Site {
                     thread::sleep(Duration::from_millis(50 * u64::try_from(worker).unwrap_or(0)));
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= row.samples {
+                        // An agent that fails always would be waited for at every sample.
+                        if number >= row.samples || held(bad).len() >= MOST_FAILED {
                             return;
                         }
                         match self.sample(row, number) {
                             Ok(sample) => held(good).push(sample),
-                            Err(why) => held(bad).push(format!("sample {number}: {why}")),
+                            Err(why) => {
+                                eprintln!("{}, sample {number}: {why}", row.name);
+                                held(bad).push(number);
+                            }
                         }
                     }
                 });
@@ -187,12 +217,7 @@ impl Site {
         if bad.is_empty() {
             return Ok(());
         }
-        let shown = bad.first().map_or("", String::as_str);
-        Err(Trouble::Failed(format!(
-            "{}: {} samples failed, the first: {shown}",
-            row.name,
-            bad.len()
-        )))
+        Err(Trouble::Failed(format!("{}: {} samples failed", row.name, bad.len())))
     }
 }
 
@@ -215,31 +240,49 @@ fn told(row: &Row, samples: &[Sample]) -> String {
     )
 }
 
-/// Measures everything. Latencies first say what they are of; the rows come as they are ready.
+/// Measures what is wanted.
 fn measure(workspace: &Workspace, options: &Options) -> Result<(), Trouble> {
     let site = Site::new(workspace)?;
-    let (short, long) = rows(options.quick);
     let polls = if options.quick { 10_000 } else { 100_000 };
+    let mut ended = Vec::new();
+    if options.want(Part::Latency) {
+        ended.push(latencies(&site, options));
+    }
+    if options.only == Some(Part::Outage) {
+        let long = rows(false).1;
+        ended.extend(long.map(|row| site.measure(&row, row.samples)));
+    }
+    if options.want(Part::Requests) {
+        ended.push(requests(&site));
+    }
+    if options.want(Part::Polls) {
+        ended.push(holding(polls));
+    }
+    let _left_behind = fs::remove_dir_all(&site.folder);
+    all(ended)
+}
+
+/// The table of latencies. Its rows come as they are ready; the long outage lasts beside all others.
+fn latencies(site: &Site, options: &Options) -> Result<(), Trouble> {
+    let (short, long) = rows(options.quick);
     println!(
         "| notice after | samples | to the event: p50 | p99 | max | to the hook: p50 | p99 | max | answer to hook: p50 | p99 | max |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let mut ended = Vec::new();
     thread::scope(|scope| {
-        let site = &site;
         let waiting = long.as_ref().map(|row| scope.spawn(move || site.measure(row, row.samples)));
         for row in &short {
             ended.push(site.measure(row, options.at_once));
         }
-        ended.push(requests(site));
-        ended.push(holding(polls));
-        if let Some(waiting) = waiting {
-            ended.push(
-                waiting.join().unwrap_or_else(|_| Err(Trouble::Failed("a row broke".to_owned()))),
-            );
-        }
+        let broke = || Err(Trouble::Failed("a row broke".to_owned()));
+        ended.extend(waiting.map(|row| row.join().unwrap_or_else(|_| broke())));
     });
-    let _left_behind = fs::remove_dir_all(&site.folder);
+    all(ended)
+}
+
+/// Well if all were.
+fn all(ended: Vec<Result<(), Trouble>>) -> Result<(), Trouble> {
     let troubles: Vec<String> =
         ended.into_iter().filter_map(|ended| ended.err().map(|why| why.to_string())).collect();
     if troubles.is_empty() { Ok(()) } else { Err(Trouble::Failed(troubles.join("\n"))) }
@@ -289,15 +332,13 @@ fn requests(site: &Site) -> Result<(), Trouble> {
 
 /// Descriptors and memory over many polls.
 fn holding(polls: usize) -> Result<(), Trouble> {
-    let held =
-        load::held_over(polls, SEED).map_err(|why| failed("descriptors and memory", &why))?;
-    for one in &held {
+    let told = load::held_over(polls, SEED, |one| {
         println!(
             "after {} polls: {} descriptors, RSS {} KiB, PSS {} KiB",
             one.polls, one.descriptors, one.resident, one.proportional
         );
-    }
-    Ok(())
+    });
+    told.map_err(|why| failed("descriptors and memory", &why))
 }
 
 #[cfg(test)]

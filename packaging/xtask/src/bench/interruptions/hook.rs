@@ -37,10 +37,9 @@ impl Hook {
     /// Puts one into a folder.
     pub(super) fn plant(folder: &Path) -> io::Result<Self> {
         let path = folder.join(NAME);
-        let own = std::env::current_exe()?;
-        // A link of the same file is as good as a copy, and cheaper.
-        if fs::hard_link(&own, &path).is_err() {
-            fs::copy(&own, &path)?;
+        // A link of the same file is as good as a copy, and cheaper; where it was built anew meanwhile there is none.
+        if fs::hard_link(std::env::current_exe()?, &path).is_err() {
+            fs::copy("/proc/self/exe", &path)?;
         }
         Ok(Self { path })
     }

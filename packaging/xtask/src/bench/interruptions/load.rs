@@ -112,8 +112,15 @@ impl Held {
     }
 }
 
-/// Takes the real agent through so many polls in moved time, three of ten requests struck, and looks at it ten times.
-pub(super) fn held_over(polls: usize, seed: u64) -> Result<Vec<Held>, String> {
+/// Takes the real agent through so many polls in moved time, and looks at it ten times. In every other tenth the service is dead
+/// for a while, and single requests are struck beside that.
+///
+/// A request that fails is tried again after a pause that stays real, so failures cost the measurement its time.
+pub(super) fn held_over(polls: usize, seed: u64, mut look: impl FnMut(Held)) -> Result<(), String> {
+    /// An outage of so many polls.
+    const OUTAGE: u64 = 200;
+    /// One of so many steps has a fault of its own.
+    const FAULT: u64 = 2_000;
     /// The item is asked for every two seconds.
     const PERIOD_MS: u64 = 2_000;
     let failed = |error: &dyn std::fmt::Display| format!("failed to drive the agent: {error}");
@@ -125,15 +132,27 @@ pub(super) fn held_over(polls: usize, seed: u64) -> Result<Vec<Held>, String> {
         .map_err(|error| failed(&error))?;
     lapse.start().map_err(|error| failed(&error))?;
     let mut dice = Dice(seed);
-    let mut held = Vec::new();
     let part = u64::try_from(polls / 10).unwrap_or(1);
     // The first part warms up caches and tokens: growth is counted from its end.
     for round in 1..=10 {
         let until = start.boot_ms + round * part * PERIOD_MS;
+        let back = until - part * PERIOD_MS / 2;
+        let dead = back - OUTAGE.min(part / 4) * PERIOD_MS;
+        let mut was_dead = false;
         while lapse.now.boot_ms < until {
-            if dice.below(10) < 3 {
+            let is_dead = round % 2 == 0 && (dead..back).contains(&lapse.now.boot_ms);
+            let imds = &mut lapse.agent.world.imds;
+            if is_dead != was_dead {
+                was_dead = is_dead;
+                imds.heal().map_err(|error| failed(&error))?;
+                if is_dead {
+                    let fault = if round % 4 == 0 { Fault::Status(503) } else { Fault::Reset };
+                    imds.fault("*", fault, Times::Always);
+                }
+            }
+            if dice.below(FAULT) == 0 {
                 let fault = if dice.below(2) == 0 { Fault::Status(503) } else { Fault::Reset };
-                lapse.agent.world.imds.fault("*", fault, Times::Next(1));
+                imds.fault("*", fault, Times::Next(1));
             }
             let next = lapse.next.map_or(until, |next| next.min(until));
             let moment = lapse.now.after(next.saturating_sub(lapse.now.boot_ms).max(1));
@@ -141,9 +160,9 @@ pub(super) fn held_over(polls: usize, seed: u64) -> Result<Vec<Held>, String> {
         }
         let told = lapse.agent.world.imds.seen();
         let asked = told.requests.iter().filter(|request| request.path.ends_with(ITEM)).count();
-        held.push(Held::of(&lapse.agent, asked).ok_or("failed to read /proc of the agent")?);
+        look(Held::of(&lapse.agent, asked).ok_or("failed to read /proc of the agent")?);
     }
-    Ok(held)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::moment::{Moment, wait};
 use super::relay::{Death, Relay};
 
 /// What the line of a notice says.
-const ANNOUNCED: &str = "EC2 announces";
+const ANNOUNCED: &str = "EC2 announces: ";
 /// The item of the metadata service with the notice.
 pub(super) const ITEM: &str = "/meta-data/spot/instance-action";
 /// The beginning of an agent's configuration.

@@ -142,9 +142,12 @@ impl Relay {
         format!("http://{}", self.server.addr())
     }
 
-    /// Every answer is so late from now on.
+    /// Every answer is so late from now on, from when what is open at once is counted anew.
     pub(super) fn delay(&self, late: Duration) {
-        self.line.with(|state| state.late = late);
+        self.line.with(|state| {
+            state.late = late;
+            state.most_open.clear();
+        });
     }
 
     /// The service is dead from now on.

@@ -60,9 +60,10 @@ impl Scheduled {
         news
     }
 
-    /// Whether the history must be read: it tells what was cancelled.
+    /// Whether the history must be read: it tells what became of an event that has left the list. As long as all are listed
+    /// as active it could say nothing.
     pub(super) fn wants_history(&self) -> bool {
-        !self.history_read || !self.known.is_empty()
+        !self.history_read || self.known.values().any(|known| !known.listed)
     }
 
     /// Takes in the history.
@@ -154,6 +155,7 @@ mod tests {
         assert_eq!(short(&all.history(&Events::default())), [""; 0]);
         assert!(all.wants_history());
         assert_eq!(short(&all.list(&list, NOW)), [""; 0]);
+        assert!(!all.wants_history(), "it is listed again");
     }
 
     #[test]

@@ -409,7 +409,7 @@ async fn scheduled_events_are_followed_into_the_history() {
         until(5 * MINUTE + SECOND).await;
         assert_eq!(rig.path(Kind::Maintenance).state, WatchState::NoNotice);
         assert_eq!(rig.taken().0, [], "it is merely gone");
-        assert_eq!(rig.service.times(kind::HISTORY).len(), 6, "as long as it is known");
+        assert_eq!(rig.service.times(kind::HISTORY).len(), 5, "once, and since it has left");
     })
     .await;
 }

@@ -83,7 +83,7 @@ enum Verb {
 /// What is measured on its own.
 #[derive(Debug, Subcommand)]
 enum Figures {
-    /// How soon an interruption is seen and its hook runs, and what the watch costs; takes about fifteen minutes.
+    /// How soon an interruption is seen and its hook runs, and what the watch costs; takes about twenty minutes.
     Interruptions(bench::interruptions::Options),
 }
 

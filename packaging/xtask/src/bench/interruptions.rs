@@ -39,7 +39,7 @@ const MOST_FAILED: usize = 10;
 /// How it is measured.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// A short one: a tenth of the samples, no outage of ten minutes. About two minutes instead of fifteen.
+    /// A short one: a tenth of the samples, no outage of ten minutes. About four minutes instead of twenty.
     #[arg(long)]
     quick: bool,
     /// Measure the agentd in this folder instead of building a release.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use super::moment::{Dice, Moment};
 
 /// How long the service behind may take.
 const BEHIND: Duration = Duration::from_secs(5);
+
+/// Of the last two bytes of the next relay's address. All of 127.0.0.0/8 is this machine (RFC 1122, 3.2.1.3).
+static NEXT: AtomicU16 = AtomicU16::new(1);
 
 /// How the service is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +136,11 @@ impl Relay {
             passed: Vec::new(),
         };
         let line = Arc::new(Line { behind, state: Mutex::new(state) });
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::start(anywhere, Arc::clone(&line) as Arc<dyn Service>)?;
+        // An address of its own: a port that is closed for a while is not given to another program, whose metadata service an
+        // agent would find there.
+        let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let own = SocketAddr::from(([127, 1, high, low], 0));
+        let server = Server::start(own, Arc::clone(&line) as Arc<dyn Service>)?;
         Ok(Self { server, line })
     }
 
@@ -190,6 +197,8 @@ impl Relay {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use agent_tests::imds::Imds;
     use agent_tests::instance::Instance;

@@ -130,6 +130,9 @@ pub struct Abilities {
     pub hibernate: Ability,
     /// Plain stop.
     pub stop: Ability,
+    /// The instance is a member of an Auto Scaling group, by its tags or by the metadata service.
+    #[serde(default)]
+    pub member: bool,
 }
 
 /// What the tags of the instance ask for. They can only make the agent more careful.

@@ -79,6 +79,7 @@ impl Replay {
             instance_id: Some(SIMULATED.to_owned()),
             hibernate: Ability::Can,
             stop: Ability::Can,
+            member: false,
         };
         let mut replay = Self {
             engine: Engine::new(policy.clone(), recovery, start),

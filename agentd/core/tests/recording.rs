@@ -121,6 +121,7 @@ fn commands_and_answers_keep_their_form() {
             instance_id: None,
             hibernate: Ability::Cannot(refusal),
             stop: Ability::Unknown,
+            member: false,
         },
         r#"{"instance_id":null,"hibernate":{"cannot":{"code":"c","detail":"d","hibernation_only":true}},"stop":"unknown"}"#,
     );
@@ -210,6 +211,7 @@ fn record() -> Vec<(Stamp, Input, Decision)> {
                         instance_id: Some("i-0".to_owned()),
                         hibernate: Ability::Can,
                         stop: Ability::Can,
+                        member: false,
                     }),
                     _ => Input::Finished { key, outcome },
                 });

@@ -166,8 +166,9 @@ pub fn judge(findings: &Findings, standby: bool) -> Preflight {
         _ => stop.clone(),
     };
     let instance_id = Some(findings.identity.instance_id.to_string());
+    let member = group.is_some();
     Preflight {
-        abilities: Abilities { instance_id, hibernate, stop },
+        abilities: Abilities { instance_id, hibernate, stop, member },
         unknown: ground.unknown,
         tags: findings.description.as_ref().ok().map(|description| description.tags.clone()),
     }

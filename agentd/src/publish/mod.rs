@@ -349,6 +349,7 @@ pub(crate) mod tests {
                     instance_id: Some("i-0abc12345678def90".into()),
                     hibernate: Ability::Can,
                     stop: Ability::Can,
+                    member: false,
                 },
                 last_action: None,
                 interruptions: Interruptions::default(),

@@ -103,6 +103,7 @@ impl Hands for Noting {
                     instance_id: Some("i-0123456789abcdef0".into()),
                     hibernate: Ability::Can,
                     stop: Ability::Can,
+                    member: false,
                 },
             },
             _ => Message::Finished {

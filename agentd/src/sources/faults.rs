@@ -251,6 +251,7 @@ mod tests {
                 instance_id: Some("i-0123456789abcdef0".to_owned()),
                 hibernate: Ability::Can,
                 stop: Ability::Can,
+                member: false,
             };
             engine.step(now, Input::Abilities(able));
             Self {

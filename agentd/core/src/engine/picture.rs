@@ -44,6 +44,7 @@ impl Engine {
                 instance_id: self.abilities.instance_id.clone(),
                 hibernate: self.ability(Power::Hibernate),
                 stop: self.ability(Power::Stop),
+                member: self.abilities.member,
             },
             last_action: self.memory.last_action.clone(),
             interruptions: self.memory.interruptions.clone(),

@@ -342,8 +342,12 @@ fn an_instance_that_cannot_hibernate_is_stopped_instead() {
         detail: "no".to_owned(),
         hibernation_only: true,
     };
-    let abilities =
-        Abilities { instance_id: None, hibernate: Ability::Cannot(refusal), stop: Ability::Can };
+    let abilities = Abilities {
+        instance_id: None,
+        hibernate: Ability::Cannot(refusal),
+        stop: Ability::Can,
+        member: false,
+    };
     let mut told = Replay::new(policy(), stamp(0)).with_abilities(abilities.clone());
     let mut found = Replay::new(policy(), stamp(0));
     found.feed(stamp(5), Input::Abilities(abilities));

@@ -106,6 +106,7 @@ impl Way {
             instance_id: Some("i-0123456789abcdef0".to_owned()),
             hibernate: Ability::Can,
             stop: Ability::Can,
+            member: false,
         }));
         while !way.asked.iter().any(|request| request.kind == ActionKind::Reread) {
             way.now_ms += 10_000;

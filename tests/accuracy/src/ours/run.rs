@@ -410,7 +410,7 @@ impl<'a> Runner<'a> {
             return Abilities::default();
         }
         let instance_id = Some("i-0123456789abcdef0".to_owned());
-        Abilities { instance_id, hibernate: Ability::Can, stop: Ability::Can }
+        Abilities { instance_id, hibernate: Ability::Can, stop: Ability::Can, member: false }
     }
 }
 

@@ -138,7 +138,7 @@ impl Engine {
             code: "auto-scaling-member".to_owned(),
             detail: format!(
                 "an Auto Scaling group owns this instance (target state {}) and would replace it when it stops; \
-                 set [idle] standby = true to put it on standby before",
+                 set idle.autoscaling = \"standby\" to put it on standby before",
                 target.as_str()
             ),
             hibernation_only: false,

@@ -34,10 +34,10 @@ pub(super) struct Standby {
 impl Engine {
     /// Whether the group has to be asked before the call.
     pub(in crate::engine) fn needs_standby(&self) -> bool {
+        // The metadata service tells no target of an instance that never changed its state; its tags do.
         let target = self.memory.interruptions.target;
-        self.policy.idle.standby
-            && !self.interrupted.standby.confirmed
-            && target.is_some_and(crate::interruption::TargetState::is_member)
+        let member = target.map_or(self.abilities.member, |target| target.is_member());
+        self.policy.idle.standby && !self.interrupted.standby.confirmed && member
     }
 
     /// Whether the group was asked and has not answered: until then nothing else is begun.

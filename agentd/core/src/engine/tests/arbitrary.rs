@@ -134,6 +134,7 @@ fn abilities() -> impl Strategy<Value = Abilities> {
         instance_id: known.then(|| "i-0".to_owned()),
         hibernate,
         stop,
+        member: false,
     })
 }
 

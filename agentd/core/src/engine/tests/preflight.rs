@@ -118,7 +118,8 @@ fn the_identity_alone_is_shown_and_allows_nothing() {
     assert_eq!(engine.instance_id(), Some("i-0"));
     assert_eq!(engine.view(at(0)).power, None);
     // What can be done on nobody knows which instance is not done.
-    let nobody = Abilities { instance_id: None, hibernate: Ability::Can, stop: Ability::Can };
+    let nobody =
+        Abilities { instance_id: None, hibernate: Ability::Can, stop: Ability::Can, member: false };
     engine.step(at(1), Input::Abilities(nobody));
     let view = engine.view(at(1));
     assert_eq!(view.power, None);

@@ -77,6 +77,7 @@ pub(super) fn able() -> Abilities {
         instance_id: Some("i-0123456789abcdef0".to_owned()),
         hibernate: Ability::Can,
         stop: Ability::Can,
+        member: false,
     }
 }
 
@@ -791,6 +792,7 @@ impl Scene {
             }
             ["unknown"] => self.abilities = Abilities::default(),
             ["known"] => self.abilities = able(),
+            ["member"] => self.abilities = Abilities { member: true, ..able() },
             ["tells"] => self.step(Input::Abilities(self.abilities.clone())),
             ["refuses", code] => {
                 self.answers.push_back(Answer::Outcome(Outcome::Refused(refusal(code, false))));

@@ -142,6 +142,7 @@ impl World {
             instance_id: Some("i-0123456789abcdef0".to_owned()),
             hibernate: Ability::Can,
             stop: Ability::Can,
+            member: false,
         };
         Self {
             truth: Truth::new(interval, 6 * interval),

@@ -98,6 +98,10 @@ fn hooks(all: &[HookRun]) -> String {
     let one = |run: &HookRun| {
         let (hook, state) = (escaped(&run.hook, LONGEST), run.state.as_str());
         match run.took_ms {
+            // Tenths of a second matter for hooks that are quick.
+            Some(ms) if ms < 10_000 => {
+                format!("{hook} {state} after {}.{} s", ms / 1_000, ms / 100 % 10)
+            }
             Some(ms) => format!("{hook} {state} after {}", spoken(ms)),
             None => format!("{hook} {state}"),
         }
@@ -151,7 +155,7 @@ mod tests {
             [
                 "agentd: the announced spot interruption (terminate) is over and this machine is back.",
                 "It was stopped at 12:02 and started at 13:00.",
-                "Hooks: /opt/save done after 5 seconds, sync.service failed after 20 seconds.",
+                "Hooks: /opt/save done after 4.2 s, sync.service failed after 20 seconds.",
             ]
         );
     }

@@ -143,7 +143,7 @@ impl Engine {
             alert: alert.id.clone(),
             event: alert.notice.event().to_owned(),
             action: alert.notice.action().to_owned(),
-            what: what(alert),
+            what: alert.notice.to_string(),
             deadline_wall_ms: deadline.map(|at| at.wall_ms),
             left_ms: deadline.map(|at| left_ms(now, at)),
             because,
@@ -170,11 +170,6 @@ impl Engine {
     fn may_run_hooks(&self, drill: bool) -> bool {
         drill || self.may_act_on_it()
     }
-}
-
-/// The notice for people, marked where it is a drill.
-fn what(alert: &Alert) -> String {
-    if alert.drill { format!("drill: {}", alert.notice) } else { alert.notice.to_string() }
 }
 
 /// Whether the machine goes soon and not by us.

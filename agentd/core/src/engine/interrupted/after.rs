@@ -1,6 +1,6 @@
 //! After the fact: how an alert ended, what is undone, and what is told of it.
 
-use super::{Engine, Out, Stamp, clock_text, drain, what};
+use super::{Engine, Out, Stamp, clock_text, drain};
 use crate::action::ActionKind;
 use crate::interruption::{
     Alert, AlertEnd, Drain, HookOrder, Moment, Notice, PastAlert, RunState, SpotAction,
@@ -37,7 +37,7 @@ impl Engine {
         let hooks = alert.drain.as_ref().map(|drain| drain.runs.clone()).unwrap_or_default();
         out.events.push(Event::AlertOver {
             alert: alert.id.clone(),
-            what: what(&alert),
+            what: alert.notice.to_string(),
             end,
             because: story.clone(),
             drill: alert.drill,

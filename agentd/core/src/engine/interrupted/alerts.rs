@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{
     EVENT_STANDS, Engine, Out, SPOT_AHEAD, SPOT_STANDS, Stamp, UNTIMED, clock_text, drain, left_ms,
-    moment, what,
+    moment,
 };
 use crate::engine::millis;
 use crate::input::{Actor, Denial, Reply};
@@ -154,7 +154,7 @@ impl Engine {
         let Some(alert) = self.alert(&id).cloned() else { return };
         let noticed = Event::Noticed {
             alert: id,
-            what: what(&alert),
+            what: alert.notice.to_string(),
             deadline_wall_ms: alert.due.map(|due| due.wall_ms),
             left_ms: alert.due.map(|due| left_ms(now, due)),
             drill,
@@ -260,7 +260,7 @@ impl Engine {
         alert.due = Some(read);
         let moved = Event::NoticeMoved {
             alert: id.to_owned(),
-            what: what(alert),
+            what: alert.notice.to_string(),
             deadline_wall_ms: due.wall_ms,
             left_ms: left_ms(now, read),
         };

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Engine, Out, Running, Stamp, UNTIMED, clock_text, left_ms, what};
+use super::{Engine, Out, Running, Stamp, UNTIMED, clock_text, left_ms};
 use crate::action::{ActionKind, Key, Outcome};
 use crate::engine::millis;
 use crate::interruption::{
@@ -91,7 +91,7 @@ impl Engine {
             let said = &mut self.interrupted.would_run;
             said.retain(|said| alerts.iter().any(|alert| alert.id == *said));
             said.push(id.to_owned());
-            let (alert, what) = (id.to_owned(), what(&alert));
+            let (alert, what) = (id.to_owned(), alert.notice.to_string());
             out.events.push(Event::WouldDrain { alert, what, hooks: count });
             return format!("only observing: {} in enforce mode", hooks_text(hooks.len()));
         }
@@ -126,7 +126,7 @@ impl Engine {
         let runs: Vec<HookRun> = hooks.iter().map(run).collect();
         let started = Event::DrainStarted {
             alert: alert.id.clone(),
-            what: what(alert),
+            what: alert.notice.to_string(),
             hooks: u32::try_from(runs.len()).unwrap_or(u32::MAX),
             for_ms: left_ms(now, end_at),
             drill: alert.drill,
@@ -272,7 +272,7 @@ impl Engine {
         let alert = alert.clone();
         out.events.push(Event::DrainEnded {
             alert: alert.id.clone(),
-            what: what(&alert),
+            what: alert.notice.to_string(),
             took_ms,
             ok,
             drill: alert.drill,

@@ -53,6 +53,48 @@ async fn a_request_that_hangs_delays_neither_the_next_poll_nor_another_kind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thousand_polls_of_each_hostile_reply_are_no_notice_and_are_blindness() {
+    const POLLS: usize = 1_000;
+    locally(async {
+        let kinds: Vec<String> = read::corpus::hostile_about_spot();
+        let failures: [fn() -> Play; 8] = [
+            || status(401),
+            || status(403),
+            || status(429),
+            || status(500),
+            || status(503),
+            || status(302),
+            refused,
+            || Play::Hangs,
+        ];
+        let all = kinds.len() + failures.len();
+        let period = 2 * SECOND * u64::try_from(POLLS).unwrap();
+        let end = period * u64::try_from(all).unwrap();
+        let mut rig = Rig::start(
+            LifeCycle::Spot,
+            spot(move |at| {
+                let turn = usize::try_from(at / period).unwrap();
+                match kinds.get(turn) {
+                    Some(body) => Play::Says(body.clone()),
+                    None => failures.get(turn - kinds.len()).map_or(Play::Nothing, |play| play()),
+                }
+            }),
+        );
+        for turn in 0..all {
+            until(period * u64::try_from(turn + 1).unwrap() - 1).await;
+            assert_eq!(rig.taken().0, [], "kind {turn} led to something");
+            assert_eq!(rig.path(Kind::Spot).state, WatchState::Blind, "kind {turn}");
+        }
+        // A 403 is asked less often, for it does not pass by itself.
+        let polls = rig.service.polls(Kind::Spot).len();
+        assert!(all >= 70 && polls >= POLLS * (all - 1), "{all} kinds, {polls} requests");
+        until(end + 5 * SECOND).await;
+        assert_eq!(rig.path(Kind::Spot).state, WatchState::NoNotice, "it is over");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_passing_failure_is_overcome_within_the_period() {
     locally(async {
         let rig = Rig::start(

@@ -37,8 +37,8 @@ fn is_garbled(reading: &Reading) -> bool {
     matches!(reading, Reading::Garbled(why) if !why.is_empty() && why.chars().count() < 400)
 }
 
-#[test]
-fn hostile_answers_about_spot_interruptions_are_garbled() {
+/// Bodies that are no notice of an interruption, though some are near it.
+pub(in crate::notices) fn hostile_about_spot() -> Vec<String> {
     let made = [
         format!(r#"{{"action":"terminate","time":"{AT}""#),
         format!(r#"{{"action":"terminate","time":"{AT}"}}}}"#),
@@ -81,10 +81,16 @@ fn hostile_answers_about_spot_interruptions_are_garbled() {
         format!(r#"{{"action":"terminate","time":"{AT}","x":{}"#, "[".repeat(50_000)),
         format!(r#"{{"x":"{}"#, "y".repeat(60_000)),
     ];
-    for body in NEVER.iter().copied().chain(made.iter().map(String::as_str)) {
+    NEVER.into_iter().map(str::to_owned).chain(made).collect()
+}
+
+#[test]
+fn hostile_answers_about_spot_interruptions_are_garbled() {
+    let all = hostile_about_spot();
+    for body in &all {
         assert!(is_garbled(&spot::read(body, NOW)), "{body:.200}");
     }
-    assert!(NEVER.len() + made.len() >= 60);
+    assert!(all.len() >= 60);
 }
 
 #[test]

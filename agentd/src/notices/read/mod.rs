@@ -11,7 +11,7 @@ pub mod spot;
 pub mod time;
 
 #[cfg(test)]
-mod corpus;
+pub(in crate::notices) mod corpus;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]

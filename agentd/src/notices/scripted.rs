@@ -19,6 +19,8 @@ pub(super) enum Play {
     Nothing,
     /// 200 with this text and a `Date` of [`DATE_MS`].
     Says(String),
+    /// The same with another `Date`.
+    Dated(i64, String),
     /// The same without a `Date`.
     Undated(String),
     /// The same after a while.
@@ -97,6 +99,7 @@ impl Service {
         match play {
             Play::Nothing => Ok(None),
             Play::Says(text) => said(text, Some(DATE_MS)),
+            Play::Dated(date_ms, text) => said(text, Some(date_ms)),
             Play::Undated(text) => said(text, None),
             Play::Fails(error) => Err(error),
             Play::Slowly(pause, text) if pause < limit => {

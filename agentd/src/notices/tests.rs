@@ -95,6 +95,28 @@ async fn a_thousand_polls_of_each_hostile_reply_are_no_notice_and_are_blindness(
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_answer_with_a_wrong_clock_does_not_hide_an_interruption() {
+    locally(async {
+        let day_ms = 24 * 3_600_000;
+        let mut rig = Rig::start(
+            LifeCycle::Spot,
+            spot(move |at| match at {
+                0 => Play::Dated(DATE_MS - day_ms, TERMINATE.to_owned()),
+                _ => Play::Says(TERMINATE.to_owned()),
+            }),
+        );
+        until(MINUTE).await;
+        let left = |input: &Input| match input {
+            Input::Noticed(noticed) => noticed.due.map(|due| due.left_ms),
+            other => panic!("{other:?}"),
+        };
+        let told: Vec<Option<i64>> = rig.taken().0.iter().map(left).collect();
+        assert_eq!(told, [Some(day_ms + 120_000), Some(120_000)]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_passing_failure_is_overcome_within_the_period() {
     locally(async {
         let rig = Rig::start(

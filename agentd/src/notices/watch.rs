@@ -23,6 +23,9 @@ const GARBLED: u32 = 3;
 /// At most one line about blindness of a kind within this.
 const LINES_EVERY: Duration = Duration::from_mins(1);
 
+/// So far away may the time of an interruption be that is acted on, milliseconds: ten minutes past, an hour ahead.
+const BELIEVED_MS: core::ops::RangeInclusive<i64> = -600_000..=3_600_000;
+
 /// What is shown where there is nothing.
 const NONE: &str = "there is none";
 
@@ -302,13 +305,16 @@ impl<A: Ask> Watch<A> {
     }
 }
 
-/// Whether a notice says something that the last one did not. How much time is left is none of it: that is less each time.
+/// Whether a notice says something that the last one did not. How much time is left is none of it, for that is less each
+/// time, unless it was not to be believed and is now: a single wrong `Date` must not hide an interruption.
 pub(super) fn is_news(last: Option<&Noticed>, noticed: &Noticed) -> bool {
     let Some(last) = last else { return true };
+    let believed = |noticed: &Noticed| noticed.due.map(|due| BELIEVED_MS.contains(&due.left_ms));
     let when = |noticed: &Noticed| noticed.due.map(|due| due.wall_ms);
     // A notice that could not be dated by EC2's clock can be now.
     let dated = last.own_clock && !noticed.own_clock && noticed.due.is_some();
-    last.notice != noticed.notice || when(last) != when(noticed) || dated
+    let now_believed = believed(noticed) == Some(true) && believed(last) == Some(false);
+    last.notice != noticed.notice || when(last) != when(noticed) || dated || now_believed
 }
 
 fn millis(span: Duration) -> u64 {

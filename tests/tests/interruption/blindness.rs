@@ -71,6 +71,10 @@ fn a_notice_once_read_is_not_forgotten_in_an_outage_or_taken_back_by_a_404() -> 
     scene.step("spot terminate in 120s")?;
     scene.agent.start()?;
     scene.wait_for_runs(1)?;
+    // The hook comes first, and is shown a moment later.
+    scene.agent.wait_until("the notice to be shown", || {
+        (scene.spot()["notices"].as_array()?.len() == 1).then_some(())
+    })?;
     for step in ["spot gone", "imds fault /latest/* hang"] {
         scene.step(step)?;
         scene.agent.stays("the notice", Duration::from_secs(4), |_| {

@@ -76,12 +76,13 @@ pub(crate) fn release(workspace: &Workspace) -> Result<String, Trouble> {
     let (agentd, agentctl) = (size("agentd")?, size("agentctl")?);
     let text = format!("agentd {} KiB, agentctl {} KiB", agentd / 1024, agentctl / 1024);
     if agentd > MAX_PROGRAM {
-        Err(Trouble::Failed(format!("{text}: agentd is above 7.5 MB")))
+        Err(Trouble::Failed(format!("{text}: agentd is above 8.5 MB")))
     } else {
         Ok(text)
     }
 }
 
 /// The largest daemon that may be shipped, in bytes. It was 7,000,000 before the flight recorder, the simulation, the D-Bus
-/// service and nine more sources.
-const MAX_PROGRAM: u64 = 7_500_000;
+/// service and nine more sources, and 7,500,000 before the watch for interruptions, the notifiers, and the clients of Auto
+/// Scaling and SNS.
+const MAX_PROGRAM: u64 = 8_500_000;

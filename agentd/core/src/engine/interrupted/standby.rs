@@ -8,7 +8,7 @@ use super::group::{answered, told};
 use super::{Engine, Out, Stamp};
 use crate::action::{ActionKind, Key, Outcome};
 use crate::engine::Phase;
-use crate::interruption::GroupCall;
+use crate::interruption::{GroupCall, TargetState};
 
 /// The first pause before it is put back another time, doubled for each further one.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ impl Engine {
     pub(in crate::engine) fn needs_standby(&self) -> bool {
         // The metadata service tells no target of an instance that never changed its state; its tags do.
         let target = self.memory.interruptions.target;
-        let member = target.map_or(self.abilities.member, |target| target.is_member());
+        let member = target.map_or(self.abilities.member, TargetState::is_member);
         self.policy.idle.standby && !self.interrupted.standby.confirmed && member
     }
 

@@ -131,7 +131,7 @@ pub struct Abilities {
     /// Plain stop.
     pub stop: Ability,
     /// The instance is a member of an Auto Scaling group, by its tags or by the metadata service.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub member: bool,
 }
 

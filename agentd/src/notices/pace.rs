@@ -63,7 +63,8 @@ pub(super) fn retry(
 /// From the beginning of one poll to that of the next.
 pub(super) fn period(kind: Kind, failure: Option<Failure>, leads: bool) -> Duration {
     match (failure, kind) {
-        (Some(Failure::Forbidden), Kind::Spot) => Duration::from_secs(5),
+        // A person has to switch it on again. Then one kind is to see it at once, and wakes the others.
+        (Some(Failure::Forbidden), _) if leads || kind == Kind::Spot => kind.every(),
         (Some(Failure::Forbidden), _) => Duration::from_secs(30),
         (None | Some(Failure::Throttled), _) => kind.every(),
         (Some(_), _) if leads => Kind::Spot.every(),
@@ -93,13 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn spot_never_waits_longer_than_its_period_except_where_it_is_forbidden() {
-        for failure in [None, Some(Failure::Passing), Some(Failure::Late), Some(Failure::Throttled)]
+    fn spot_never_waits_longer_than_its_period() {
+        use Failure::{Forbidden, Late, Other, Passing, Throttled};
+        for failure in
+            [None, Some(Passing), Some(Late), Some(Throttled), Some(Forbidden), Some(Other)]
         {
             assert_eq!(period(Kind::Spot, failure, true), Duration::from_secs(2));
         }
         let forbidden = |kind| period(kind, Some(Failure::Forbidden), false);
-        assert_eq!(forbidden(Kind::Spot), Duration::from_secs(5));
         assert_eq!(forbidden(Kind::AutoScaling), Duration::from_secs(30));
         assert_eq!(forbidden(Kind::Maintenance), Duration::from_secs(30));
     }

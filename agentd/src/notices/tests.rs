@@ -85,9 +85,8 @@ async fn a_thousand_polls_of_each_hostile_reply_are_no_notice_and_are_blindness(
             assert_eq!(rig.taken().0, [], "kind {turn} led to something");
             assert_eq!(rig.path(Kind::Spot).state, WatchState::Blind, "kind {turn}");
         }
-        // A 403 is asked less often, for it does not pass by itself.
         let polls = rig.service.polls(Kind::Spot).len();
-        assert!(all >= 70 && polls >= POLLS * (all - 1), "{all} kinds, {polls} requests");
+        assert!(all >= 70 && polls >= POLLS * all, "{all} kinds, {polls} requests");
         until(end + 5 * SECOND).await;
         assert_eq!(rig.path(Kind::Spot).state, WatchState::NoNotice, "it is over");
     })
@@ -157,7 +156,7 @@ async fn what_does_not_pass_at_once_is_not_asked_at_once() {
         (ImdsError::Unauthorized { path: path() }, 6),
         (ImdsError::Redirected { path: path(), status: 302 }, 6),
         (ImdsError::TooLarge { path: path(), limit: 1 }, 6),
-        (ImdsError::Forbidden { path: path() }, 3),
+        (ImdsError::Forbidden { path: path() }, 6),
     ] {
         locally(async {
             let begin = at();
@@ -172,13 +171,14 @@ async fn what_does_not_pass_at_once_is_not_asked_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forbidden_is_asked_again_every_30_seconds() {
+async fn where_it_is_forbidden_one_kind_asks_on_and_the_others_every_30_seconds() {
     locally(async {
         let rig = Rig::start(LifeCycle::OnDemand, |_, _| {
             Play::Fails(ImdsError::Forbidden { path: "p".to_owned() })
         });
         until(MINUTE - 1).await;
-        assert_eq!(rig.service.polls(Kind::AutoScaling), [0, 30_000]);
+        let leading = rig.service.polls(Kind::AutoScaling);
+        assert!(leading.len() >= 12, "{leading:?}");
         assert_eq!(rig.service.polls(Kind::Maintenance), [0, 30_000]);
     })
     .await;

@@ -125,7 +125,8 @@ impl<A: Ask> Watch<A> {
                     changed.map_err(|_| Over)?;
                     let current = *setting.borrow_and_update();
                     let answers = current.answers_again != before.answers_again;
-                    let again = self.failure.is_some() && answers;
+                    let leads = self.kind.leads(&current) && !self.kind.leads(&before);
+                    let again = self.failure.is_some() && (answers || leads);
                     if again || self.kind.off(&current).is_some() {
                         return Ok(Some(clock::mark()));
                     }

@@ -101,7 +101,7 @@ mod tests {
         {
             assert_eq!(period(Kind::Spot, failure, true), Duration::from_secs(2));
         }
-        let forbidden = |kind| period(kind, Some(Failure::Forbidden), false);
+        let forbidden = |kind| period(kind, Some(Forbidden), false);
         assert_eq!(forbidden(Kind::AutoScaling), Duration::from_secs(30));
         assert_eq!(forbidden(Kind::Maintenance), Duration::from_secs(30));
     }

@@ -187,14 +187,23 @@ struct Queued {
 
 impl Queued {
     async fn result(&mut self) -> zbus::Result<String> {
-        while let Some(signal) = self.removed.next().await {
-            let signal = signal.args()?;
-            if signal.job().as_str() == self.path.as_str() {
-                return Ok(signal.result().to_string());
-            }
-        }
-        Err(zbus::Error::Failure("the connection to systemd was lost".to_owned()))
+        end_of(&mut self.removed, &self.path).await
     }
+}
+
+/// The result of a job that was queued after the listening began: `done`, `failed`, `timeout`, `dependency`, `canceled`,
+/// `skipped`.
+async fn end_of(
+    removed: &mut dbus::JobRemovedStream,
+    job: &zbus::OwnedObjectPath,
+) -> zbus::Result<String> {
+    while let Some(signal) = removed.next().await {
+        let signal = signal.args()?;
+        if signal.job().as_str() == job.as_str() {
+            return Ok(signal.result().to_string());
+        }
+    }
+    Err(zbus::Error::Failure("the connection to systemd was lost".to_owned()))
 }
 
 async fn follow(
@@ -234,17 +243,12 @@ async fn end_start(queued: &Queued, name: &str, times: &mut watch::Receiver<Time
     let stopped = async {
         let mut removed = manager.receive_job_removed().await?;
         let path = manager.stop_unit(name, "replace").await?;
-        while let Some(signal) = removed.next().await {
-            if signal.args()?.job().as_str() == path.as_str() {
-                return Ok(());
-            }
-        }
-        Err(zbus::Error::Failure("the connection to systemd was lost".to_owned()))
+        end_of(&mut removed, &path).await
     };
     let then = tokio::select! {
         biased;
         stopped = stopped => match stopped {
-            Ok(()) => "it was stopped".to_owned(),
+            Ok(_) => "it was stopped".to_owned(),
             Err(error) => format!("it could not be stopped: {error}"),
         },
         () = over(times, |times| times.kill) => {
@@ -307,19 +311,13 @@ async fn run_over(connection: &Connection, name: &str, limit: Duration) -> Outco
     }
 }
 
-/// The result of the start job: `done`, `failed`, `timeout`, `dependency`, `canceled`, `skipped`.
+/// The result of the start job.
 async fn start(manager: &dbus::ManagerProxy<'_>, name: &str) -> zbus::Result<String> {
     // Listening begins before the job does, so that a short job is not missed.
     let mut removed = manager.receive_job_removed().await?;
     manager.subscribe().await?;
     let job = manager.start_unit(name, "replace").await?;
-    while let Some(signal) = removed.next().await {
-        let signal = signal.args()?;
-        if signal.job().as_str() == job.as_str() {
-            return Ok(signal.result().to_string());
-        }
-    }
-    Err(zbus::Error::Failure("the connection to systemd was lost".to_owned()))
+    end_of(&mut removed, &job).await
 }
 
 #[cfg(test)]

@@ -9,13 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 use agent_core::action::{Outcome, Refusal, Retry};
 use aws_sdk_autoscaling::Client;
-use aws_sdk_autoscaling::config::retry::RetryConfig;
-use aws_sdk_autoscaling::config::timeout::TimeoutConfig;
-use aws_sdk_autoscaling::config::{
-    AppName, BehaviorVersion, Config, Region, StalledStreamProtectionConfig,
-};
 
 use super::budget::Budget;
+use super::client::client_config;
 use super::credentials::CredentialSource;
 use super::ec2::Ec2Settings;
 use super::errors::CallError;
@@ -81,25 +77,17 @@ impl AutoScaling {
         clock: BootClock,
     ) -> Self {
         let region = settings.region.as_ref().unwrap_or(&identity.region);
-        let timeouts = TimeoutConfig::builder().operation_timeout(TIMEOUT).build();
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(region.as_str().to_owned()))
-            .credentials_provider(credentials)
-            .http_client(transport)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .use_fips(settings.fips)
-            .use_dual_stack(settings.dual_stack);
-        if let Ok(name) = AppName::new(concat!("agentd-", env!("CARGO_PKG_VERSION"))) {
-            config = config.app_name(name);
-        }
-        if let Some(endpoint) = endpoint {
-            config = config.endpoint_url(endpoint);
-        }
+        let config = client_config!(
+            aws_sdk_autoscaling,
+            region,
+            endpoint,
+            settings,
+            credentials,
+            transport,
+            TIMEOUT
+        );
         Self {
-            client: Client::from_conf(config.build()),
+            client: Client::from_conf(config),
             instance_id: identity.instance_id.clone(),
             budget: Mutex::new(Budget::new(BURST, REFILL, clock())),
             clock,

@@ -9,15 +9,13 @@ use std::sync::{Mutex, PoisonError};
 
 use agent_core::action::{InstanceState, Power};
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::config::retry::RetryConfig;
-use aws_sdk_ec2::config::timeout::TimeoutConfig;
-use aws_sdk_ec2::config::{AppName, BehaviorVersion, Config, StalledStreamProtectionConfig};
 use aws_sdk_ec2::types::{
     AttributeBooleanValue, HibernationOptions, Instance, InstanceAttributeName,
     InstanceMetadataOptionsResponse, InstanceStateName, Reservation, SpotInstanceType, Tag,
 };
 
 use super::budget::Budget;
+use super::client::client_config;
 use super::credentials::CredentialSource;
 use super::errors::CallError;
 use super::http::{Gate, Transport, gated};
@@ -147,26 +145,13 @@ impl Ec2 {
         clock: BootClock,
     ) -> Self {
         let region = settings.region.as_ref().unwrap_or(&identity.region);
-        let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(25)).build();
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(aws_sdk_ec2::config::Region::new(region.as_str().to_owned()))
-            .credentials_provider(credentials)
-            .http_client(transport)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .use_fips(settings.fips)
-            .use_dual_stack(settings.dual_stack);
-        if let Ok(name) = AppName::new(concat!("agentd-", env!("CARGO_PKG_VERSION"))) {
-            config = config.app_name(name);
-        }
-        if let Some(endpoint) = &settings.endpoint {
-            config = config.endpoint_url(endpoint.clone());
-        }
+        let limit = Duration::from_secs(25);
+        let endpoint = settings.endpoint.clone();
+        let config =
+            client_config!(aws_sdk_ec2, region, endpoint, settings, credentials, transport, limit);
         let budget = Mutex::new(Budget::new(BURST, REFILL, clock()));
         Self {
-            client: Client::from_conf(config.build()),
+            client: Client::from_conf(config),
             instance_id: identity.instance_id.clone(),
             clock: BootClockDebug(clock),
             budget,

@@ -4,6 +4,7 @@
 
 pub mod autoscaling;
 mod budget;
+mod client;
 pub mod credentials;
 pub mod ec2;
 pub mod errors;

@@ -6,13 +6,11 @@
 use core::time::Duration;
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::config::retry::RetryConfig;
-use aws_sdk_sns::config::timeout::TimeoutConfig;
-use aws_sdk_sns::config::{AppName, BehaviorVersion, Config, StalledStreamProtectionConfig};
 use aws_sdk_sns::types::MessageAttributeValue;
 use thiserror::Error;
 
 use super::CloudSettings;
+use super::client::client_config;
 use super::credentials::CredentialSource;
 use super::errors::CallError;
 use super::http::Transport;
@@ -108,23 +106,16 @@ impl Sns {
         // arn:PARTITION:sns:REGION:ACCOUNT:TOPIC
         let region = topic.split(':').nth(3).unwrap_or_default();
         let region = Region::parse(region).map_err(|error| wrong(error.to_string()))?;
-        let mut config = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(aws_sdk_sns::config::Region::new(region.as_str().to_owned()))
-            .credentials_provider(credentials)
-            .http_client(transport.clone())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().operation_timeout(LIMIT).build())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .use_fips(settings.ec2.fips)
-            .use_dual_stack(settings.ec2.dual_stack);
-        if let Ok(name) = AppName::new(concat!("agentd-", env!("CARGO_PKG_VERSION"))) {
-            config = config.app_name(name);
-        }
-        if let Some(endpoint) = &settings.sns_endpoint {
-            config = config.endpoint_url(endpoint.clone());
-        }
-        Ok(Self { client: Client::from_conf(config.build()), topic: topic.to_owned(), transport })
+        let config = client_config!(
+            aws_sdk_sns,
+            region,
+            settings.sns_endpoint.clone(),
+            settings.ec2,
+            credentials,
+            transport.clone(),
+            LIMIT
+        );
+        Ok(Self { client: Client::from_conf(config), topic: topic.to_owned(), transport })
     }
 
     /// `Publish`, once. The answer is the id that SNS gave the message.

@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod cgroup;
+pub mod counters;
 pub mod lock;
 pub mod logind;
 pub mod logins;
@@ -20,6 +21,7 @@ pub mod tcp;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tree;
+pub mod udp;
 pub mod users;
 
 pub use root::{HostError, HostRoot};

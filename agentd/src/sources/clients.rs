@@ -21,12 +21,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_core::policy::Combine;
-use agent_core::reading::{Reading, Signal, Stretch, Value};
+use agent_core::reading::{Reading, Role, Signal, Stretch, Value};
 use agent_core::stamp::Stamp;
 
-use super::network::owners::{Owners, Whose};
+use super::network::owners::{Owner, Owners, Whose};
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
-use crate::host::tcp::{self, Dump, TcpSocket};
+use crate::host::tcp::{self, TcpSocket};
 use crate::host::{HostError, HostRoot};
 use ledger::{Client, Ledger, Server};
 
@@ -81,7 +81,7 @@ impl Clients {
             units = default_units();
         }
         Self {
-            owners: Owners::new(root.clone(), units),
+            owners: Owners::new(root.clone(), units, context.list("upkeep")),
             root,
             ledger: Ledger::default(),
             connected: BTreeMap::new(),
@@ -90,12 +90,12 @@ impl Clients {
 
     fn look(&mut self, now: Stamp) -> Result<Option<Vec<Signal>>, HostError> {
         let Some(dump) = tcp::of_round(&self.root, now.boot_ms)? else { return Ok(None) };
-        let owners = self.owners.judge(&dump.connections)?;
+        let owners = self.owners.judge(now, &dump)?;
         let clients: Vec<_> = dump
             .connections
             .iter()
             .zip(&owners)
-            .filter_map(|(socket, whose)| client(&dump, socket, whose))
+            .filter_map(|(socket, owner)| client(socket, owner))
             .collect();
         self.connect(now, &clients);
         let mut signals = self.ledger.take(now, clients);
@@ -134,15 +134,14 @@ impl Source for Clients {
 }
 
 /// A connection as a client's; none if it is nobody's.
-fn client(dump: &Dump, socket: &TcpSocket, whose: &Whose) -> Option<Client> {
-    let incoming = || dump.is_incoming(socket);
-    let (owner, to) = match whose {
-        Whose::Work(name) if incoming() => {
-            (Some(name.strip_prefix(OF_USER).unwrap_or(name).to_owned()), Server::Person)
-        }
+fn client(socket: &TcpSocket, owner: &Owner) -> Option<Client> {
+    let (owner, to) = match &owner.whose {
+        Whose::Of(name, role) if owner.incoming => match role {
+            Role::Workload => (Some(name.strip_prefix(OF_USER).unwrap_or(name).to_owned()), Server::Person),
+            _ => (None, Server::Housekeeping),
+        },
         // All of sshd's come from outside, also when it does not listen any more.
         Whose::Sshd => (None, Server::Sshd),
-        Whose::Housekeeping if incoming() => (None, Server::Housekeeping),
         _ => return None,
     };
     let recent = Duration::from_millis(u64::from(socket.silent_ms)) < ALIVE;

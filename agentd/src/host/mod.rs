@@ -11,6 +11,7 @@ pub mod lock;
 pub mod logind;
 pub mod logins;
 pub mod namespace;
+pub mod packages;
 pub mod process;
 pub mod program;
 pub mod psi;
@@ -22,6 +23,7 @@ pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tree;
 pub mod udp;
+pub mod units;
 pub mod users;
 
 pub use root::{HostError, HostRoot};

@@ -83,10 +83,10 @@ struct Network {
 impl Network {
     fn new(context: &Context) -> Self {
         let root = context.host.clone();
-        let units = context.list("units");
+        let (units, upkeep) = (context.list("units"), context.list("upkeep"));
         Self {
-            owners: Owners::new(root.clone(), units.clone(), context.list("upkeep")),
-            namespaces: Namespaces::new(root.clone(), units),
+            owners: Owners::new(root.clone(), units.clone(), upkeep.clone()),
+            namespaces: Namespaces::new(root.clone(), units, upkeep),
             payload: Payload::default(),
             account: Account::default(),
             ended: None,
@@ -118,7 +118,7 @@ impl Network {
         )?;
         let mut apart = (0_u64, 0_u64);
         for grown in self.namespaces.look(now)? {
-            self.payload.add(&grown.subject, Role::Workload, grown.counted);
+            self.payload.add(&grown.subject, grown.role, grown.counted);
             apart = (apart.0.saturating_add(grown.received), apart.1.saturating_add(grown.sent));
         }
         let why = self.close(now, apart, whole)?;

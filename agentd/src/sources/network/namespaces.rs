@@ -16,6 +16,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_core::reading::Role;
 use agent_core::stamp::Stamp;
 
 use crate::host::cgroup::Hierarchy;
@@ -24,7 +25,7 @@ use crate::host::counters;
 use crate::host::namespace::{self, Carried, Traffic};
 use crate::host::process;
 use crate::host::{HostError, HostRoot};
-use crate::sources::ownership::{Class, Ownership};
+use crate::sources::ownership::{Class, Ownership, Place};
 use crate::sources::pace::Pace;
 
 /// What a packet without payload has at most.
@@ -45,6 +46,7 @@ const WEIGHT: usize = 8;
 pub(super) struct Namespaces {
     root: HostRoot,
     units: Vec<String>,
+    upkeep: Vec<String>,
     groups: Option<(Hierarchy, Ownership)>,
     pace: Pace,
     known: BTreeMap<u64, Known>,
@@ -56,6 +58,7 @@ pub(super) struct Namespaces {
 #[derive(Debug)]
 struct Known {
     subject: String,
+    role: Role,
     pids: Vec<u32>,
     /// None: it was there at the first search, and is compared from its first reading on.
     last: Option<Carried>,
@@ -69,6 +72,8 @@ struct Known {
 pub(super) struct Grown {
     /// What it is called.
     pub(super) subject: String,
+    /// Whose it is.
+    pub(super) role: Role,
     /// What came.
     pub(super) received: u64,
     /// What went.
@@ -78,11 +83,13 @@ pub(super) struct Grown {
 }
 
 impl Namespaces {
-    /// Nothing is read yet. `units` are services of the system that count as work.
-    pub(super) fn new(root: HostRoot, units: Vec<String>) -> Self {
+    /// Nothing is read yet. `units` are services of the system that count as people's work, `upkeep` further ones that keep
+    /// the machine.
+    pub(super) fn new(root: HostRoot, units: Vec<String>, upkeep: Vec<String>) -> Self {
         Self {
             root,
             units,
+            upkeep,
             groups: None,
             pace: Pace::default(),
             known: BTreeMap::new(),
@@ -116,7 +123,10 @@ impl Namespaces {
         if self.groups.is_none()
             && let Some(hierarchy) = Hierarchy::find(&self.root)?
         {
-            let ownership = Ownership::new(hierarchy.own()?, self.units.clone());
+            let ownership = {
+                let (units, upkeep) = (self.units.clone(), self.upkeep.clone());
+                Ownership::new(&self.root, hierarchy.own()?, units, upkeep)
+            };
             self.groups = Some((hierarchy, ownership));
         }
         Ok(())
@@ -140,7 +150,8 @@ impl Namespaces {
                 whole = false;
                 continue;
             };
-            let mut one = Grown { subject: known.subject.clone(), ..Grown::default() };
+            let subject = known.subject.clone();
+            let mut one = Grown { subject, role: known.role, ..Grown::default() };
             if let Some(last) = known.last.replace(traffic) {
                 one.received = payload(last.received, traffic.received);
                 one.sent = payload(last.sent, traffic.sent);
@@ -198,7 +209,7 @@ impl Namespaces {
                 open.extend(hierarchy.children(&path)?.into_iter().map(below));
             }
             let place = ownership.of(&path);
-            if place.class != Class::Workload || path.is_empty() {
+            if matches!(place.class, Class::Upkeep | Class::Own) || path.is_empty() {
                 continue;
             }
             let pids = hierarchy.pids(&path)?;
@@ -209,7 +220,7 @@ impl Namespaces {
                 let Some(number) = namespace::of(&self.root, pid)? else { continue };
                 shown += 1;
                 if number != own {
-                    self.note(number, pid, place.group)?;
+                    self.note(number, pid, place)?;
                 }
             }
         }
@@ -219,7 +230,7 @@ impl Namespaces {
         Ok(cost)
     }
 
-    fn note(&mut self, number: u64, pid: u32, group: &str) -> Result<(), HostError> {
+    fn note(&mut self, number: u64, pid: u32, place: Place<'_>) -> Result<(), HostError> {
         // One that is new since the last search counts from its first byte.
         let last = self.searched.then(Carried::default);
         let full = self.known.len() >= NAMESPACES && !self.known.contains_key(&number);
@@ -227,9 +238,10 @@ impl Namespaces {
             let what = format!("more than {NAMESPACES}");
             return Err(HostError::malformed("the network namespaces", what));
         }
-        let unit = group.rsplit('/').next().unwrap_or_default();
+        let unit = place.group.rsplit('/').next().unwrap_or_default();
         let known = self.known.entry(number).or_insert_with(|| Known {
             subject: format!("network of {unit}"),
+            role: place.class.role(),
             pids: Vec::new(),
             last,
             found: true,

@@ -21,7 +21,7 @@ use crate::host::cgroup::Hierarchy;
 use crate::host::tcp::{self, Dump, Listener, TcpSocket};
 use crate::host::users::{Users, is_ordinary};
 use crate::host::{HostError, HostRoot};
-use crate::sources::ownership::{Class, Ownership};
+use crate::sources::ownership::{Class, Ownership, starts_work};
 
 /// A port that nothing listens at any more is remembered for so long.
 const PORTS_FOR: Duration = Duration::from_mins(5);
@@ -93,6 +93,9 @@ impl Owners {
     /// Says of every connection of a dump whose it is, in their order.
     pub(in crate::sources) fn judge(&mut self, now: Stamp, dump: &Dump) -> Result<Vec<Owner>, HostError> {
         self.find_groups()?;
+        if let Some((_, ownership)) = &self.groups {
+            ownership.look()?;
+        }
         let sockets = &dump.connections;
         self.learn(sockets.iter().filter_map(|socket| socket.cgroup))?;
         self.names.clear();
@@ -159,7 +162,8 @@ impl Owners {
         if self.groups.is_none()
             && let Some(hierarchy) = Hierarchy::find_unified(&self.root)?
         {
-            let ownership = ownership(&self.root, hierarchy.own()?, &self.units, &self.upkeep);
+            let (units, upkeep) = (self.units.clone(), self.upkeep.clone());
+            let ownership = Ownership::new(&self.root, hierarchy.own()?, units, upkeep);
             self.groups = Some((hierarchy, ownership));
         }
         Ok(())
@@ -186,7 +190,7 @@ impl Owners {
         let place = ownership.of(path);
         match place.class {
             Class::Own => Whose::Own,
-            Class::Workload => match place.uid {
+            Class::People => match place.uid {
                 // Sessions come and go; the user's name stays.
                 Some(uid) => of_user(&mut self.names, &mut self.users, uid),
                 None if place.group.is_empty() => {
@@ -195,8 +199,15 @@ impl Owners {
                 None => Whose::Of(label(&mut self.labels, place.group), Role::Workload),
             },
             _ if is_sshd(place.group, port) => Whose::Sshd,
-            _ if is_ordinary(uid) => of_user(&mut self.names, &mut self.users, uid),
-            class => Whose::Of(label(&mut self.labels, place.group), role(class)),
+            Class::Local if is_ordinary(uid) => of_user(&mut self.names, &mut self.users, uid),
+            // A socket does not tell its process: in the group of a daemon that starts others' work it may be theirs.
+            Class::Upkeep if may_be_anybodys(place.group) && is_ordinary(uid) => {
+                of_user(&mut self.names, &mut self.users, uid)
+            }
+            Class::Upkeep if may_be_anybodys(place.group) => {
+                Whose::Of(label(&mut self.labels, place.group), Role::Local)
+            }
+            class => Whose::Of(label(&mut self.labels, place.group), class.role()),
         }
     }
 
@@ -224,13 +235,10 @@ impl Owners {
     }
 }
 
-/// How this class of a group counts.
-fn role(class: Class) -> Role {
-    if class == Class::Housekeeping { Role::Upkeep } else { Role::Workload }
-}
-
-fn ownership(_: &HostRoot, own: Option<String>, units: &[String], _: &[String]) -> Ownership {
-    Ownership::new(own, units.to_vec())
+/// Whether a unit is a daemon that starts others' work. What a VPN carries is others' work, too, and is counted by them.
+fn may_be_anybodys(group: &str) -> bool {
+    let unit = group.rsplit('/').next().unwrap_or_default();
+    starts_work(unit).is_some() && !unit.starts_with("tailscaled")
 }
 
 /// The order in which several owners are preferred: those with the lowest limits first, the agent last.
@@ -266,15 +274,11 @@ fn label(labels: &mut HashMap<String, Arc<str>>, group: &str) -> Arc<str> {
     name
 }
 
-/// What work says to work on the same machine is no traffic of its own: heartbeats of an idle cluster would count for
-/// ever. What it says to upkeep does count, since that may pass it on (an SSM session, a proxy). What the
-/// agent says to somebody's proxy is the agent's at both ends.
+/// What people's work says to people's work on the same machine is no traffic of its own: heartbeats of an idle cluster
+/// would count for ever. Nor is what units say to each other. What people's work says to a unit does count, since that may
+/// pass it on (an SSM session, a proxy). What the agent says to somebody's proxy is the agent's at both ends.
 fn set_apart(sockets: &[TcpSocket], owners: &mut [Owner]) {
-    let works = |whose: &Whose| match whose {
-        Whose::Of(_, role) => *role != Role::Upkeep,
-        Whose::Sshd => true,
-        Whose::Inside | Whose::Own => false,
-    };
+    let works = |whose: &Whose| matches!(whose, Whose::Of(_, Role::Workload) | Whose::Sshd);
     let mut ends = HashMap::new();
     for (socket, owner) in sockets.iter().zip(owners.iter()) {
         if is_local(socket.local, socket.remote) {
@@ -286,10 +290,12 @@ fn set_apart(sockets: &[TcpSocket], owners: &mut [Owner]) {
         return;
     }
     for (socket, owner) in sockets.iter().zip(owners.iter_mut()) {
-        let (work, own) = ends.get(&(socket.remote, socket.local)).copied().unwrap_or_default();
-        if works(&owner.whose) && own {
+        let Some((works, own)) = ends.get(&(socket.local, socket.remote)).copied() else { continue };
+        let other = ends.get(&(socket.remote, socket.local)).copied();
+        let (other_works, other_own) = other.unwrap_or_default();
+        if works && other_own {
             owner.whose = Whose::Own;
-        } else if works(&owner.whose) && work {
+        } else if !own && (other_works || !works) {
             owner.whose = Whose::Inside;
         }
     }
@@ -368,6 +374,10 @@ mod tests {
         Whose::Of(name.into(), Role::Workload)
     }
 
+    fn local(name: &str) -> Whose {
+        Whose::Of(name.into(), Role::Local)
+    }
+
     fn upkeep(name: &str) -> Whose {
         Whose::Of(name.into(), Role::Upkeep)
     }
@@ -381,8 +391,10 @@ mod tests {
             ("system.slice/docker-1.scope", 0, work("system.slice/docker-1.scope")),
             ("system.slice/slurmd.service", 0, work("system.slice/slurmd.service")),
             ("kubepods.slice/pod1", 0, work("kubepods.slice")),
-            ("system.slice/amazon-ssm-agent.service", 0, upkeep("system.slice/amazon-ssm-agent.service")),
-            ("system.slice/nginx.service", 33, upkeep("system.slice/nginx.service")),
+            ("system.slice/amazon-ssm-agent.service", 0, local("system.slice/amazon-ssm-agent.service")),
+            ("system.slice/amazon-ssm-agent.service", 1000, work("connections of alice")),
+            ("system.slice/chrony.service", 0, upkeep("system.slice/chrony.service")),
+            ("system.slice/nginx.service", 33, local("system.slice/nginx.service")),
             ("system.slice/jupyter.service", 1000, work("connections of alice")),
             ("system.slice/ssh.service", 0, Whose::Sshd),
             ("system.slice/sshd.service", 0, Whose::Sshd),
@@ -423,7 +435,7 @@ mod tests {
     fn a_group_that_is_new_is_learned() {
         let mut machine = Machine::new(&["system.slice/a.service"]);
         let old = machine.socket("system.slice/a.service", 0);
-        assert_eq!(machine.whose(old), upkeep("system.slice/a.service"));
+        assert_eq!(machine.whose(old), local("system.slice/a.service"));
         machine.tree.cgroup("system.slice/docker-7.scope", 0, &[]);
         let new = machine.socket("system.slice/docker-7.scope", 0);
         assert_eq!(machine.whose(new), work("system.slice/docker-7.scope"));
@@ -451,7 +463,7 @@ mod tests {
             ]);
         let alice = || work("connections of alice");
         let expected =
-            [Whose::Inside, Whose::Inside, alice(), upkeep("system.slice/ssm.service"), alice()];
+            [Whose::Inside, Whose::Inside, alice(), Whose::Inside, alice()];
         assert_eq!(whose, expected);
     }
 
@@ -483,7 +495,7 @@ mod tests {
         let dump = Dump { connections: Vec::new(), listeners: [(at, listener)].into() };
         machine.owners.judge(Stamp::default(), &dump).unwrap();
         let ended = socket("10.0.0.5:80", "192.0.2.1:4000");
-        let nginx = Owner { whose: upkeep("system.slice/nginx.service"), incoming: true };
+        let nginx = Owner { whose: local("system.slice/nginx.service"), incoming: true };
         assert_eq!(machine.owners.ended(&ended).unwrap(), Some(nginx.clone()));
         // It was closed a moment ago.
         machine.owners.judge(Stamp::new(60_000, 0, 0), &Dump::default()).unwrap();
@@ -495,17 +507,17 @@ mod tests {
     #[test]
     fn one_that_ended_belongs_to_whoever_talks_to_that_other_end() {
         let session = "user.slice/user-1000.slice/session-3.scope";
-        let mut machine = Machine::new(&[session, "system.slice/agent.service"]);
+        let mut machine = Machine::new(&[session, "system.slice/chrony.service"]);
         let to = |socket: TcpSocket, remote: &str| TcpSocket { remote: remote.parse().unwrap(), ..socket };
         let alice = to(machine.socket(session, 1000), "192.0.2.1:443");
-        let agent = machine.socket("system.slice/agent.service", 0);
+        let agent = machine.socket("system.slice/chrony.service", 0);
         machine.judge(&[to(agent.clone(), "192.0.2.1:443"), alice, to(agent, "192.0.2.2:443")]);
         let mut ended = |remote: &str| {
             let found = machine.owners.ended(&socket("10.0.0.5:50000", remote)).unwrap();
             found.map(|owner| owner.whose)
         };
         assert_eq!(ended("192.0.2.1:443"), Some(work("connections of alice")), "the lowest limit");
-        assert_eq!(ended("192.0.2.2:443"), Some(upkeep("system.slice/agent.service")));
+        assert_eq!(ended("192.0.2.2:443"), Some(upkeep("system.slice/chrony.service")));
         assert_eq!(ended("192.0.2.3:443"), None);
         assert_eq!(ended("10.0.0.5:443"), Some(Whose::Inside));
     }

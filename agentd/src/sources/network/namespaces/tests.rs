@@ -17,7 +17,7 @@ impl Machine {
         let tree = Tree::new();
         tree.file("/proc/self/cgroup", "0::/system.slice/agentd.service\n");
         write(&tree, "self", "eth0", 0, 0);
-        let namespaces = Namespaces::new(tree.root(), Vec::new());
+        let namespaces = Namespaces::new(tree.root(), Vec::new(), Vec::new());
         let machine = Self { tree, namespaces, now: Stamp::new(1_000_000, 0, 0) };
         machine.tree.cgroup(DOCKER, 0, &[50]);
         machine
@@ -192,7 +192,7 @@ fn hidden_processes_are_not_taken_for_processes_without_a_network() {
 #[test]
 fn a_machine_without_groups_or_namespaces_has_nothing_to_say() {
     let tree = Tree::new();
-    let mut namespaces = Namespaces::new(tree.root(), Vec::new());
+    let mut namespaces = Namespaces::new(tree.root(), Vec::new(), Vec::new());
     assert!(namespaces.look(Stamp::default()).unwrap().is_empty());
     write(&tree, "self", "eth0", 0, 0);
     assert!(namespaces.look(Stamp::default()).unwrap().is_empty());

@@ -213,6 +213,7 @@ impl Track {
         match reading {
             Reading::Blind { why } => self.observe_blind(now, &why),
             Reading::Absent { why } => {
+                let over = self.subjects.values().any(Subject::blocks);
                 self.subjects.clear();
                 self.window.clear();
                 self.upkeep.clear();
@@ -221,7 +222,9 @@ impl Track {
                 self.blocking = false;
                 self.stretch = None;
                 self.value = None;
-                let effect = self.see(now);
+                let mut effect = self.see(now);
+                effect.used_at = over.then_some(now);
+                self.last_activity = later(self.last_activity, effect.used_at);
                 self.judge(now, Judgement::Absent, Some(why));
                 effect
             }
@@ -323,6 +326,7 @@ impl Track {
     fn take_signal(&mut self, now: Stamp, signal: Signal, sum: &mut Sum) {
         let name = signal.subject;
         let known = self.subjects.get_mut(&name);
+        let blocked = known.as_ref().is_some_and(|s| s.blocks());
         let before = known.map(|s| (s.last, s.last_activity, core::mem::take(&mut s.window)));
         let last = before.as_ref().map(|(last, _, _)| *last);
         let last_activity = before.as_ref().and_then(|(_, at, _)| *at);
@@ -378,6 +382,9 @@ impl Track {
         }
         if !counts {
             subject.judgement = Judgement::Ignored;
+        }
+        if blocked && subject.stopped_blocking() {
+            sum.event_at = later(sum.event_at, Some(now));
         }
         self.subjects.insert(name, subject);
     }

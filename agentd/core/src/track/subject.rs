@@ -162,6 +162,18 @@ impl Subject {
         }
     }
 
+    /// Whether it keeps the machine up: a block that counts and has not outlived its cap.
+    pub(super) fn blocks(&self) -> bool {
+        self.role == Role::Workload && matches!(self.last, Last::Blocks { expired: false, .. })
+    }
+
+    /// Whether what blocked before is over: the subject shows something else now, or counts no more. One that only outlived
+    /// its cap is still there. Its cap ends the waiting and proves nothing: neither use until then nor that nobody uses
+    /// what runs, whose processor time and bytes other sources go on counting.
+    pub(super) fn stopped_blocking(&self) -> bool {
+        !self.blocks() && !(self.role == Role::Workload && matches!(self.last, Last::Blocks { .. }))
+    }
+
     /// Takes in a block; whether it outlived its cap.
     pub(super) fn blocked(&mut self, now: Stamp, before: Option<Last>, cap_ms: u64) -> bool {
         let since = match before {
@@ -177,8 +189,14 @@ impl Subject {
 
 impl Last {
     /// The moment of use that the end of a subject proves. Who logs out, hangs up or loses the connection was there until
-    /// now, silent as they were, and may be back in a minute. What looked in for some seconds proves nothing.
+    /// now, silent as they were, and may be back in a minute. What looked in for some seconds proves nothing. What blocked
+    /// was work until now, however short: a set-up, an upgrade, a job that was waited for. Somebody waits for its end, and
+    /// has the whole idle time after it. A block that outlived its cap was reported and counts no more, so its end says
+    /// nothing either.
     pub(super) fn left(self, now: Stamp) -> Option<Stamp> {
+        if let Self::Blocks { expired, .. } = self {
+            return (!expired).then_some(now);
+        }
         let Self::Stretches(presence) = self else { return None };
         let stayed = now.since(presence.since) >= ARRIVED;
         let hung_up = presence.by == Stretch::Connected && stayed && !presence.again;

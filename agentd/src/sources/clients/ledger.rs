@@ -361,7 +361,7 @@ mod tests {
         let scrape = |cookie| Client { to: Server::Housekeeping, ..client(cookie, 9000) };
         let signals = look(&mut ledger, at(10), vec![scrape(1), scrape(2)]);
         assert_eq!(signals.len(), 1);
-        assert_eq!(signals[0].role, agent_core::reading::Role::Ignored);
+        assert_eq!(signals[0].role, Role::Ignored);
         assert_eq!(totals(&signals), [18_000]);
     }
 

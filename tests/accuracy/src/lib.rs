@@ -11,6 +11,7 @@ pub mod peers;
 pub mod results;
 pub mod scenario;
 pub mod score;
+pub mod second;
 pub mod signals;
 pub mod step;
 pub mod table;

@@ -127,7 +127,7 @@ impl<'a> Runner<'a> {
         watcher: &'a mut dyn Watcher,
     ) -> Self {
         let (at_ms, boot_ms) = match scenario.history {
-            History::Used => (-10 * MINUTE, -UP_MS),
+            History::Used | History::Quiet => (-10 * MINUTE, -UP_MS),
             History::Resumed => (-60 * MINUTE, -UP_MS),
             History::FreshBoot | History::Started => (8 * SECOND, 0),
         };
@@ -191,6 +191,7 @@ impl<'a> Runner<'a> {
         let used = |until: i64| move |at: i64| if at < until { 1.0 } else { 0.0 };
         match self.scenario.history {
             History::Used => self.live_until(0, &used(0)),
+            History::Quiet => self.live_until(0, &|_| 0.0),
             History::Resumed => {
                 self.live_until(0, &used(-50 * MINUTE));
                 // It hibernated itself; the time between is part of the sleep.

@@ -5,6 +5,7 @@
 //! other tools (`peers`) are written from their documented behaviour, with their documented faults. `score` compares
 //! both with the label; `table` writes the comparison of `packaging/doc/accuracy.md`.
 
+pub mod classes;
 pub mod corpus;
 pub mod ours;
 pub mod peers;

@@ -296,6 +296,12 @@ impl Signals {
         self.gpus = vec![Some(percent); count];
     }
 
+    /// The parts of the card's traffic that are named one by one, bytes a second.
+    pub fn items(&self) -> f64 {
+        let people = self.net_user + self.net_other + self.rx_client + self.ssh_tx;
+        people + self.net_cont + self.udp
+    }
+
     /// Processor time that somebody wants or gets, in cores: what a hypervisor sees.
     pub fn busy(&self) -> f64 {
         self.user_cpu + self.ide_cpu + self.cont_cpu + self.sys_cpu + self.kthr

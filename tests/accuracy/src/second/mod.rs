@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::scenario::{Cycle, History, Kind, Patch, Profile, Scenario, Segment, Work, seconds};
 use facts::facts;
 
+pub use facts::group;
 pub use state::{Conn, ConnKind, State};
 
 /// The file, as it was handed over.
@@ -155,7 +156,7 @@ fn scenario(line: Line) -> Result<Scenario, String> {
         Owner::Desktop => Profile::Desktop,
     };
     let gpus = line.machine.gpus;
-    let resting = State { service: facts.service, gpus: gpus.clone(), ..State::default() };
+    let resting = State::default().on(facts.service, gpus.as_ref());
     let mut segments = vec![segment([0.0, f64::from(line.horizon_min)], None, resting)];
     for part in line.segments {
         let cycle = match (part.every_s, part.for_s) {
@@ -165,16 +166,16 @@ fn scenario(line: Line) -> Result<Scenario, String> {
             (None, None) if part.offset_s.is_none() => None,
             _ => return Err("`every_s` and `for_s` go together".to_owned()),
         };
-        let mut state = State { service: facts.service, ..part.state };
-        state.check()?;
-        state.gpus = state.gpus.or_else(|| gpus.clone());
+        part.state.check()?;
+        let state = part.state.on(facts.service, gpus.as_ref());
         segments.push(segment(part.at, cycle, state));
     }
     let kind = |whose| match whose {
         Whose::Human => Kind::Human,
         Whose::Job => Kind::Job,
     };
-    let work = line.work.into_iter().map(|it| Work { from: it.from, to: it.to, kind: kind(it.kind) });
+    let work =
+        line.work.into_iter().map(|it| Work { from: it.from, to: it.to, kind: kind(it.kind) });
     Ok(Scenario {
         id: line.id.leak(),
         title: line.title.leak(),

@@ -40,7 +40,7 @@ pub enum ConnKind {
 pub struct State {
     /// Whose the services are: not a word of the file, it follows from the title.
     #[serde(skip)]
-    pub service: Service,
+    service: Service,
     user_cpu: Option<f64>,
     ide_cpu: Option<f64>,
     ide_seen: Option<bool>,
@@ -59,7 +59,7 @@ pub struct State {
     sess: Option<Vec<(String, Stretch)>>,
     disk: Option<f64>,
     disk_user: Option<f64>,
-    pub(super) gpus: Option<Vec<f64>>,
+    gpus: Option<Vec<f64>>,
     gpu_procs: Option<u32>,
     gpu_err: Option<bool>,
     mig: Option<bool>,
@@ -105,6 +105,13 @@ impl State {
             Some(name) => Err(format!("there is no source '{name}'")),
             None => Ok(()),
         }
+    }
+
+    /// The same on a machine whose services are so-and-so's, and with its GPUs where nothing else is said of them.
+    pub(super) fn on(mut self, service: Service, gpus: Option<&Vec<f64>>) -> Self {
+        self.service = service;
+        self.gpus = self.gpus.or_else(|| gpus.cloned());
+        self
     }
 
     /// Puts the signals of the segment in the place of those below it.

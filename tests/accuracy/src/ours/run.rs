@@ -11,7 +11,7 @@ use agent_core::memory::{CallState, HookState, IdleClock, Intent, Memory, Origin
 use agent_core::policy::Policy;
 use agent_core::reading::{Observation, Reading, SourceName};
 use agent_core::stamp::Stamp;
-use agent_core::trace::{Boot, Record};
+use agent_core::trace::{ACCOUNTS, Boot, Record};
 
 use super::machine::Machine;
 use crate::scenario::{Event, History, OFF, STEP, Scenario};
@@ -320,7 +320,7 @@ impl<'a> Runner<'a> {
         if self.watcher.records() {
             let Recovery { memory, same_boot, clock } = recovery.clone();
             let id = "boot".to_owned();
-            let boot = Boot { id, policy: None, memory, same_boot, clock };
+            let boot = Boot { id, accounts: ACCOUNTS, policy: None, memory, same_boot, clock };
             let now = self.now();
             self.watcher.recorded(Record::boot(now, boot));
         }

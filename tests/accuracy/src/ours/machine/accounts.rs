@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use agent_core::reading::{Reading, Role, Signal};
 
-use super::{counter, session_payload};
+use super::{app_clients, counter, session_payload};
 use crate::signals::{Foreground, Place, Service, Signals};
 
 /// What a terminal takes to redraw itself, bytes a second.
 const REDRAW: f64 = 16_384.0;
+/// What a client that nobody uses makes a server of people's send, and sends itself, bytes a second; and so many of them
+/// have that allowance together.
+const QUIET: (f64, f64, f64) = (16_384.0, 1000.0, 8.0);
+/// Datagrams that come and go are a flow from here on, both ways together, bytes a second.
+const FLOW: f64 = 4000.0;
 /// Kernel threads that use more than this work on the disks, cores.
 const KERNEL_WORKS: f64 = 0.03;
 /// What every account leaves unexplained: of processor time 0.005 core and 1.5 % of what is busy, of traffic
@@ -111,13 +116,26 @@ pub(super) fn network(signals: &Signals) -> Vec<Share> {
     let (work, ssh, services) = if signals.itemised {
         let payload = signals.rx_client + signals.ssh_tx;
         let ssh = beyond_redraws(payload, signals.rx_client, signals.ssh_estab);
-        let work = signals.net_user + signals.net_other;
+        // What a server of people's carries it carries for its clients.
+        let received = signals.conns.iter().map(|conn| conn.received).sum::<f64>();
+        let served = if signals.conns.is_empty() {
+            signals.net_user
+        } else {
+            beyond_quiet(signals.net_user, received, signals.conns.len())
+        };
+        let work = served + signals.net_other;
         (work, ssh, (signals.net - signals.items()).max(0.0))
     } else {
         let carried = session_payload(signals).max(signals.net_user);
         let services = (signals.net - carried).max(0.0);
         match signals.ssh_estab {
-            0 => (carried, 0.0, services),
+            0 => match app_clients(signals) {
+                0 => (carried, 0.0, services),
+                some => {
+                    let clients = usize::try_from(some).unwrap_or(1);
+                    (beyond_quiet(carried, signals.rx_client, clients), 0.0, services)
+                }
+            },
             // A copy over ssh is traffic of sshd's connection.
             some => (0.0, beyond_redraws(carried, signals.rx_client, some), services),
         }
@@ -125,8 +143,9 @@ pub(super) fn network(signals: &Signals) -> Vec<Share> {
     let mut list = vec![
         share("connections of alice", Role::Workload, work),
         share("SSH connections", Role::Workload, ssh),
-        share("containers", Role::Workload, signals.net_cont),
-        share("datagrams", Role::Unexplained, signals.udp),
+        // The containers of these machines only serve.
+        share("containers", Role::Workload, beyond_quiet(signals.net_cont, 0.0, 1)),
+        share("datagrams", Role::Workload, if signals.udp >= FLOW { signals.udp } else { 0.0 }),
         rest,
     ];
     list.extend(of_services(signals, services, Signals::base().net));
@@ -144,6 +163,14 @@ pub(super) fn disk(signals: &Signals) -> Vec<Share> {
         list.extend(of_services(signals, beside, Signals::base().disk));
     }
     list
+}
+
+/// What counts of what clients of people's servers carry: of each, only what is more than a page that is left open.
+fn beyond_quiet(carried: f64, received: f64, clients: usize) -> f64 {
+    let (most_sent, most_received, together) = QUIET;
+    let clients = f64::from(u32::try_from(clients).unwrap_or(u32::MAX)).min(together);
+    let sent = (carried - received).max(0.0);
+    (received - clients * most_received).max(0.0) + (sent - clients * most_sent).max(0.0)
 }
 
 /// What counts of the connections of sshd: of what they send, only what is more than a terminal takes to redraw itself.

@@ -25,6 +25,7 @@ fn policy() -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TEN_S),
         combine: Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Observe,

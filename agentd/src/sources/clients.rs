@@ -39,12 +39,13 @@ pub const SPEC: SourceSpec = SourceSpec {
     combine: Combine::Each,
     // 4,000 bytes in a minute.
     busy_above: 66.7,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_secs(1),
     options: &[OptionSpec {
         key: "units",
-        kind: OptionKind::TextList,
+        kind: OptionKind::Units,
         default: DEFAULT_UNITS,
         about: "Services of the system whose clients are people.",
     }],

@@ -17,7 +17,7 @@ mod tally;
 
 use std::time::Duration;
 
-use agent_core::policy::Combine;
+use agent_core::policy::{Combine, RoleLimits};
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -42,12 +42,19 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1e-6,
     combine: Combine::Sum,
     busy_above: 0.05,
+    limits: Some(RoleLimits {
+        local_above: 0.08,
+        server_above: 0.12,
+        upkeep_above: 0.15,
+        upkeep_together: 0.4,
+        unexplained_above: 0.05,
+    }),
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_secs(1),
     options: &[OptionSpec {
         key: "units",
-        kind: OptionKind::TextList,
+        kind: OptionKind::Units,
         default: "[]",
         about: "Services of the system whose CPU time counts as work too.",
     }],

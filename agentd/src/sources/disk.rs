@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use agent_core::policy::Combine;
+use agent_core::policy::{Combine, RoleLimits};
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -26,12 +26,19 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1.0,
     combine: Combine::Sum,
     busy_above: 262_144.0,
+    limits: Some(RoleLimits {
+        local_above: 524_288.0,
+        server_above: 1_048_576.0,
+        upkeep_above: 4_194_304.0,
+        upkeep_together: 8_388_608.0,
+        unexplained_above: 262_144.0,
+    }),
     average: Duration::from_mins(2),
     lane: Lane::Fast,
     deadline: Duration::from_millis(500),
     options: &[OptionSpec {
         key: "units",
-        kind: OptionKind::TextList,
+        kind: OptionKind::Units,
         default: "[]",
         about: "Services of the system whose disk traffic counts as work too.",
     }],

@@ -19,7 +19,7 @@ pub(super) mod payload;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use agent_core::policy::Combine;
+use agent_core::policy::{Combine, RoleLimits};
 use agent_core::reading::{Reading, Role, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -38,12 +38,19 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1.0,
     combine: Combine::Sum,
     busy_above: 2000.0,
+    limits: Some(RoleLimits {
+        local_above: 8000.0,
+        server_above: 16_000.0,
+        upkeep_above: 64_000.0,
+        upkeep_together: 128_000.0,
+        unexplained_above: 2000.0,
+    }),
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_secs(1),
     options: &[OptionSpec {
         key: "units",
-        kind: OptionKind::TextList,
+        kind: OptionKind::Units,
         default: "[]",
         about: "Services of the system whose connections count as work too.",
     }],

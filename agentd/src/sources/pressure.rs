@@ -28,6 +28,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1e-4,
     combine: Combine::Each,
     busy_above: 10.0,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_millis(500),

@@ -28,6 +28,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1e-6,
     combine: Combine::Sum,
     busy_above: 0.3,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_millis(500),

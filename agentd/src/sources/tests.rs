@@ -30,7 +30,7 @@ fn every_default_is_toml_of_its_kind() {
         let fits = match option.kind {
             OptionKind::Duration | OptionKind::Text => value.is_str(),
             OptionKind::Bool => value.is_bool(),
-            OptionKind::TextList => value.is_array(),
+            OptionKind::TextList | OptionKind::Units | OptionKind::Programs => value.is_array(),
             OptionKind::Number => value.is_float() || value.is_integer(),
         };
         assert!(fits, "{}: {}", option.key, option.default);

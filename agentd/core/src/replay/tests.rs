@@ -21,6 +21,7 @@ fn policy() -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TICK_MS),
         combine: Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Enforce,

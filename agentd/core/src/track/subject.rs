@@ -70,6 +70,7 @@ impl Subject {
         total: u64,
         compared_at: Option<Stamp>,
         policy: &SourcePolicy,
+        limit: Option<f64>,
     ) -> Option<u64> {
         self.last = Last::Counter(total);
         let growth = total.checked_sub(old.unwrap_or(total))?;
@@ -77,24 +78,26 @@ impl Subject {
         if span_ms > 0 {
             let rate = to_f64(growth) * policy.scale * 1000.0 / to_f64(span_ms);
             self.shown = Some(rate);
-            if policy.combine == Combine::Sum && rate >= policy.busy_above {
+            let averaged = matches!(self.role, Role::Upkeep | Role::Unexplained);
+            if policy.combine == Combine::Sum && !averaged && limit.is_some_and(|it| rate >= it) {
                 self.used(now);
             }
         }
         Some(growth)
     }
 
-    /// The rate of this subject alone, after it grew by so much since the last reading.
+    /// The rate of this subject alone against its own limit, after it grew by so much since the last reading.
     pub(super) fn rated(
         &mut self,
         now: Stamp,
         growth: u64,
         compared_at: Stamp,
         policy: &SourcePolicy,
+        limit: f64,
     ) -> Rate {
         let amount = to_f64(growth) * policy.scale;
         let span = now.since(compared_at);
-        let rate = self.window.push(now, span, amount, policy.average, policy.busy_above);
+        let rate = self.window.push(now, span, amount, policy.average, limit);
         self.shown = Some(rate.value);
         if let Some(at) = rate.used_at {
             self.last_activity = Some(self.last_activity.map_or(at, |before| before.max(at)));

@@ -13,6 +13,7 @@ fn policy() -> SourcePolicy {
         average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
         combine: Combine::Sum,
+        limits: None,
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) fn policy() -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TICK_MS),
         combine: Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Enforce,

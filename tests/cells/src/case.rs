@@ -24,7 +24,7 @@ impl Right {
     pub fn watch(self) -> Duration {
         match self {
             // Wrong stops come with the first or the second tick at which they are possible.
-            Self::Keep => ACT_AFTER + Duration::from_secs(20),
+            Self::Keep => ACT_AFTER + Duration::from_secs(14),
             Self::Stop => ACT_AFTER + Duration::from_secs(45),
             // A mean over a minute still holds the end of the work.
             Self::StopAfter(end) => ACT_AFTER + Duration::from_secs(end + 75),

@@ -17,6 +17,8 @@ use crate::seen::Seen;
 
 /// How often EC2's log is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// How the paths of complaints of loads begin.
+const COMPLAINTS: &str = "/tmp/load-failed-";
 /// What `enter.sh` calls the agent's binary.
 const START_AGENT: &str = "/opt/cell/start-agentd";
 /// Starts the agent as its unit does: in its control group, as root without any capability.
@@ -67,6 +69,21 @@ impl Cell {
     }
 }
 
+/// Notes that a load could not do what it should: a case without its load says nothing.
+pub(crate) fn complain(why: &str) {
+    let _ = fs::write(format!("{COMPLAINTS}{}", std::process::id()), why);
+}
+
+fn complaints() -> io::Result<()> {
+    for entry in fs::read_dir("/tmp")? {
+        let path = entry?.path();
+        if path.to_string_lossy().starts_with(COMPLAINTS) {
+            return Err(io::Error::other(fs::read_to_string(path)?));
+        }
+    }
+    Ok(())
+}
+
 fn unit(start: &str) -> String {
     format!("[Unit]\nDescription=A unit\n\n[Service]\nExecStart={start}\n")
 }
@@ -77,6 +94,7 @@ pub fn play(case: &Case) -> io::Result<()> {
     (case.begin)(&Cell(()))?;
     let mut agent = prepare(case)?;
     let seen = watch(case, &mut agent)?;
+    complaints()?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}", seen.to_json())
 }

@@ -13,8 +13,8 @@ mount --rbind /dev dev
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
 mount --bind dev/pts/ptmx dev/ptmx
 for folder in run tmp opt home; do mount -t tmpfs -o mode=755 cell "$folder"; done
-chmod 1777 tmp
 mkdir -p opt/cell/as run/lock run/cloud-init run/systemd/system run/systemd/transient
+chmod 1777 tmp opt/cell/as
 touch opt/cell/part opt/cell/agentd opt/cell/agentctl run/cloud-init/result.json
 mount --bind "$2" opt/cell/part
 mount --bind "$3" opt/cell/agentd

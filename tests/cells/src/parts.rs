@@ -27,7 +27,13 @@ pub fn play(cases: &[Case]) -> io::Result<bool> {
     match words.as_slice() {
         ["outside", name] => outside::play(named(name)?)?,
         ["cell", name] => cell::play(named(name)?)?,
-        ["load", words @ ..] => load::play(words)?,
+        ["load", words @ ..] => {
+            let played = load::play(words);
+            if let Err(why) = &played {
+                cell::complain(&format!("{part}: {why}"));
+            }
+            played?;
+        }
         _ => return Err(io::Error::other(format!("no such part: {part}"))),
     }
     Ok(true)

@@ -17,9 +17,9 @@ use crate::parts::PART;
 use crate::seen::Seen;
 
 /// The most cells at once: each has an agent of its own, and their memory is not small.
-const CELLS: usize = 24;
+const CELLS: usize = 32;
 /// What part of the machine's processors the loads of all cells may use.
-const SHARE: f64 = 0.6;
+const SHARE: f64 = 0.75;
 /// How much longer than its watch a cell may take to be made and to end.
 const SPARE: Duration = Duration::from_secs(90);
 
@@ -47,9 +47,10 @@ pub fn run(cases: &[Case], not_yet: &[NotYet], filters: &[String]) -> io::Result
         say(&result(true, &[0, 0, chosen.len()]))?;
         return Ok(true);
     }
-    // Long ones first, so that none of them begins when the others have ended; then heavy ones.
+    // The longest first, then the heaviest, since light ones fit beside them.
     chosen.sort_by(|a, b| {
-        b.right.watch().cmp(&a.right.watch()).then(b.cores.total_cmp(&a.cores))
+        let long = |case: &Case| case.right.watch() > Duration::from_secs(100);
+        long(b).cmp(&long(a)).then(b.cores.total_cmp(&a.cores))
     });
     let known: BTreeMap<&str, &str> = not_yet.iter().copied().collect();
     let mut counts = [0_usize; 3];

@@ -44,7 +44,7 @@ pub(crate) const CASES: &[Case] = &[
         Process::new(
             SESSION,
             "/home/alice/.local/lib/code-server-4.96.2/lib/node",
-            "chain bash,python3 cpu 0.12",
+            "chain bash,python3 cpu 0.08",
         )
         .uid(1000)
         .arguments(&["/home/alice/.local/lib/code-server-4.96.2/out/node/entry"])

@@ -108,7 +108,7 @@ fn judge(case: &Case, seen: Result<&Seen, &io::Error>, known: Option<&str>) -> (
         }
     };
     let got = seen.map_or_else(ToString::to_string, Seen::summary);
-    (ended, format!("cell {:<44} {:<18} {got:<24} {word}", case.name, case.right.word()))
+    (ended, format!("cell {:<46} {:<18} {word:<8} {got}", case.name, case.right.word()))
 }
 
 /// What is missing for cells on this machine.

@@ -43,11 +43,16 @@ impl Seen {
         })
     }
 
+    /// Whether a source could not be read at the end. A machine that is kept for that is not kept for its use.
+    fn is_blind(&self) -> bool {
+        self.status.contains("UNKNOWN")
+    }
+
     /// Whether it is what must happen.
     #[expect(clippy::cast_precision_loss, reason = "seconds of a test are small")]
     pub fn is(&self, right: Right) -> bool {
         match (right, self.stopped_at) {
-            (Right::Keep, stopped) => stopped.is_none(),
+            (Right::Keep, stopped) => stopped.is_none() && !self.is_blind(),
             (Right::Stop, stopped) => stopped.is_some(),
             (Right::StopAfter(end), stopped) => stopped.is_some_and(|at| at > end as f64),
         }
@@ -57,8 +62,14 @@ impl Seen {
     pub fn summary(&self) -> String {
         match self.stopped_at {
             Some(at) => format!("stopped at {at:.1} s"),
-            None => format!("not stopped in {:.0} s", self.watched),
+            None => format!("kept for {:.0} s: {}", self.watched, self.because()),
         }
+    }
+
+    /// What the agent gave as its reason.
+    fn because(&self) -> &str {
+        let mut lines = self.status.lines().map(str::trim);
+        lines.find_map(|line| line.strip_prefix("because")).unwrap_or("no reason").trim()
     }
 
     /// Everything that helps to find out why, for a failed case.
@@ -80,6 +91,8 @@ mod tests {
     #[test]
     fn a_stop_is_right_only_where_and_when_it_is_due() {
         let at = |stopped_at| Seen { stopped_at, ..Seen::default() };
+        let blind = Seen { status: "cpu  UNKNOWN".into(), ..Seen::default() };
+        assert!(!blind.is(Right::Keep));
         assert!(at(None).is(Right::Keep) && !at(Some(40.8)).is(Right::Keep));
         assert!(at(Some(40.8)).is(Right::Stop) && !at(None).is(Right::Stop));
         assert!(at(Some(90.0)).is(Right::StopAfter(50)));

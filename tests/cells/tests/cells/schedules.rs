@@ -133,7 +133,7 @@ fn skipped_hour(cell: &Cell) -> io::Result<()> {
         return Err(io::Error::other("date(1) told no date"));
     };
     let zone = format!(
-        "Rule Jump {year} only - {month} {day} {time} 1:00 S\nZone Jump 0:00 Jump J%sT\n"
+        "Rule Jump {year} only - {month} {day} {time} 1:00 S\nZone Jump 0:00 Jump JM%sT\n"
     );
     cell.file("/tmp/jump.zic", &zone)?;
     let made = Command::new("zic").args(["-b", "fat", "-d", "/tmp/zones", "/tmp/jump.zic"]).output()?;

@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::unistd::setsid;
+
 use agent_tests::agent::{BINARY_VARIABLE, CTL_VARIABLE, binary};
 
 use crate::case::Case;
@@ -31,6 +33,10 @@ const ENTER: &str = include_str!("enter.sh");
 pub fn play(case: &Case) -> io::Result<()> {
     let scratch = env::var("CELL_SCRATCH").map_err(io::Error::other)?;
     let group = env::var("CELL_GROUP").map_err(io::Error::other)?;
+    // Loads must get what they are to use, whatever else the machine does (sched(7), the autogroup feature); where that
+    // is not allowed they share.
+    let _alone_already = setsid();
+    let _not_there = fs::write("/proc/self/autogroup", "-15");
     run("ip", &["link", "set", "lo", "up"])?;
     let agentd = binary("agentd", BINARY_VARIABLE).map_err(io::Error::other)?;
     let agentctl = binary("agentctl", CTL_VARIABLE).map_err(io::Error::other)?;
@@ -56,7 +62,8 @@ pub fn play(case: &Case) -> io::Result<()> {
 fn background(load: &str) {
     let words: Vec<&str> = load.split_whitespace().collect();
     if let Err(why) = load::play(&words) {
-        let _ = io::Write::write_all(&mut io::stderr(), format!("outside: {load}: {why}\n").as_bytes());
+        let _ =
+            io::Write::write_all(&mut io::stderr(), format!("outside: {load}: {why}\n").as_bytes());
     }
 }
 

@@ -19,7 +19,7 @@ use crate::seen::Seen;
 /// The most cells at once: each has an agent of its own, and their memory is not small.
 const CELLS: usize = 32;
 /// What part of the machine's processors the loads of all cells may use.
-const SHARE: f64 = 0.75;
+const SHARE: f64 = 0.85;
 /// How much longer than its watch a cell may take to be made and to end.
 const SPARE: Duration = Duration::from_secs(90);
 
@@ -87,7 +87,9 @@ pub fn list(cases: &[Case]) -> io::Result<()> {
 /// The line that `cargo test` ends a target with; what does not come out right yet is among the ignored.
 fn result(passed: bool, [right, wrong, ignored]: &[usize; 3]) -> String {
     let word = if passed { "ok" } else { "FAILED" };
-    format!("\ntest result: {word}. {right} passed; {wrong} failed; {ignored} ignored; 0 measured\n")
+    format!(
+        "\ntest result: {word}. {right} passed; {wrong} failed; {ignored} ignored; 0 measured\n"
+    )
 }
 
 fn say(line: &str) -> io::Result<()> {
@@ -208,8 +210,11 @@ fn in_cell(case: &Case) -> io::Result<Seen> {
 }
 
 fn watch(case: &Case, group: &Path, scratch: &Path) -> io::Result<Seen> {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--kill-child"]);
+    // Loads must get what they are to use, whatever else the machine does. Where that is not allowed, nice(1) says so and
+    // goes on.
+    let mut command = Command::new("nice");
+    command.args(["-n", "-15", "setpriv", "--pdeathsig", "KILL", "--"]);
+    command.args(["unshare", "--net", "--kill-child"]);
     command.arg("--fork").arg(env::current_exe()?);
     command.env(PART, format!("outside {}", case.name));
     command.env("CELL_SCRATCH", scratch).env("CELL_GROUP", group);

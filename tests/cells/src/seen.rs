@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_was_seen_survives_the_way_out_of_the_cell() {
-        let seen = Seen { stopped_at: Some(40.8), watched: 41.0, why: "x\ny".into(), ..Seen::default() };
+        let seen =
+            Seen { stopped_at: Some(40.8), watched: 41.0, why: "x\ny".into(), ..Seen::default() };
         assert_eq!(Seen::from_json(&seen.to_json()), Some(seen));
         assert_eq!(Seen::from_json(&json!({"watched": 1.0})), None);
     }

@@ -18,8 +18,7 @@ use agent_cells::{parts, runner};
 const NOT_YET: &[runner::NotYet] = &[];
 
 fn main() -> io::Result<()> {
-    let cases: Vec<Case> =
-        [work::CASES, networks::CASES, schedules::CASES, tools::CASES].concat();
+    let cases: Vec<Case> = [work::CASES, networks::CASES, schedules::CASES, tools::CASES].concat();
     if parts::play(&cases)? {
         return Ok(());
     }

@@ -36,7 +36,11 @@ pub(crate) const CASES: &[Case] = &[
     })
     .outside(&["ask 198.51.100.1:80 200000 2000 new"]),
     Case::new("mounted-bucket", Right::Keep, 0.07, |cell| {
-        cell.run("system.slice/mnt-data.mount", "mount-s3", "ask 198.51.100.2:7000 250000 250 kept")?;
+        cell.run(
+            "system.slice/mnt-data.mount",
+            "mount-s3",
+            "ask 198.51.100.2:7000 250000 250 kept",
+        )?;
         cell.run_as(1000, SESSION, "python3", "cpu 0.01")
     }),
     Case::new("exporter-of-a-made-user", Right::Stop, 0.03, |cell| {

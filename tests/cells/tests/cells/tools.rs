@@ -10,7 +10,9 @@ const SESSION: &str = "user.slice/user-1000.slice/session-3.scope";
 
 /// The cases.
 pub(crate) const CASES: &[Case] = &[
-    Case::new("forgotten-watch-in-tmux", Right::Stop, 0.15, |cell| tmux(cell, "watch -n1 /tmp/look")),
+    Case::new("forgotten-watch-in-tmux", Right::Stop, 0.15, |cell| {
+        tmux(cell, "watch -n1 /tmp/look")
+    }),
     Case::new("work-in-tmux", Right::Keep, 0.12, |cell| {
         tmux(cell, "while :; do /tmp/look; sleep 1; done")
     }),
@@ -44,7 +46,7 @@ pub(crate) const CASES: &[Case] = &[
         Process::new(
             SESSION,
             "/home/alice/.local/lib/code-server-4.96.2/lib/node",
-            "chain bash,python3 cpu 0.08",
+            "chain bash,python3 cpu 0.07",
         )
         .uid(1000)
         .arguments(&["/home/alice/.local/lib/code-server-4.96.2/out/node/entry"])
@@ -61,10 +63,7 @@ fn editor(node: &str, script: &str) -> io::Result<()> {
 
 /// A detached tmux of alice with a program that takes a sixth of a second each second.
 fn tmux(cell: &Cell, line: &str) -> io::Result<()> {
-    cell.file(
-        "/tmp/look",
-        "#!/bin/sh\nCELL_PART='load burst 0.12' /opt/cell/part\necho seen\n",
-    )?;
+    cell.file("/tmp/look", "#!/bin/sh\nCELL_PART='load burst 0.12' /opt/cell/part\necho seen\n")?;
     let group = "user.slice/user-1000.slice/user@1000.service/tmux-spawn-1.scope";
     let line = format!("chmod 755 /tmp/look; TERM=xterm tmux -S /tmp/tmux new-session -d '{line}'");
     Process::shell(group, "chmod 755 /tmp/look").start()?;

@@ -507,4 +507,6 @@ impl Track {
 }
 
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod tests;

@@ -62,11 +62,13 @@ fn of_file(root: &HostRoot, path: &str) -> Result<Option<Counters>, HostError> {
 
 /// A value of `snmp`: a line of names and a line of values for each protocol.
 fn named(text: &[u8], protocol: &[u8], name: &str) -> Option<u64> {
-    let mut lines = text
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.strip_prefix(protocol));
+    let mut lines =
+        text.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(protocol));
     let (names, values) = (words(lines.next()?), words(lines.next()?));
-    names.zip(values).find(|(found, _)| *found == name.as_bytes()).and_then(|(_, value)| number(value))
+    names
+        .zip(values)
+        .find(|(found, _)| *found == name.as_bytes())
+        .and_then(|(_, value)| number(value))
 }
 
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -77,7 +79,9 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn add_six(text: &[u8], to: &mut Counters) {
     for line in text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"Udp6")) {
         let mut words = words(line);
-        let (Some(name), Some(value)) = (words.next(), words.next().and_then(number)) else { continue };
+        let (Some(name), Some(value)) = (words.next(), words.next().and_then(number)) else {
+            continue;
+        };
         let sum = match name {
             b"Udp6InDatagrams" => &mut to.datagrams_in,
             b"Udp6NoPorts" | b"Udp6InErrors" => &mut to.datagrams_lost,
@@ -129,7 +133,8 @@ impl Outside {
         let Some(found) = namespace::interfaces(root, &format!("{OWN}/dev"))? else {
             return Ok(None);
         };
-        let same = found.len() == self.all.len() && found.iter().all(|it| self.all.contains(&it.name));
+        let same =
+            found.len() == self.all.len() && found.iter().all(|it| self.all.contains(&it.name));
         if !same {
             self.all = found.iter().map(|it| it.name.clone()).collect();
             self.find(root)?;

@@ -72,10 +72,7 @@ pub fn traffic(root: &HostRoot, pid: u32) -> Result<Option<Carried>, HostError> 
 }
 
 /// The interfaces of a namespace from its `net/dev`; none if there is no such file.
-pub(super) fn interfaces(
-    root: &HostRoot,
-    path: &str,
-) -> Result<Option<Vec<Interface>>, HostError> {
+pub(super) fn interfaces(root: &HostRoot, path: &str) -> Result<Option<Vec<Interface>>, HostError> {
     let mut text = Vec::new();
     match root.read_into(path, LIMIT, &mut text) {
         Ok(()) => {}

@@ -213,8 +213,13 @@ pub(super) fn request(
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let extensions = ExtensionFlags::INFO;
-    let body =
-        SockDiagMessage::InetRequest(InetRequest { family, protocol, extensions, states, socket_id });
+    let body = SockDiagMessage::InetRequest(InetRequest {
+        family,
+        protocol,
+        extensions,
+        states,
+        socket_id,
+    });
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(body));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
@@ -226,7 +231,11 @@ pub(super) fn request(
 pub(super) type Each<'a> = &'a mut dyn FnMut(&InetResponse) -> Result<(), HostError>;
 
 /// Reads the messages of one dump up to its end.
-pub(super) fn receive(socket: &Socket, buffer: &mut Vec<u8>, each: Each<'_>) -> Result<(), HostError> {
+pub(super) fn receive(
+    socket: &Socket,
+    buffer: &mut Vec<u8>,
+    each: Each<'_>,
+) -> Result<(), HostError> {
     for _ in 0..MESSAGES {
         buffer.clear();
         socket.recv(buffer, 0).map_err(|error| HostError::io("ask", SUBJECT, error))?;

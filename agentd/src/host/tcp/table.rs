@@ -36,7 +36,10 @@ pub(super) fn read(root: &HostRoot) -> Result<Option<Dump>, HostError> {
 pub(in crate::host) fn udp(root: &HostRoot) -> Result<Option<Vec<UdpSocket>>, HostError> {
     let Some(text) = text(root, PATH)? else { return Ok(None) };
     let sockets = lines(&text).filter(|line| is_udp(line));
-    sockets.map(|line| datagrams(line).ok_or_else(|| garbage(PATH, line))).collect::<Result<_, _>>().map(Some)
+    sockets
+        .map(|line| datagrams(line).ok_or_else(|| garbage(PATH, line)))
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 /// The connections that ended after the first `skip` of them, none in place of those that were not told; none if there is

@@ -91,7 +91,10 @@ impl Machine {
     pub(super) fn open(&mut self, signals: &Signals, at_ms: i64) {
         self.marks.resize(signals.pts as usize, at_ms);
         let since = self.tunnel.map_or(at_ms, |(since, _)| since);
-        let lingers = |seen: i64| at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS;
+        // Where it has terminals they stand for it.
+        let lingers = |seen: i64| {
+            signals.pts == 0 && at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS
+        };
         self.tunnel = match self.tunnel {
             _ if signals.ssh_notty > 0 => Some((since, at_ms)),
             Some((_, seen)) if lingers(seen) => self.tunnel,
@@ -216,11 +219,8 @@ fn sessions(signals: &Signals, tunnel: bool) -> Reading {
         for (subject, by) in &signals.sess {
             present(subject, *by);
         }
-    } else if signals.pts > 0 && attached {
+    } else if signals.pts > 0 && (attached || by == Stretch::Job) {
         present("pts/0", by);
-    } else if signals.pts > 0 && by == Stretch::Job {
-        // A job that nobody is attached to is waited for as long as a connection: most of them are servers.
-        present("pts/0", if signals.tmux { Stretch::Connected } else { by });
     }
     if is_relayed(signals) {
         present("code tunnel", Stretch::Connected);

@@ -185,6 +185,8 @@ pub(super) fn is_local(local: SocketAddr, remote: SocketAddr) -> bool {
 }
 
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::sources::BusMode;

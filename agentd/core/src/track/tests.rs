@@ -450,11 +450,14 @@ fn connections(times: u64, there: u64, away: u64) -> Vec<u64> {
     for tick in 1..=times * (there + away) / 10 {
         let (second, number) = (tick * 10, tick * 10 / (there + away));
         let by = Stretch::Connected;
-        let session = Signal::new(format!("ssh session {number} of alice"), Value::Stretches { by });
+        let session =
+            Signal::new(format!("ssh session {number} of alice"), Value::Stretches { by });
         let session = session.owned_by("alice, ssh");
         let here = second % (there + away) < there;
         let list = if here { vec![session] } else { Vec::new() };
-        used.extend(track.observe(at(second), Reading::Signals(list)).used_at.map(|at| at.boot_ms / 1000));
+        used.extend(
+            track.observe(at(second), Reading::Signals(list)).used_at.map(|at| at.boot_ms / 1000),
+        );
     }
     used
 }

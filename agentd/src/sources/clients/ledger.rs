@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    fn look(ledger: &mut Ledger, now: Stamp, clients: Vec<Client>) -> Vec<Signal> {
+    fn taken(ledger: &mut Ledger, now: Stamp, clients: Vec<Client>) -> Vec<Signal> {
         ledger.take(now, clients, Vec::new())
     }
 
@@ -303,9 +303,9 @@ mod tests {
     #[test]
     fn a_counter_begins_when_it_is_met() {
         let mut ledger = Ledger::default();
-        assert_eq!(totals(&look(&mut ledger, at(0), vec![client(1, 5000)])), [0]);
-        assert_eq!(totals(&look(&mut ledger, at(10), vec![client(1, 5600)])), [600]);
-        let signals = look(&mut ledger, at(20), vec![client(1, 5600), client(2, 70)]);
+        assert_eq!(totals(&taken(&mut ledger, at(0), vec![client(1, 5000)])), [0]);
+        assert_eq!(totals(&taken(&mut ledger, at(10), vec![client(1, 5600)])), [600]);
+        let signals = taken(&mut ledger, at(20), vec![client(1, 5600), client(2, 70)]);
         assert_eq!(totals(&signals), [600, 70], "a new connection counts whole");
         assert_eq!(signals[0].subject, "alice 203.0.113.0:2 to port 8888");
         assert_eq!(signals[0].owner.as_deref(), Some("alice"));
@@ -314,25 +314,25 @@ mod tests {
     #[test]
     fn another_connection_with_the_same_ends_does_not_make_the_counter_fall() {
         let mut ledger = Ledger::default();
-        look(&mut ledger, at(0), Vec::new());
-        assert_eq!(totals(&look(&mut ledger, at(10), vec![client(1, 900)])), [900]);
+        taken(&mut ledger, at(0), Vec::new());
+        assert_eq!(totals(&taken(&mut ledger, at(10), vec![client(1, 900)])), [900]);
         let again = Client { cookie: 2, ..client(1, 30) };
-        assert_eq!(totals(&look(&mut ledger, at(20), vec![again])), [930]);
+        assert_eq!(totals(&taken(&mut ledger, at(20), vec![again])), [930]);
     }
 
     #[test]
     fn strangers_at_sshd_do_not_count_and_a_session_does() {
         let mut ledger = Ledger::default();
         let ssh = |cookie, received| Client { owner: None, to: Server::Sshd, ..client(cookie, received) };
-        look(&mut ledger, at(0), Vec::new());
+        taken(&mut ledger, at(0), Vec::new());
         for attempt in 1..500 {
-            let signals = look(&mut ledger, at(attempt), vec![ssh(attempt, 9000), ssh(attempt + 1, 100)]);
+            let signals = taken(&mut ledger, at(attempt), vec![ssh(attempt, 9000), ssh(attempt + 1, 100)]);
             assert_eq!(totals(&signals), [0, 0]);
         }
-        look(&mut ledger, at(1000), vec![ssh(900, 3000)]);
-        assert_eq!(totals(&look(&mut ledger, at(1010), vec![ssh(900, 70_000)])), [70_000 - 65_536]);
-        look(&mut ledger, at(1150), vec![ssh(900, 70_000)]);
-        let signals = look(&mut ledger, at(1160), vec![ssh(900, 70_050)]);
+        taken(&mut ledger, at(1000), vec![ssh(900, 3000)]);
+        assert_eq!(totals(&taken(&mut ledger, at(1010), vec![ssh(900, 70_000)])), [70_000 - 65_536]);
+        taken(&mut ledger, at(1150), vec![ssh(900, 70_000)]);
+        let signals = taken(&mut ledger, at(1160), vec![ssh(900, 70_050)]);
         assert_eq!(totals(&signals), [70_000 - 65_536 + 50]);
         assert!(signals[0].subject.starts_with("ssh 203.0.113."), "{}", signals[0].subject);
     }
@@ -346,7 +346,7 @@ mod tests {
             let sent = |cookie: u64| (look + cookie % 3) / 3 * 60;
             let mut clients: Vec<_> = (0..10_000).map(|cookie| client(cookie, sent(cookie))).collect();
             clients.push(client(10_000, look * 700));
-            let signals = look(&mut ledger, at(look * 10), clients);
+            let signals = taken(&mut ledger, at(look * 10), clients);
             assert!(signals.len() <= SHOWN + 1);
             let typing = signals.iter().find(|it| it.subject.contains(":10001 "));
             used = typing.map_or(used, |it| totals(std::slice::from_ref(it))[0]);
@@ -357,9 +357,9 @@ mod tests {
     #[test]
     fn clients_of_the_systems_services_are_shown_in_one_sum_and_do_not_count() {
         let mut ledger = Ledger::default();
-        look(&mut ledger, at(0), Vec::new());
+        taken(&mut ledger, at(0), Vec::new());
         let scrape = |cookie| Client { to: Server::Housekeeping, ..client(cookie, 9000) };
-        let signals = look(&mut ledger, at(10), vec![scrape(1), scrape(2)]);
+        let signals = taken(&mut ledger, at(10), vec![scrape(1), scrape(2)]);
         assert_eq!(signals.len(), 1);
         assert_eq!(signals[0].role, Role::Ignored);
         assert_eq!(totals(&signals), [18_000]);
@@ -368,9 +368,9 @@ mod tests {
     #[test]
     fn one_that_is_not_shown_still_counts() {
         let mut ledger = Ledger::default();
-        look(&mut ledger, at(0), Vec::new());
+        taken(&mut ledger, at(0), Vec::new());
         let crowd = |sent: u64| (0..300).map(move |cookie| client(cookie, sent)).collect::<Vec<_>>();
-        let signals = look(&mut ledger, at(10), crowd(900));
+        let signals = taken(&mut ledger, at(10), crowd(900));
         assert_eq!(signals.len(), SHOWN + 1);
         assert!(totals(&signals).iter().all(|total| *total == 900));
     }
@@ -378,11 +378,11 @@ mod tests {
     #[test]
     fn a_connection_that_is_shown_again_begins_anew() {
         let mut ledger = Ledger::default();
-        look(&mut ledger, at(0), Vec::new());
-        look(&mut ledger, at(10), vec![client(1, 100_000)]);
+        taken(&mut ledger, at(0), Vec::new());
+        taken(&mut ledger, at(10), vec![client(1, 100_000)]);
         let crowd = (10..250).map(|cookie| client(cookie, 1 << 30));
-        look(&mut ledger, at(20), crowd.chain([client(1, 100_000)]).collect());
-        let signals = look(&mut ledger, at(30), vec![client(1, 100_040)]);
+        taken(&mut ledger, at(20), crowd.chain([client(1, 100_000)]).collect());
+        let signals = taken(&mut ledger, at(30), vec![client(1, 100_040)]);
         assert_eq!(totals(&signals)[0], 40);
     }
 
@@ -395,7 +395,7 @@ mod tests {
         for second in (0..3 * 3600).step_by(10) {
             // 52 bytes twice a second; after two and a half hours somebody comes back.
             received += if second < 9000 { 1040 } else { 9000 };
-            roles.push(look(&mut ledger, at(second), vec![client(1, received)])[0].role);
+            roles.push(taken(&mut ledger, at(second), vec![client(1, received)])[0].role);
         }
         assert!(roles[..360].iter().all(|role| *role == Workload));
         assert!(roles[370..900].iter().all(|role| *role == Ignored));
@@ -417,7 +417,7 @@ mod tests {
                     to: [Server::Sshd, Server::Housekeeping, Server::Person][usize::try_from(cookie.min(2)).unwrap()],
                     ..client(cookie, received)
                 });
-                let signals = look(&mut ledger, now, clients.collect());
+                let signals = taken(&mut ledger, now, clients.collect());
                 let counts: BTreeMap<_, _> = signals.iter().map(|it| it.subject.clone()).zip(totals(&signals)).collect();
                 for (subject, total) in &counts {
                     let old = before.get(subject).copied().unwrap_or(0);

@@ -398,8 +398,8 @@ fn this_machine_can_be_read() {
 fn over_relay(program: &str, received: u64) -> (bool, bool) {
     let group = "user.slice/user-1000.slice/user@1000.service/app.slice/code-tunnel.service";
     let mut machine = Machine::new();
-    machine.process(group, 50, program);
     let connection = machine.connect(group, 1000, 41_000, "198.51.100.7:443");
+    machine.process(group, 50, program);
     machine.signals();
     for _ in 0..30 {
         machine.lines[connection].received += received * STEP;

@@ -112,10 +112,10 @@ fn work_in_the_agents_own_namespace_is_known_by_socket() {
 }
 
 #[test]
-fn housekeeping_with_a_network_of_its_own_does_not_count() {
+fn upkeep_with_a_network_of_its_own_does_not_count() {
     let mut machine = Machine::new();
     machine.share(50, "self");
-    machine.tree.cgroup("system.slice/resolver.service", 0, &[60]);
+    machine.tree.cgroup("system.slice/chrony.service", 0, &[60]);
     machine.carry(60, 1 << 30, 0);
     assert!(machine.look().is_empty());
 }

@@ -381,7 +381,18 @@ fn needs(settings: &Settings, actuators: &Actuators) -> Needs {
 fn config_info(loaded: &Loaded) -> ConfigInfo {
     let files = loaded.files.iter().map(|file| file.display().to_string()).collect();
     let hook_user = loaded.settings.interruption.user.clone();
-    ConfigInfo { files, problem: None, hook_user }
+    let listed = |table: &toml::Table, key: &str| {
+        let list = table.get(key).and_then(toml::Value::as_array).into_iter().flatten();
+        list.filter_map(toml::Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let sources = || loaded.settings.sources.iter();
+    ConfigInfo {
+        files,
+        problem: None,
+        hook_user,
+        upkeep: sources().map(|(_, own)| listed(own, "upkeep")).find(|list| !list.is_empty()).unwrap_or_default(),
+        work: sources().map(|(name, own)| (name.clone(), listed(own, "units"))).collect(),
+    }
 }
 
 /// Tells the loop when logind says that the machine woke up. Without logind the kernel's clocks tell it alone.

@@ -176,6 +176,60 @@ impl Signal {
     }
 }
 
+/// The beginning of the subject by which a source says whether its account closes: what the totals of the kernel hold
+/// against everything that is booked ([`Account`]).
+const ACCOUNT_OF: &str = "account of ";
+/// The beginning of what is said of an account that is open.
+const OPEN: &str = "cannot be closed: ";
+/// Stands before what would close it.
+const CURE: &str = "; cure: ";
+
+/// Whether the account of a source closes: whether its total holds everything that ran, so that what is not booked is
+/// seen. It is a signal that is shown and never counted, by the subject `account of CPU time`, `account of network` or
+/// `account of disk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account<'a> {
+    /// Of what: `CPU time`, `network`, `disk`.
+    pub of: &'a str,
+    /// Whether it can be closed.
+    pub closed: bool,
+    /// The total that is used, or why it cannot be closed.
+    pub detail: &'a str,
+    /// What would close it.
+    pub cure: Option<&'a str>,
+}
+
+impl<'a> Account<'a> {
+    /// The signal of an account that closes against the total that `total` names.
+    pub fn closes(of: &str, total: impl Into<String>) -> Signal {
+        Signal::new(format!("{ACCOUNT_OF}{of}"), Value::Shown { value: 0.0 })
+            .owned_by(total)
+            .ignored()
+    }
+
+    /// The signal of an account that cannot be closed, and what would close it.
+    pub fn open(of: &str, why: &str, cure: Option<&str>) -> Signal {
+        let cure = cure.map(|cure| format!("{CURE}{cure}")).unwrap_or_default();
+        Self::closes(of, format!("{OPEN}{why}{cure}"))
+    }
+
+    /// Whether a subject is an account.
+    pub fn is(subject: &str) -> bool {
+        subject.starts_with(ACCOUNT_OF)
+    }
+
+    /// What a signal says of an account, if it is one.
+    pub fn of(subject: &'a str, owner: Option<&'a str>) -> Option<Self> {
+        let of = subject.strip_prefix(ACCOUNT_OF)?;
+        let said = owner.unwrap_or_default();
+        let Some(why) = said.strip_prefix(OPEN) else {
+            return Some(Self { of, closed: true, detail: said, cure: None });
+        };
+        let (detail, cure) = why.split_once(CURE).map_or((why, None), |(why, cure)| (why, Some(cure)));
+        Some(Self { of, closed: false, detail, cure })
+    }
+}
+
 /// What one look at one source gave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

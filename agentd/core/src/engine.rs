@@ -388,8 +388,7 @@ impl Engine {
     fn conclude(&mut self, now: Stamp, power: Power, result: &str, detail: String, out: &mut Out) {
         let not_counted = self.memory.intent.as_ref().and_then(|intent| intent.not_counted.clone());
         let result = result.to_owned();
-        self.memory.last_action =
-            Some(LastAction { power, at: now, result, detail, not_counted });
+        self.memory.last_action = Some(LastAction { power, at: now, result, detail, not_counted });
         out.dirty = true;
     }
 

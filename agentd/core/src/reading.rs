@@ -176,43 +176,29 @@ impl Signal {
     }
 }
 
-/// The beginning of the subject by which a source says whether its account closes: what the totals of the kernel hold
-/// against everything that is booked ([`Account`]).
+/// The beginning of the subject by which a source says whether its account closes.
 const ACCOUNT_OF: &str = "account of ";
-/// The beginning of what is said of an account that is open.
-const OPEN: &str = "cannot be closed: ";
-/// Stands before what would close it.
-const CURE: &str = "; cure: ";
+/// The beginning of what is said of an account that is kept.
+const KEPT: &str = "kept by ";
+/// The beginning of what may be said of one that is not.
+const NOT_KEPT: &str = "cannot be kept: ";
+/// What is said before the first comparison.
+const BEGINS: &str = "it begins";
 
 /// Whether the account of a source closes: whether its total holds everything that ran, so that what is not booked is
-/// seen. It is a signal that is shown and never counted, by the subject `account of CPU time`, `account of network` or
-/// `account of disk`.
+/// seen. A source says so by a signal that is shown and never counted: its subject is `account of CPU time`, `account of
+/// network` or the like, its owner `kept by ` and the total, or why it cannot be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account<'a> {
-    /// Of what: `CPU time`, `network`, `disk`.
+    /// Of what: `CPU time`, `network`, `disk traffic`.
     pub of: &'a str,
-    /// Whether it can be closed.
-    pub closed: bool,
-    /// The total that is used, or why it cannot be closed.
+    /// Whether it closes; none before that is known.
+    pub closed: Option<bool>,
+    /// The total that it is kept by, or why it is not.
     pub detail: &'a str,
-    /// What would close it.
-    pub cure: Option<&'a str>,
 }
 
 impl<'a> Account<'a> {
-    /// The signal of an account that closes against the total that `total` names.
-    pub fn closes(of: &str, total: impl Into<String>) -> Signal {
-        Signal::new(format!("{ACCOUNT_OF}{of}"), Value::Shown { value: 0.0 })
-            .owned_by(total)
-            .ignored()
-    }
-
-    /// The signal of an account that cannot be closed, and what would close it.
-    pub fn open(of: &str, why: &str, cure: Option<&str>) -> Signal {
-        let cure = cure.map(|cure| format!("{CURE}{cure}")).unwrap_or_default();
-        Self::closes(of, format!("{OPEN}{why}{cure}"))
-    }
-
     /// Whether a subject is an account.
     pub fn is(subject: &str) -> bool {
         subject.starts_with(ACCOUNT_OF)
@@ -222,11 +208,13 @@ impl<'a> Account<'a> {
     pub fn of(subject: &'a str, owner: Option<&'a str>) -> Option<Self> {
         let of = subject.strip_prefix(ACCOUNT_OF)?;
         let said = owner.unwrap_or_default();
-        let Some(why) = said.strip_prefix(OPEN) else {
-            return Some(Self { of, closed: true, detail: said, cure: None });
-        };
-        let (detail, cure) = why.split_once(CURE).map_or((why, None), |(why, cure)| (why, Some(cure)));
-        Some(Self { of, closed: false, detail, cure })
+        if let Some(total) = said.strip_prefix(KEPT) {
+            return Some(Self { of, closed: Some(true), detail: total });
+        }
+        let detail = said.strip_prefix(NOT_KEPT).unwrap_or(said);
+        // Nobody is warned of what the next minute brings.
+        let closed = if detail.starts_with(BEGINS) { None } else { Some(false) };
+        Some(Self { of, closed, detail })
     }
 }
 

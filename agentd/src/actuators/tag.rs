@@ -213,8 +213,7 @@ mod tests {
             not_counted: Some(not_counted.to_owned()),
             ..set(TagState::Quiet)
         };
-        let because =
-            |set: &TagSet| value(&tagger(&[]).tags(set), "agentd:because");
+        let because = |set: &TagSet| value(&tagger(&[]).tags(set), "agentd:because");
         assert_eq!(
             because(&with("no use for 31m", "postgresql 0.03 of 0.12 core")),
             "no use for 31m; not counted: postgresql 0.03 of 0.12 core"

@@ -33,7 +33,6 @@ impl OfAction for Line {
         self.with(Field::NotCounted, text.unwrap_or("nothing"))
     }
 
-
     fn power(self, power: Power) -> Self {
         self.with(Field::Power, power.verb())
     }

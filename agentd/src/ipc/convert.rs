@@ -343,6 +343,7 @@ mod tests {
             at: ago(9_000),
             result: "called-off".into(),
             detail: "input".into(),
+            not_counted: None,
         });
         let mut text =
             serde_json::to_string_pretty(&status(&published, NOW, Depth::Signals)).unwrap();

@@ -24,8 +24,15 @@ pub(super) struct Keeper {
 impl Engine {
     /// The machine was used at `at`, as `source` tells. A touch is a person, and so is a use that no single subject
     /// explains: a connection that came, a terminal that closed.
-    pub(super) fn note_keeper(&mut self, now: Stamp, at: Stamp, source: &SourceName, touched: bool) {
-        if self.keeper.as_ref().is_some_and(|keeper| at.boot_ms <= keeper.last.boot_ms) && !touched {
+    pub(super) fn note_keeper(
+        &mut self,
+        now: Stamp,
+        at: Stamp,
+        source: &SourceName,
+        touched: bool,
+    ) {
+        if self.keeper.as_ref().is_some_and(|keeper| at.boot_ms <= keeper.last.boot_ms) && !touched
+        {
             return;
         }
         let connected = || self.tracks.values().any(|t| t.stretching(Stretch::Connected).is_some());

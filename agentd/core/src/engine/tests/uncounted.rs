@@ -41,11 +41,10 @@ fn policy() -> Policy {
     let mut cpu = policy.sources.remove(&SourceName::new("cpu")).unwrap();
     cpu.limits = Some(Limits { roles, units: BTreeMap::new() });
     let input = policy.sources.remove(&SourceName::new("input")).unwrap();
-    policy.sources =
-        BTreeMap::from([("cpu", cpu), ("input", input.clone()), ("sessions", input)])
-            .into_iter()
-            .map(|(name, policy)| (SourceName::new(name), policy))
-            .collect();
+    policy.sources = BTreeMap::from([("cpu", cpu), ("input", input.clone()), ("sessions", input)])
+        .into_iter()
+        .map(|(name, policy)| (SourceName::new(name), policy))
+        .collect();
     policy
 }
 
@@ -58,7 +57,10 @@ impl Machine {
         let mut machine = Self {
             engine: Engine::new(policy, Recovery::default(), Stamp::default()),
             now_ms: 0,
-            units: units.iter().map(|&(subject, role, cores)| (subject, role, cores, 0.0)).collect(),
+            units: units
+                .iter()
+                .map(|&(subject, role, cores)| (subject, role, cores, 0.0))
+                .collect(),
             sessions: Vec::new(),
             mark: 1,
             events: Vec::new(),
@@ -93,7 +95,9 @@ impl Machine {
         let cpu = self.units.iter().map(|&(subject, role, _, us)| {
             Signal::new(subject, Value::Counter { total: us as u64 }).of(role)
         });
-        let account = Account::closes("CPU time", "the total is /proc/schedstat");
+        let account = Signal::new("account of CPU time", Value::Shown { value: 0.5 })
+            .owned_by("kept by /proc/schedstat")
+            .ignored();
         let cpu: Vec<Signal> = cpu.chain([account]).collect();
         let input = Signal::new("pts/0", Value::Mark { mark: self.mark, age_ms: None });
         let readings = [("cpu", cpu), ("input", vec![input]), ("sessions", self.sessions.clone())];
@@ -201,6 +205,19 @@ fn many_that_ran_are_told_in_one_line_of_bounded_length() {
     let text = machine.engine.not_counted().unwrap();
     assert!(text.chars().count() <= 200, "{text}");
     assert!(text.ends_with(" more"), "{text}");
+}
+
+#[test]
+fn an_account_says_whether_it_is_kept() {
+    let of =
+        |owner| Account::of("account of CPU time", owner).map(|said| (said.closed, said.detail));
+    assert_eq!(of(Some("kept by /proc/schedstat")), Some((Some(true), "/proc/schedstat")));
+    let why = "cannot be kept: no counter; groups count as they are";
+    assert_eq!(of(Some(why)), Some((Some(false), "no counter; groups count as they are")));
+    assert_eq!(of(Some("the ends were lost")), Some((Some(false), "the ends were lost")));
+    assert_eq!(of(Some("cannot be kept: it begins")).unwrap().0, None);
+    assert_eq!(of(None).unwrap().0, Some(false), "what is not said is not closed");
+    assert_eq!(Account::of("system.slice/x.service", None), None);
 }
 
 #[test]

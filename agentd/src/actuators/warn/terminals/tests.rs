@@ -92,7 +92,9 @@ fn the_warning_says_what_when_why_and_how_to_stop_it() {
     let told = Warning { not_counted: beside, ..warning(Power::Hibernate, "idle") };
     let text = crier(&Tree::new()).warning(now(), &told);
     assert!(
-        text.contains("\r\n  Not counted as use: postgresql 0.03 of 0.12 core\\u{1b}[2J\r\n  To stop"),
+        text.contains(
+            "\r\n  Not counted as use: postgresql 0.03 of 0.12 core\\u{1b}[2J\r\n  To stop"
+        ),
         "{text:?}"
     );
     let stop = crier(&Tree::new()).warning(now(), &warning(Power::Stop, "x"));

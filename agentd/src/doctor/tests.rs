@@ -111,6 +111,7 @@ async fn a_good_machine_passes_every_check() {
             "state",
             "journald",
             "system-bus",
+            "accounts",
         ]
     );
     let acted = |seen: &crate::aws::testserver::Seen| {

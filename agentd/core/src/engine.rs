@@ -250,7 +250,8 @@ impl Engine {
             .collect();
         IdleClock {
             at: self.last,
-            quiet_ms: self.quiet_ms,
+            // The idle time begins anew when a block ends, also when that happens while nobody looks.
+            quiet_ms: if self.seen.block { 0 } else { self.quiet_ms },
             blind_from: self.blind_from,
             resumed_at: self.resumed_at,
             people: self.people,
@@ -273,9 +274,8 @@ impl Engine {
             Input::Resumed => self.resumed(now, out),
             Input::Command { actor, command } => self.command(now, &actor, command, out),
             Input::ProcessGone { pid } => {
-                for hold in self.memory.holds.process_gone(pid) {
-                    out.hold_ended(&hold, "process gone");
-                }
+                let gone = self.memory.holds.process_gone(pid);
+                self.holds_ended(now, &gone, "process gone", out);
             }
         }
     }

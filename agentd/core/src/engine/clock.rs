@@ -5,7 +5,8 @@
 
 use core::time::Duration;
 
-use super::{CallState, Engine, Event, Out, Phase, Power, SourceName, Stamp, millis};
+use super::{CallState, Engine, Event, Out, Phase, Power, SourceName, Stamp, UseView, millis};
+use crate::hold::Hold;
 
 /// Sleep that is shorter than this is the jitter between reading two clocks.
 pub(super) const SLEPT_MS: u64 = 1000;
@@ -126,13 +127,35 @@ impl Engine {
         }
         self.survey();
         self.weigh_blindness(now, unknown_ms);
-        for hold in self.memory.holds.expire(now) {
-            out.hold_ended(&hold, "expired");
-        }
+        let expired = self.memory.holds.expire(now);
+        self.holds_ended(now, &expired, "expired", out);
+        self.tag_hold_ended(now);
         if self.memory.refusals.iter().any(|s| s.until.boot_ms <= now.boot_ms) {
             self.memory.refusals.retain(|s| s.until.boot_ms > now.boot_ms);
             out.dirty = true;
         }
+    }
+
+    /// Holds ended, `how` says in what way. Until now somebody wanted the machine, so the idle time begins anew: who made a
+    /// hold for the night finds the machine in the morning, and has the whole time to come.
+    pub(super) fn holds_ended(&mut self, now: Stamp, holds: &[Hold], how: &str, out: &mut Out) {
+        for hold in holds {
+            out.hold_ended(hold, how);
+            self.was_held(now, format!("hold {}", hold.id), Some(hold.owner.clone()));
+        }
+    }
+
+    /// Somebody held the machine up until now, which is the last moment of use.
+    pub(super) fn was_held(&mut self, now: Stamp, subject: String, owner: Option<String>) {
+        self.forget_idleness();
+        self.last_seen = Some(UseView {
+            source: SourceName::new("hold"),
+            subject: Some(subject),
+            owner,
+            value: None,
+            unit: String::new(),
+            at: now,
+        });
     }
 
     /// The idle clock stands still while something is unknown, which it was `unknown_ms` before that was noticed.

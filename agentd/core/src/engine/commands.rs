@@ -23,9 +23,7 @@ impl Engine {
                     .map(|made| held(made, false, out))
             }
             Command::Release { hold } => self.memory.holds.release(actor, hold).map(|gone| {
-                for hold in &gone {
-                    out.hold_ended(hold, "released");
-                }
+                self.holds_ended(now, &gone, "released", out);
                 Reply::Released(u64::try_from(gone.len()).unwrap_or(u64::MAX))
             }),
             Command::Act { power, dry_run } => self.act(now, actor, power, dry_run, out),

@@ -118,12 +118,19 @@ impl Engine {
         if self.seen.blind || self.seen.block || others {
             return None;
         }
-        let left = self.act_after_ms(now).saturating_sub(self.quiet_ms);
-        let mut due = self.last.after(Duration::from_millis(left)).max(self.pause_until);
-        for end in self.grace_end(now).into_iter().chain(self.held_until()) {
-            due = due.max(end);
-        }
-        Some(due)
+        let needed = self.act_after_ms(now);
+        // The idle time begins anew at the end of a hold.
+        let counted = match self.standing_hold() {
+            Some(end) => end.after(Duration::from_millis(needed)),
+            None => self.last.after(Duration::from_millis(needed.saturating_sub(self.quiet_ms))),
+        };
+        let due = counted.max(self.pause_until);
+        Some(self.grace_end(now).map_or(due, |end| due.max(end)))
+    }
+
+    /// The end of the last hold that still stands, of people or of the tags.
+    pub(super) fn standing_hold(&self) -> Option<Stamp> {
+        self.held_until().filter(|end| end.boot_ms > self.last.boot_ms)
     }
 
     /// When the grace after boot or resume ends, while it lasts.
@@ -181,6 +188,10 @@ impl Engine {
             if is_due {
                 self.would_act(now, out);
             }
+            return;
+        }
+        // The time after a hold is whole, and so is the notice in it.
+        if self.standing_hold().is_some() {
             return;
         }
         let lead = self.lead();

@@ -13,7 +13,12 @@ pub(super) struct TagHold {
     asked_wall_ms: i64,
     /// When it ends: never later than the longest hold of an administrator after it was first seen.
     pub(super) until: Stamp,
+    /// Its end was taken in, or it was over before it was seen.
+    over: bool,
 }
+
+/// What a hold of the tags is called as the last use.
+const TAG: &str = "a tag of the instance";
 
 impl Engine {
     /// Takes in what the tags ask for now.
@@ -21,14 +26,18 @@ impl Engine {
         if wishes == self.wishes {
             return;
         }
+        let before = self.tag_hold;
         let known =
             self.tag_hold.filter(|hold| Some(hold.asked_wall_ms) == wishes.hold_until_wall_ms);
         self.tag_hold = known.or_else(|| {
             let asked_wall_ms = wishes.hold_until_wall_ms?;
             let left = u64::try_from(asked_wall_ms.saturating_sub(now.wall_ms)).ok()?;
             let span = Duration::from_millis(left).min(self.policy.hold.admin_max);
-            Some(TagHold { asked_wall_ms, until: now.after(span) })
+            Some(TagHold { asked_wall_ms, until: now.after(span), over: span.is_zero() })
         });
+        if before.is_some_and(|hold| !hold.over) && self.tag_hold.is_none_or(|hold| hold.over) {
+            self.was_held(now, TAG.to_owned(), None);
+        }
         out.events.push(Event::Wished { wishes: wishes.clone() });
         self.wishes = wishes;
     }
@@ -47,6 +56,15 @@ impl Engine {
     pub(super) fn held_until(&self) -> Option<Stamp> {
         let people = self.memory.holds.last().map(|hold| hold.until);
         people.max(self.tag_hold.map(|hold| hold.until))
+    }
+
+    /// Takes in the end of a hold of the tags: like that of any other hold, it is the last moment of use.
+    pub(super) fn tag_hold_ended(&mut self, now: Stamp) {
+        let Some(hold) = &mut self.tag_hold else { return };
+        if !hold.over && hold.until.boot_ms <= now.boot_ms {
+            hold.over = true;
+            self.was_held(now, TAG.to_owned(), None);
+        }
     }
 
     /// The hold of the tags, while it lasts.

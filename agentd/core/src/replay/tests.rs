@@ -310,8 +310,8 @@ fn holds_count_and_an_administrators_stop_is_only_told() {
     replay.feed(at, Input::Command { actor: actor.clone(), command });
     let command = Command::Act { power: Power::Stop, dry_run: false };
     replay.feed(at, Input::Command { actor, command });
-    play(&mut replay, machine.records(20, 100));
-    assert_eq!(replay.first_action().unwrap().0.boot_ms, minutes(80));
+    play(&mut replay, machine.records(20, 120));
+    assert_eq!(replay.first_action().unwrap().0.boot_ms, minutes(110));
     assert!(story(&replay).contains(&"20:00 root asked to stop".to_owned()));
 }
 
@@ -397,5 +397,5 @@ fn a_replay_from_the_start_of_an_agent_keeps_its_holds() {
     };
     let mut replay = Replay::at_boot(policy(), &boot, stamp(0));
     play(&mut replay, Machine::default().records(0, 200));
-    assert_eq!(replay.first_action().unwrap().0.boot_ms, minutes(120));
+    assert_eq!(replay.first_action().unwrap().0.boot_ms, minutes(150));
 }

@@ -34,6 +34,8 @@ pub(super) struct Presence {
     since: Stamp,
     /// It came while the source was followed, and its coming was not counted as use yet.
     new: bool,
+    /// Whoever it is had been here of late: neither this coming nor its going is a use.
+    again: bool,
 }
 
 /// The last raw value of a subject.
@@ -109,20 +111,26 @@ impl Subject {
     }
 
     /// Takes in what stretches the required idle time; the moment of use that it proves. Presence is no use, but the
-    /// coming of a connection that stays is, and so is the end of a long job.
+    /// coming of a connection that stays is, and so is the end of a long job. A connection of somebody who was here of late
+    /// (`again`) is renewed by a program, after a NAT dropped it or a laptop woke up for a moment: it proves nothing. Whoever
+    /// uses it types or sends, which is seen by itself.
     pub(super) fn present(
         &mut self,
         now: Stamp,
         before: Option<Last>,
         by: Stretch,
         followed: bool,
+        again: bool,
     ) -> Option<Stamp> {
         let ended = before.and_then(|last| last.long_job_over(now, Some(by)));
         let mut presence = match before {
             Some(Last::Stretches(known)) if known.by == by => known,
             // A terminal that goes back to its prompt is the same connection.
-            Some(Last::Stretches(_)) => Presence { by, since: now, new: false },
-            _ => Presence { by, since: now, new: followed && by == Stretch::Connected },
+            Some(Last::Stretches(known)) => Presence { by, since: now, new: false, ..known },
+            _ => {
+                let connected = by == Stretch::Connected;
+                Presence { by, since: now, new: followed && connected && !again, again }
+            }
         };
         let mut used_at = ended;
         if presence.new && now.since(presence.since) >= ARRIVED {
@@ -154,6 +162,18 @@ impl Subject {
         }
     }
 
+    /// Whether it keeps the machine up: a block that counts and has not outlived its cap.
+    pub(super) fn blocks(&self) -> bool {
+        self.role == Role::Workload && matches!(self.last, Last::Blocks { expired: false, .. })
+    }
+
+    /// Whether what blocked before is over: the subject shows something else now, or counts no more. One that only outlived
+    /// its cap is still there. Its cap ends the waiting and proves nothing: neither use until then nor that nobody uses
+    /// what runs, whose processor time and bytes other sources go on counting.
+    pub(super) fn stopped_blocking(&self) -> bool {
+        !self.blocks() && !(self.role == Role::Workload && matches!(self.last, Last::Blocks { .. }))
+    }
+
     /// Takes in a block; whether it outlived its cap.
     pub(super) fn blocked(&mut self, now: Stamp, before: Option<Last>, cap_ms: u64) -> bool {
         let since = match before {
@@ -169,11 +189,17 @@ impl Subject {
 
 impl Last {
     /// The moment of use that the end of a subject proves. Who logs out, hangs up or loses the connection was there until
-    /// now, silent as they were, and may be back in a minute. What looked in for some seconds proves nothing.
+    /// now, silent as they were, and may be back in a minute. What looked in for some seconds proves nothing. What blocked
+    /// was work until now, however short: a set-up, an upgrade, a job that was waited for. Somebody waits for its end, and
+    /// has the whole idle time after it. A block that outlived its cap was reported and counts no more, so its end says
+    /// nothing either.
     pub(super) fn left(self, now: Stamp) -> Option<Stamp> {
+        if let Self::Blocks { expired, .. } = self {
+            return (!expired).then_some(now);
+        }
         let Self::Stretches(presence) = self else { return None };
         let stayed = now.since(presence.since) >= ARRIVED;
-        let hung_up = presence.by == Stretch::Connected && stayed;
+        let hung_up = presence.by == Stretch::Connected && stayed && !presence.again;
         hung_up.then_some(now).or_else(|| self.long_job_over(now, None))
     }
 

@@ -441,3 +441,90 @@ fn a_blind_source_keeps_what_stretched_and_the_absent_one_does_not() {
     track.observe(at(20), Reading::absent("no terminals"));
     assert_eq!(track.stretch(), None);
 }
+
+/// The moments of use that connections of alice's prove: each is there for so many seconds and away for so many.
+fn connections(times: u64, there: u64, away: u64) -> Vec<u64> {
+    let mut track = track();
+    let mut used = Vec::new();
+    track.observe(at(0), signals(&[]));
+    for tick in 1..=times * (there + away) / 10 {
+        let (second, number) = (tick * 10, tick * 10 / (there + away));
+        let by = Stretch::Connected;
+        let session =
+            Signal::new(format!("ssh session {number} of alice"), Value::Stretches { by });
+        let session = session.owned_by("alice, ssh");
+        let here = second % (there + away) < there;
+        let list = if here { vec![session] } else { Vec::new() };
+        used.extend(
+            track.observe(at(second), Reading::Signals(list)).used_at.map(|at| at.boot_ms / 1000),
+        );
+    }
+    used
+}
+
+#[test]
+fn a_connection_that_is_renewed_or_comes_back_for_a_moment_is_no_use() {
+    for (what, there, away) in [
+        ("autossh behind a NAT that drops it every twelve minutes", 700, 20),
+        ("a laptop that wakes up for two minutes in the hour", 120, 3480),
+    ] {
+        let used = connections(50, there, away);
+        assert!(!used.is_empty(), "{what}: the first time somebody came");
+        assert!(used.iter().all(|at| *at <= there + 20), "{what}: {used:?}");
+    }
+}
+
+#[test]
+fn who_comes_after_a_long_time_has_come() {
+    let used = connections(3, 120, 5 * 3600);
+    assert_eq!(used.len(), 6, "each comes and goes: {used:?}");
+}
+
+fn blocking(track: &mut Track, until: u64) {
+    for tick in 0..=until / 10 {
+        let effect =
+            track.observe(at(tick * 10), signals(&[("job", Value::Blocks { cap_ms: 60_000 })]));
+        assert_eq!(effect.used_at, None, "a block is no event while it lasts");
+    }
+}
+
+#[test]
+fn the_end_of_a_block_is_use_however_it_ends() {
+    let shown = || signals(&[("job", Value::Shown { value: 1440.0 })]);
+    let ignored = || {
+        let signal = Signal::new("job", Value::Blocks { cap_ms: 60_000 });
+        Reading::Signals(vec![signal.ignored()])
+    };
+    for over in [signals(&[]), shown(), ignored(), Reading::absent("there is no bus")] {
+        let mut track = track();
+        blocking(&mut track, 40);
+        let effect = track.observe(at(50), over.clone());
+        assert_eq!(effect.used_at, Some(at(50)), "{over:?}");
+        assert_eq!(track.last_activity(), Some(at(50)), "{over:?}");
+        assert!(!effect.touched, "nobody was there");
+    }
+}
+
+#[test]
+fn a_block_that_ends_unseen_ends_when_the_source_sees_again() {
+    let mut track = track();
+    blocking(&mut track, 20);
+    assert_eq!(track.observe(at(30), Reading::blind("EIO")).used_at, None);
+    assert_eq!(track.observe(at(40), signals(&[])).used_at, Some(at(40)));
+}
+
+#[test]
+fn a_cap_ends_the_waiting_and_neither_it_nor_what_comes_after_it_is_use() {
+    let mut track = track();
+    blocking(&mut track, 50);
+    let effect = track.observe(at(60), signals(&[("job", Value::Blocks { cap_ms: 60_000 })]));
+    assert_eq!((effect.used_at, effect.expired.len()), (None, 1));
+    assert_eq!(track.observe(at(70), signals(&[])).used_at, None);
+}
+
+#[test]
+fn what_ended_before_the_first_look_is_no_event() {
+    let mut track = track();
+    assert_eq!(track.observe(at(0), signals(&[])).used_at, None);
+    assert_eq!(track.observe(at(10), signals(&[])).used_at, None);
+}

@@ -553,6 +553,15 @@ fn sessions_of_systems_manager_have_terminals_or_not() {
 }
 
 #[test]
+fn a_shell_that_tailscale_opened_is_live() {
+    let mut machine = Machine::new();
+    machine.tree.process(&Process::new(300, "tailscaled").called("/usr/sbin/tailscaled --port=41641"));
+    machine.tree.process(&Process::new(301, "tailscaled").called("tailscaled be-child ssh").with(|p| p.ppid = 300));
+    machine.shell(302, 301, 1000, 1, 302);
+    assert_eq!(machine.waits(), [wait("pts/1", Connected, "alice, at the prompt")]);
+}
+
+#[test]
 fn a_shell_under_mosh_is_connected() {
     let mut machine = Machine::new();
     let mosh = |p: &mut Process| p.uid = 1000;

@@ -81,16 +81,16 @@ fn a_hold_after_the_hook_means_that_the_next_hook_waits_for_a_whole_period() {
          30:25 held: 1
          30:40 called off: 'alice' holds the machine up: training
          31:25 hold 1 expired
-         35:50 quiet
-         50:50 warn hibernate in 600s
-         55:50 warn hibernate in 300s
-         59:50 warn hibernate in 60s
-         60:50 reread
-         60:50 hook
-         61:40 reread
-         61:40 hibernate
-         61:41 accepted
-         66:41 describe",
+         36:25 quiet
+         51:25 warn hibernate in 600s
+         56:25 warn hibernate in 300s
+         60:25 warn hibernate in 60s
+         61:25 reread
+         61:25 hook
+         62:15 reread
+         62:15 hibernate
+         62:16 accepted
+         67:16 describe",
     );
 }
 

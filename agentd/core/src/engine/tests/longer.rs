@@ -167,9 +167,11 @@ fn a_tag_can_make_it_observe_and_calls_a_countdown_off() {
 fn a_tag_can_hold_the_machine_up_for_no_longer_than_an_administrator_could() {
     let scene = play("00:01 wish hold=2h\n119:59 end");
     assert!(scene.trace.iter().all(|(_, line)| line != "hibernate"));
-    let scene = play("00:01 wish hold=2h\n121:00 end");
-    assert!(scene.trace.iter().any(|(_, line)| line == "hibernate"));
-    let scene = play("00:01 wish hold=30d\n4330:00 end");
+    let scene = play("00:01 wish hold=2h\n151:00 end");
+    let stops: Vec<_> = scene.trace.iter().filter(|(_, line)| line == "hibernate").collect();
+    assert_eq!(stops.len(), 1, "{:?}", scene.trace);
+    assert_eq!(stops[0].0 / 60_000, 150, "half an hour after the end of the hold");
+    let scene = play("00:01 wish hold=30d\n4360:00 end");
     assert!(scene.trace.iter().any(|(_, line)| line == "hibernate"), "72 hours are over");
 }
 

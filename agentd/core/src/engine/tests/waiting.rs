@@ -380,8 +380,8 @@ fn the_view_tells_what_will_be_done_and_when() {
     assert_eq!(view.stage, crate::verdict::Stage::Quiet);
     assert_eq!(view.power, Some(crate::action::Power::Hibernate));
     let minute = |at: crate::stamp::Stamp| at.boot_ms / 60_000;
-    assert_eq!(view.act_at.map(minute), Some(72), "the end of the hold");
-    assert_eq!(view.warn_at.into_iter().map(minute).collect::<Vec<_>>(), [62, 67, 71]);
+    assert_eq!(view.act_at.map(minute), Some(102), "idle for half an hour after the hold");
+    assert_eq!(view.warn_at.into_iter().map(minute).collect::<Vec<_>>(), [92, 97, 101]);
     let codes: Vec<&str> = view.obstacles.iter().map(|o| o.code.as_str()).collect();
     assert_eq!(codes, ["hold"]);
     assert!(view.because.starts_with("no use for 11m: cpu 0/0.05 core"), "{}", view.because);

@@ -78,9 +78,9 @@ fn the_end_of_a_hold_is_met_in_its_second() {
     let actor = Actor { uid: 0, admin: true, name: "root".to_owned() };
     let command = Command::Hold { for_ms: 2_333_000, reason: "x".to_owned(), pid: None };
     let before = [Input::Abilities(able()), Input::Command { actor, command }];
-    let did = called_as_asked(slow_policy(), &before, 2_400_000);
-    assert_eq!(did.last(), Some(&(2333, "hibernate")), "{did:?}");
-    assert_eq!(did.first(), Some(&(1733, "warn")), "{did:?}");
+    let did = called_as_asked(slow_policy(), &before, 4_200_000);
+    assert_eq!(did.last(), Some(&(2333 + 1800, "hibernate")), "{did:?}");
+    assert_eq!(did.first(), Some(&(2333 + 1200, "warn")), "{did:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What runs and is not counted as use: told before every action, so that a wrong judgement is seen before it is
 //! carried out.
 
+use core::fmt::Write as _;
+
 use super::Engine;
 use super::words::{of_limit, quantity};
 use crate::reading::Role;
@@ -33,7 +35,7 @@ impl Engine {
             let part = sentence(one);
             let full = told == NAMED || text.chars().count() + part.chars().count() > MOST_TEXT;
             if told > 0 && full {
-                text.push_str(&format!("; and {} more", all.len() - told));
+                let _ = write!(text, "; and {} more", all.len() - told);
                 break;
             }
             if told > 0 {

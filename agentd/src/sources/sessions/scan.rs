@@ -83,6 +83,13 @@ pub(super) struct Connection {
     pub(super) terminal: bool,
 }
 
+impl Connection {
+    /// Whether it is one of ssh without a terminal: a tunnel, an editor, a command.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.carrier == Carrier::Ssh && !self.terminal
+    }
+}
+
 /// A server of a development environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Server {

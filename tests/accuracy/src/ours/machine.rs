@@ -41,6 +41,10 @@ const QUANTUM_MS: i64 = 8000;
 const HOUR_MS: u64 = 3_600_000;
 /// A user's timer that is due within this keeps the machine up, seconds.
 const TIMER_SOON: i64 = 90 * 60;
+/// A connection that was there for so long has arrived…
+const ARRIVED_MS: i64 = 60_000;
+/// …and one that comes back within this after it was never away.
+const LINGER_MS: i64 = 120_000;
 /// Time that the hypervisor took counts only while work wants to run, cores.
 const RUNS: f64 = 0.005;
 /// A GPU on which processes only draw counts from here on, percent.
@@ -57,6 +61,8 @@ pub(super) struct Machine {
     client_port: u32,
     /// The same for connections that are followed one by one.
     conns: BTreeMap<String, f64>,
+    /// Since when a connection without a terminal has been there, and when it was seen last.
+    tunnel: Option<(i64, i64)>,
     stalled_us: f64,
     stolen_us: f64,
     /// The mark of each pseudo-terminal.
@@ -84,6 +90,16 @@ impl Machine {
     /// Terminals and connections are opened and closed.
     pub(super) fn open(&mut self, signals: &Signals, at_ms: i64) {
         self.marks.resize(signals.pts as usize, at_ms);
+        let since = self.tunnel.map_or(at_ms, |(since, _)| since);
+        // Where it has terminals they stand for it.
+        let lingers = |seen: i64| {
+            signals.pts == 0 && at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS
+        };
+        self.tunnel = match self.tunnel {
+            _ if signals.ssh_notty > 0 => Some((since, at_ms)),
+            Some((_, seen)) if lingers(seen) => self.tunnel,
+            _ => None,
+        };
         if connections(signals) == 0 && self.client_bytes > 0.0 {
             // Who comes back comes by a new connection.
             self.client_bytes = 0.0;
@@ -120,7 +136,7 @@ impl Machine {
             "network" => self.network.reading(),
             "gpu" => gpu(signals),
             "clients" => self.clients(signals),
-            "sessions" => sessions(signals),
+            "sessions" => sessions(signals, self.tunnel.is_some()),
             "pressure" => Reading::Signals(vec![counter("memory", self.stalled_us)]),
             "steal" => Reading::Signals(vec![counter("hypervisor", self.stolen_us)]),
             "timers" => timers(signals, now_ms),
@@ -191,7 +207,7 @@ fn is_relayed(signals: &Signals) -> bool {
 }
 
 /// Who is connected and what runs in the foreground of the terminals.
-fn sessions(signals: &Signals) -> Reading {
+fn sessions(signals: &Signals, tunnel: bool) -> Reading {
     let mut list = Vec::new();
     let mut present = |subject: &str, by: Stretch| {
         list.push(Signal::new(subject, Value::Stretches { by }).owned_by("alice"));
@@ -209,7 +225,8 @@ fn sessions(signals: &Signals) -> Reading {
     if is_relayed(signals) {
         present("code tunnel", Stretch::Connected);
     }
-    if signals.ssh_notty > 0 {
+    // A tunnel that is renewed was never away.
+    if tunnel {
         let carries_a_command = signals.pts == 0 && by == Stretch::Job;
         let by = if carries_a_command { Stretch::Job } else { Stretch::Connected };
         present("ssh from 203.0.113.9", by);

@@ -24,6 +24,8 @@ pub(crate) struct Services {
     group: &'static str,
     /// The group is that of a daemon, and a job in it computes: its process, below which it runs, and how long.
     job: Option<Job>,
+    /// It serves somebody.
+    serves: bool,
     /// A job of ada's that cron started.
     ada: Option<Job>,
     connection: Option<u64>,
@@ -32,6 +34,8 @@ pub(crate) struct Services {
 /// A job in the group of the daemon that started it.
 #[derive(Debug)]
 struct Job {
+    /// What starts it, and goes with it: the worker of Run Command.
+    starter: Option<Process>,
     process: Process,
     seconds: f64,
     runs: bool,
@@ -40,7 +44,7 @@ struct Job {
 impl Job {
     fn new(pid: u32, parent: u32, group: &str, words: &[&str]) -> Self {
         let process = Process::new(pid, "sh", &format!("/{group}")).below(parent).called(words);
-        Self { process, seconds: 0.0, runs: false }
+        Self { starter: None, process, seconds: 0.0, runs: false }
     }
 
     /// The process is there while it has something to do.
@@ -48,8 +52,18 @@ impl Job {
         self.process.ticks = ticks(self.seconds);
         let pid = self.process.pid;
         match (busy, self.runs) {
-            (true, false) => machine.spawn(&self.process).map(|_| ())?,
-            (false, true) => machine.end(pid)?,
+            (true, false) => {
+                if let Some(starter) = &self.starter {
+                    machine.spawn(starter)?;
+                }
+                machine.spawn(&self.process)?;
+            }
+            (false, true) => {
+                machine.end(pid)?;
+                if let Some(starter) = &self.starter {
+                    machine.end(starter.pid)?;
+                }
+            }
             (true, true) => machine.update_stat(pid, &self.process)?,
             (false, false) => {}
         }
@@ -99,7 +113,11 @@ impl Services {
             // The scenario begins at 08:00: it is due in an hour.
             machine.write("etc/cron.d/scan", "0 9 * * * root /usr/bin/clamscan -r /\n")?;
         }
-        Ok(Self { machine: machine.clone(), group, job, ada: None, connection: None })
+        let rate = |t| scenario.signals_at(t);
+        let serves = scenario.segments.iter().map(|it| rate(it.from)).any(|signals| {
+            signals.itemised && signals.net > signals.items() + Signals::base().net + 1.0
+        });
+        Ok(Self { machine: machine.clone(), group, job, serves, ada: None, connection: None })
     }
 
     /// The connection on which the service serves.
@@ -112,7 +130,7 @@ impl Services {
             received: 0.0,
             sent: 0.0,
         };
-        if self.group != HOUSEKEEPING {
+        if self.serves && self.group != HOUSEKEEPING {
             self.connection = Some(meters.connect(connection));
         }
     }
@@ -185,7 +203,8 @@ fn packaged(machine: &Machine, unit: &str) -> io::Result<()> {
 fn run_command(machine: &Machine, group: &str) -> io::Result<Job> {
     let place = format!("/{group}");
     let agent = machine.spawn(&Process::new(0, "amazon-ssm-agen", &place))?;
-    let worker = Process::new(0, "ssm-document-wo", &place).below(agent);
-    let worker = machine.spawn(&worker)?;
-    Ok(Job::new(JOB, worker, group, &["sh", "-c", "/var/lib/amazon/ssm/x/_script.sh"]))
+    let worker = Process::new(JOB - 1, "ssm-document-wo", &place).below(agent);
+    let worker = worker.called(&["/usr/bin/ssm-document-worker", "0a1b"]);
+    let words = ["sh", "-c", "/var/lib/amazon/ssm/x/_script.sh"];
+    Ok(Job { starter: Some(worker), ..Job::new(JOB, JOB - 1, group, &words) })
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::config::{self, LoadFrom};
+use crate::host::HostRoot;
 use crate::sources;
 
 /// A bad configuration.
@@ -64,9 +65,13 @@ pub enum ConfigQuestion {
 }
 
 /// Answers `agentd config …` on standard output. Problems go to standard error unless they are the answer.
-pub fn print_config(from: &LoadFrom, request: &ConfigRequest) -> ExitCode {
+pub fn print_config(from: &LoadFrom, host: &HostRoot, request: &ConfigRequest) -> ExitCode {
     let known = known_sources();
-    let loaded = config::load(from, &known);
+    let mut loaded = config::load(from, &known);
+    if let (ConfigQuestion::Check, Ok(loaded)) = (&request.what, &mut loaded) {
+        let absent = config::absent_units(loaded, host);
+        loaded.warnings.extend(absent);
+    }
     let (answer, bad) = match (&request.what, &loaded) {
         (ConfigQuestion::Check, loaded) => (config::check(loaded), loaded.is_err()),
         (ConfigQuestion::Show, Ok(loaded)) => (config::show(loaded), false),

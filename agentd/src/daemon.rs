@@ -20,7 +20,7 @@ use crate::actuators::{self, ActuatorSettings, Actuators, Drains, Interlock};
 use crate::aws::Cloud;
 use crate::bus::{self, Voice};
 use crate::config::{self, HookCommand, Loaded, RecorderSettings, Settings};
-use crate::doctor::{self, Examination, Needs, Sight, SourceReport};
+use crate::doctor::{self, AccountReport, Examination, Needs, Sight, SourceReport};
 use crate::events::{self, ShellEvent};
 use crate::hands::DaemonHands;
 use crate::host::HostRoot;
@@ -170,6 +170,7 @@ impl Daemon {
                 state_dir: state_dir.clone(),
                 needs: needs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
                 sources: subscriber.picture().view.sources.iter().map(source_report).collect(),
+                accounts: account_reports(&subscriber.picture().view),
                 clock: now,
             };
             async move { doctor::examine(&examination).await.into_iter().map(check).collect() }
@@ -381,7 +382,21 @@ fn needs(settings: &Settings, actuators: &Actuators) -> Needs {
 fn config_info(loaded: &Loaded) -> ConfigInfo {
     let files = loaded.files.iter().map(|file| file.display().to_string()).collect();
     let hook_user = loaded.settings.interruption.user.clone();
-    ConfigInfo { files, problem: None, hook_user }
+    let listed = |table: &toml::Table, key: &str| {
+        let list = table.get(key).and_then(toml::Value::as_array).into_iter().flatten();
+        list.filter_map(toml::Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let sources = || loaded.settings.sources.iter();
+    ConfigInfo {
+        files,
+        problem: None,
+        hook_user,
+        upkeep: sources()
+            .map(|(_, own)| listed(own, "upkeep"))
+            .find(|list| !list.is_empty())
+            .unwrap_or_default(),
+        work: sources().map(|(name, own)| (name.clone(), listed(own, "units"))).collect(),
+    }
 }
 
 /// Tells the loop when logind says that the machine woke up. Without logind the kernel's clocks tell it alone.
@@ -419,6 +434,18 @@ fn source_report(view: &SourceView) -> SourceReport {
         | Judgement::Ignored => Sight::Sees,
     };
     SourceReport { name: view.source.to_string(), sight, detail: view.detail.clone() }
+}
+
+fn account_reports(view: &View) -> Vec<AccountReport> {
+    let accounts = ipc::advice::accounts(view).into_iter();
+    accounts
+        .map(|account| AccountReport {
+            of: account.of,
+            closed: account.closed,
+            detail: account.detail,
+            cure: account.cure,
+        })
+        .collect()
 }
 
 fn check(found: doctor::Check) -> DoctorCheck {

@@ -13,6 +13,7 @@ use agent_core::stamp::Stamp;
 use serde::Serialize;
 
 use crate::aws::Cloud;
+use crate::cures;
 use crate::host::HostRoot;
 
 /// How a check ended.
@@ -90,6 +91,19 @@ pub struct SourceReport {
     pub detail: Option<String>,
 }
 
+/// The account of one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountReport {
+    /// Of what: `CPU time`, `network`, `disk`.
+    pub of: String,
+    /// Whether it can be closed.
+    pub closed: bool,
+    /// The total that is used, or why it cannot be closed.
+    pub detail: String,
+    /// What would close it.
+    pub cure: Option<String>,
+}
+
 /// What the configuration in force asks of the machine and of AWS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -116,6 +130,8 @@ pub struct Examination {
     pub needs: Needs,
     /// The sources as they were last read.
     pub sources: Vec<SourceReport>,
+    /// Whether the sources' totals hold everything that ran.
+    pub accounts: Vec<AccountReport>,
     /// The clock.
     pub clock: fn() -> Stamp,
 }
@@ -131,8 +147,42 @@ pub async fn examine(examination: &Examination) -> Vec<Check> {
     checks.push(machine::state_folder(&examination.state_dir));
     checks.extend(machine::services(&examination.host));
     checks.extend(examination.sources.iter().map(source));
+    checks.extend(accounts(&examination.accounts));
     checks
 }
+
+/// Whether what runs is seen whole, so that what nothing explains counts as use: one check for all accounts that close,
+/// and one for each that does not.
+fn accounts(reports: &[AccountReport]) -> Vec<Check> {
+    let name = "accounts";
+    let (closed, open): (Vec<_>, Vec<_>) = reports.iter().partition(|report| report.closed);
+    let mut checks = Vec::new();
+    if reports.is_empty() {
+        checks.push(Check::skipped(
+            name,
+            "no source has said yet whether its total holds everything",
+        ));
+    } else if !closed.is_empty() {
+        let each = closed.iter().map(|report| match report.detail.as_str() {
+            "" => report.of.clone(),
+            detail => format!("{} ({detail})", report.of),
+        });
+        let each: Vec<String> = each.collect();
+        checks.push(Check::pass(
+            name,
+            format!("everything that runs is booked: {}", each.join("; ")),
+        ));
+    }
+    checks.extend(open.into_iter().map(|report| {
+        let detail = format!("the account of {} cannot be closed: {}", report.of, report.detail);
+        let remedy = report.cure.clone().unwrap_or_else(|| NO_CURE.to_owned());
+        Check::warn(name, detail, remedy)
+    }));
+    checks
+}
+
+/// Where a machine has nothing that would close an account.
+const NO_CURE: &str = "nothing on this machine closes it: work that no unit or user is seen to do may be missed; name such units in [source.NAME] units, or hold the machine up while they work (agentctl hold)";
 
 fn source(report: &SourceReport) -> Check {
     let name = format!("source:{}", report.name);
@@ -142,14 +192,16 @@ fn source(report: &SourceReport) -> Check {
         Sight::Absent => Check::skipped(name, detail("this machine has no such thing")),
         Sight::Disabled => Check::skipped(name, "switched off"),
         Sight::Pending => Check::skipped(name, "not read yet"),
-        Sight::Blind => Check::fail(
-            name,
-            detail("cannot be read"),
-            format!(
-                "while it is blind no action is taken; if this machine does not need it, set [source.{}] enabled = false",
+        Sight::Blind => {
+            let found = detail("cannot be read");
+            let cure = cures::of_fault(&found).map(|cure| format!("{cure}; "));
+            let remedy = format!(
+                "{}while it is blind no action is taken; if this machine does not need it, set [source.{}] enabled = false",
+                cure.unwrap_or_default(),
                 report.name
-            ),
-        ),
+            );
+            Check::fail(name, found, remedy)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod config_command;
+mod cures;
 mod daemon;
 pub mod doctor;
 pub mod durable;

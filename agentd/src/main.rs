@@ -132,7 +132,10 @@ fn main() -> ExitCode {
         None => LoadFrom::System { root: PathBuf::from("/") },
     };
     match arguments.command {
-        Some(Verb::Config { verb }) => config_command::print_config(&from, &into_request(verb)),
+        Some(Verb::Config { verb }) => {
+            let host = HostRoot::at(&arguments.host_root);
+            config_command::print_config(&from, &host, &into_request(verb))
+        }
         Some(Verb::Simulate(args)) => {
             simulate::simulate(&from, &arguments.state_dir, &into_simulation(args))
         }

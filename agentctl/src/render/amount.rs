@@ -5,14 +5,26 @@ use agent_proto::status::{Source, Verdict};
 
 /// A value in a unit: `0.012 core`, `3.1 kB/s`, `12 %`.
 pub(crate) fn amount(value: f64, unit: &str) -> String {
+    let (factor, prefix) = scale(value, unit);
+    format!("{} {prefix}{unit}", number(value / factor)).trim_end().to_owned()
+}
+
+/// A value beside its limit, both in the unit of the limit: `0.03 of 0.12 core`, `3.1 of 16 kB/s`.
+pub(crate) fn of_limit(value: f64, limit: f64, unit: &str) -> String {
+    let (factor, prefix) = scale(limit, unit);
+    let (value, limit) = (number(value / factor), number(limit / factor));
+    format!("{value} of {limit} {prefix}{unit}").trim_end().to_owned()
+}
+
+/// By how much a value is divided, and the prefix of its unit then.
+fn scale(value: f64, unit: &str) -> (f64, &'static str) {
     let bytes = matches!(unit, "B" | "B/s");
-    let (value, prefix) = match value.abs() {
-        size if bytes && size >= 1e9 => (value / 1e9, "G"),
-        size if bytes && size >= 1e6 => (value / 1e6, "M"),
-        size if bytes && size >= 1e3 => (value / 1e3, "k"),
-        _ => (value, ""),
-    };
-    format!("{} {prefix}{unit}", number(value)).trim_end().to_owned()
+    match value.abs() {
+        size if bytes && size >= 1e9 => (1e9, "G"),
+        size if bytes && size >= 1e6 => (1e6, "M"),
+        size if bytes && size >= 1e3 => (1e3, "k"),
+        _ => (1.0, ""),
+    }
 }
 
 /// Three significant digits at most, none behind a point for large numbers, and never `-0`.

@@ -3,6 +3,7 @@
 //! Everything here is a function from a document to a string, so that the tests compare whole screens.
 
 pub(crate) mod amount;
+mod counted;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod headline;

@@ -82,7 +82,10 @@ fn used(last: &LastUse) -> String {
 /// The loads that do not count, the largest of each source first.
 pub(super) fn ignored(sources: &[Source]) -> String {
     let of = |source: &Source| {
-        let signals = source.signals.iter().filter(|signal| signal.verdict == Verdict::Ignored);
+        let signals = source.signals.iter().filter(|signal| {
+            signal.verdict == Verdict::Ignored
+                && !signal.subject.starts_with(super::why::ACCOUNT_OF)
+        });
         let unit = source.unit.clone();
         let shown = signals.map(|signal| match signal.value {
             Some(value) => format!("{} {}", signal.subject, amount(value, &unit)),
@@ -195,9 +198,9 @@ mod tests {
     fn what_does_not_count_is_told_and_not_without_end() {
         assert!(ignored(&quiet().sources).contains("nothing"));
         let text = ignored(&samples::why().sources);
-        assert!(text.contains("cpu system.slice/apt-daily.service 0.4 core"), "{text}");
+        assert!(text.contains("cpu helpers of an editor 0.06 core"), "{text}");
         let mut many = samples::why();
-        let one = many.sources[0].signals.last().unwrap().clone();
+        let one = many.sources[0].signals[1].clone();
         many.sources[0].signals.extend(std::iter::repeat_n(one, 9));
         assert!(ignored(&many.sources).contains("; and 5 more"));
     }

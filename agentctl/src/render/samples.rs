@@ -40,6 +40,7 @@ pub(crate) fn source(
         value,
         busy_above,
         unit: unit.into(),
+        weighed: false,
         since: at(-1_320),
         for_seconds: 1_320.0,
         last_activity: Some(at(-1_320)),
@@ -62,6 +63,8 @@ pub(crate) fn signal(
         subject: subject.into(),
         owner: owner.map(str::to_owned),
         verdict,
+        role: if verdict == Verdict::Ignored { "ignored" } else { "workload" }.into(),
+        limit: None,
         value,
         last_activity_seconds: (verdict == Verdict::Idle).then_some(1_320.0),
     }
@@ -117,6 +120,13 @@ pub(crate) fn quiet() -> Status {
         ],
         blind: vec![],
         users: Vec::new(),
+        uncounted: vec![
+            uncounted("postgresql", "server", 0.03, 0.12),
+            uncounted("amazon-ssm-agent", "upkeep", 0.02, 0.15),
+        ],
+        corrections: vec![],
+        kept_up: None,
+        accounts: vec![],
         holds: vec![],
         obstacles: vec![],
         abilities: Abilities { hibernate: can(), stop: can() },
@@ -201,17 +211,55 @@ pub(crate) fn hold(id: u64) -> Hold {
 pub(crate) fn why() -> Status {
     let mut status = quiet();
     status.schema = WHY_SCHEMA.into();
+    let of = |role: &str, limit, signal| Signal { role: role.into(), limit, ..signal };
+    let unit = |name: &str, verdict, value| {
+        signal(&format!("system.slice/{name}"), verdict, Some(value), Some("root"))
+    };
+    let account =
+        signal("account of CPU time", Verdict::Ignored, Some(0.0), Some("kept by /proc/schedstat"));
+    let session = signal(
+        "user.slice/user-1000.slice/session-3.scope",
+        Verdict::Idle,
+        Some(0.010),
+        Some("alice"),
+    );
+    status.sources[0].weighed = true;
     status.sources[0].signals = vec![
-        signal(
-            "user.slice/user-1000.slice/session-3.scope",
-            Verdict::Idle,
-            Some(0.010),
-            Some("alice"),
-        ),
-        signal("system.slice/apt-daily.service", Verdict::Ignored, Some(0.4), Some("root")),
+        of("upkeep", Some(0.15), unit("apt-daily.service", Verdict::Idle, 0.08)),
+        signal("helpers of an editor", Verdict::Ignored, Some(0.06), Some("alice")),
+        of("server", Some(0.12), unit("postgresql.service", Verdict::Idle, 0.03)),
+        of("workload", Some(0.05), session),
+        account,
     ];
     status.sources[1].signals = vec![signal("pts/0", Verdict::Idle, None, Some("alice"))];
+    status.uncounted = vec![
+        uncounted("apt-daily", "upkeep", 0.08, 0.15),
+        uncounted("postgresql", "server", 0.03, 0.12),
+    ];
+    status.corrections = vec![Correction {
+        source: "cpu".into(),
+        subject: "system.slice/apt-daily.service".into(),
+        about: "apt-daily.service does not count (cpu 0.08 core; people's work counts from 0.05 core on)".into(),
+        lines: vec![ConfigLine {
+            when: "if it is work".into(),
+            line: "source.cpu.units = [\"apt-daily.service\"]".into(),
+        }],
+    }];
     status
+}
+
+/// A unit that runs and is not counted.
+pub(crate) fn uncounted(name: &str, role: &str, value: f64, limit: f64) -> Uncounted {
+    Uncounted {
+        source: "cpu".into(),
+        subject: format!("system.slice/{name}.service"),
+        name: name.into(),
+        owner: None,
+        role: role.into(),
+        value,
+        limit: Some(limit),
+        unit: "core".into(),
+    }
 }
 
 /// A spot instance to which nothing is announced.

@@ -5,6 +5,7 @@ use agent_proto::status::{AbilityWord, Hold, LastAction, Obstacle, Source, Statu
 
 use super::Look;
 use super::amount::{busy_if, now, verdict};
+use super::counted::{self, corrections, kept_up, open_accounts, uncounted};
 use super::headline::headline;
 use super::style::Ink;
 use super::text::{fit, labelled, wrapped};
@@ -16,6 +17,10 @@ pub(crate) fn status(status: &Status, look: &Look) -> String {
     out.push('\n');
     out.push_str(&table(&status.sources, look));
     out.push('\n');
+    out.push_str(&uncounted(status, counted::IN_STATUS));
+    out.push_str(&kept_up(status, look));
+    out.push_str(&corrections(status));
+    out.push_str(&open_accounts(status));
     out.push_str(&holds(&status.holds, status, look));
     out.push_str(&interruption(status, look));
     out.push_str(&obstacles(status, look));
@@ -160,7 +165,9 @@ pub(super) fn last_action(last: &LastAction, look: &Look) -> String {
         last.result,
         last.detail
     );
-    labelled("last action", text.trim_end_matches("; "))
+    let not_counted = last.not_counted.as_ref();
+    let beside = not_counted.map(|ran| format!("; not counted: {ran}")).unwrap_or_default();
+    labelled("last action", &format!("{}{beside}", text.trim_end_matches("; ")))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use agent_proto::span::{long, short};
 use agent_proto::status::{Ability, AbilityWord, ImdsState, Signal, Source, Status, Verdict};
 
 use super::Look;
-use super::amount::{amount, busy_if, now, verdict};
+use super::amount::{amount, busy_if, now, of_limit, verdict};
+use super::counted::{self, corrections, kept_up, open_accounts, uncounted};
 use super::headline::headline;
 use super::people::{ignored, last_use, people, warnings};
 use super::status::{holds, interruption, last_action, obstacles, painted, unknown};
@@ -22,6 +23,10 @@ pub(crate) fn why(status: &Status, look: &Look) -> String {
         out.push_str(&source(one, look));
     }
     out.push_str(&ignored(&status.sources));
+    out.push_str(&uncounted(status, counted::IN_WHY));
+    out.push_str(&kept_up(status, look));
+    out.push_str(&corrections(status));
+    out.push_str(&open_accounts(status));
     out.push_str("\nIN THE WAY\n");
     out.push_str(&holds(&status.holds, status, look));
     out.push_str(&interruption(status, look));
@@ -44,7 +49,8 @@ pub(crate) fn why(status: &Status, look: &Look) -> String {
 }
 
 fn source(source: &Source, look: &Look) -> String {
-    let mut facts = vec![now(source)];
+    let weighed = if source.weighed { " (weighed)" } else { "" };
+    let mut facts = vec![format!("{}{weighed}", now(source))];
     if !matches!(source.verdict, Verdict::Absent | Verdict::Disabled) {
         facts.push(format!("busy if {}", busy_if(source)));
         facts.push(format!("{} for {}", verdict(source.verdict), short(source.for_seconds)));
@@ -73,12 +79,19 @@ fn source(source: &Source, look: &Look) -> String {
 }
 
 fn signal(signal: &Signal, source: &Source) -> String {
-    let mut facts = vec![verdict(signal.verdict).to_owned()];
-    match signal.value {
-        Some(_) if signal.verdict == Verdict::Blind => {}
-        Some(value) => facts.push(amount(value, &source.unit)),
-        None => {}
+    if signal.subject.starts_with(ACCOUNT_OF) {
+        // It is no load: what matters is what it says.
+        let said = signal.owner.as_deref().unwrap_or("nothing is known of it");
+        return wrapped(&format!("    {:<34}", format!("{} ", signal.subject)), 38, said);
     }
+    let mut facts = vec![verdict(signal.verdict).to_owned()];
+    match (signal.value, signal.limit) {
+        (Some(_), _) if signal.verdict == Verdict::Blind => {}
+        (Some(value), Some(limit)) => facts.push(of_limit(value, limit, &source.unit)),
+        (Some(value), None) => facts.push(amount(value, &source.unit)),
+        (None, _) => {}
+    }
+    facts.extend(role(signal, source).map(str::to_owned));
     if let Some(owner) = &signal.owner {
         facts.push(owner.clone());
     }
@@ -86,6 +99,22 @@ fn signal(signal: &Signal, source: &Source) -> String {
         facts.push(format!("used {} ago", short(age)));
     }
     wrapped(&format!("    {:<34}", format!("{} ", signal.subject)), 38, &facts.join(", "))
+}
+
+/// The beginning of the subject of an account.
+pub(super) const ACCOUNT_OF: &str = "account of ";
+
+/// Whose a signal is, in words, where a source tells people's work from that of others.
+fn role(signal: &Signal, source: &Source) -> Option<&'static str> {
+    let word = |signal: &Signal| match signal.role.as_str() {
+        "local" => Some("a unit of no package"),
+        "server" => Some("a server of a package"),
+        "upkeep" => Some("keeps the machine"),
+        "unexplained" => Some("in no account"),
+        _ => None,
+    };
+    let others = || source.signals.iter().any(|other| word(other).is_some());
+    word(signal).or_else(|| (signal.role == "workload" && others()).then_some("people's work"))
 }
 
 fn ability(ability: &Ability) -> String {

@@ -66,6 +66,11 @@ impl TagState {
             Self::Interrupted => "interrupted",
         }
     }
+
+    /// Whether it says that nobody uses the machine.
+    pub const fn is_idle(self) -> bool {
+        matches!(self, Self::Quiet | Self::Warned | Self::Hibernating | Self::Stopping)
+    }
 }
 
 /// What the tags are to say. The actuator adds prefix, version and the compatible names.
@@ -81,6 +86,9 @@ pub struct TagSet {
     pub act_at_wall_ms: Option<i64>,
     /// The last action and its outcome, one line.
     pub last_action: Option<String>,
+    /// What ran and was not counted, one line; none when nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_counted: Option<String>,
 }
 
 /// A warning to people.
@@ -94,6 +102,9 @@ pub struct Warning {
     pub at_wall_ms: i64,
     /// Why, one line.
     pub because: String,
+    /// What ran and was not counted, one line; none when nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_counted: Option<String>,
 }
 
 /// One thing to do. Whoever carries it out reports its end exactly once, also when it fails or takes too long: by

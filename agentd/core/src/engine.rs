@@ -3,7 +3,8 @@
 //! The engine is a struct that one task owns. Its parts: `clock` (gaps, resumes, the idle clock), `commands`, `idle` (the
 //! way to an action), `acting` (hook and call), `outcome` (what became of an action), `recovery` (what an earlier run
 //! left), `preflight`, `tagging`, `stage`, `picture` (the view), `words`; `stretch`, `cycles` and `wishes` (what makes it wait
-//! longer), `notice` (how long before an action people are told).
+//! longer), `notice` (how long before an action people are told), `uncounted` (what ran beside that) and `keeper` (what alone
+//! has kept the machine up).
 //! `interrupted` comes before all of them: what EC2 announces, and the drain.
 
 mod acting;
@@ -12,6 +13,7 @@ mod commands;
 mod cycles;
 mod idle;
 mod interrupted;
+mod keeper;
 mod notice;
 mod outcome;
 mod picture;
@@ -20,6 +22,7 @@ mod recovery;
 mod stage;
 mod stretch;
 mod tagging;
+mod uncounted;
 mod users;
 mod wishes;
 mod words;
@@ -39,9 +42,11 @@ use crate::verdict::{Judgement, LastAction, Stage, UseView};
 
 pub(crate) use idle::Phase;
 use interrupted::Interrupted;
+use keeper::Keeper;
 use preflight::Preflight;
 use tagging::Tagging;
 use wishes::TagHold;
+pub use words::{of_limit, quantity};
 
 /// So many keys are reserved by one saving of the durable part.
 const KEYS_AT_ONCE: u64 = 1000;
@@ -74,6 +79,8 @@ pub struct Engine {
     last_seen: Option<UseView>,
     /// The latest moment of use that is known.
     last_use_at: Option<Stamp>,
+    /// What alone has used the machine since when, while nobody was seen.
+    keeper: Option<Keeper>,
     /// Since when at least one source is blind.
     blind_from: Option<Stamp>,
     resumed_at: Option<Stamp>,
@@ -152,6 +159,7 @@ impl Engine {
             last_use: None,
             last_seen: None,
             last_use_at: None,
+            keeper: None,
             blind_from: Some(now),
             resumed_at: None,
             last_gap: None,
@@ -295,6 +303,7 @@ impl Engine {
         if let Some(at) = effect.used_at
             && (effect.touched || !hook_runs)
         {
+            self.note_keeper(now, at, &source, effect.touched);
             self.note_use(now, at, source);
         }
     }
@@ -377,8 +386,9 @@ impl Engine {
 
     /// Notes how an action ended, for `status` and the tags.
     fn conclude(&mut self, now: Stamp, power: Power, result: &str, detail: String, out: &mut Out) {
+        let not_counted = self.memory.intent.as_ref().and_then(|intent| intent.not_counted.clone());
         let result = result.to_owned();
-        self.memory.last_action = Some(LastAction { power, at: now, result, detail });
+        self.memory.last_action = Some(LastAction { power, at: now, result, detail, not_counted });
         out.dirty = true;
     }
 

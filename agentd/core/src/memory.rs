@@ -56,6 +56,9 @@ pub struct Intent {
     pub origin: Origin,
     /// Why, one line.
     pub because: String,
+    /// What ran and was not counted, one line; none when nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_counted: Option<String>,
     /// When it was decided.
     pub since: Stamp,
     /// The hook.

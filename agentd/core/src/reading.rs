@@ -176,6 +176,48 @@ impl Signal {
     }
 }
 
+/// The beginning of the subject by which a source says whether its account closes.
+const ACCOUNT_OF: &str = "account of ";
+/// The beginning of what is said of an account that is kept.
+const KEPT: &str = "kept by ";
+/// The beginning of what may be said of one that is not.
+const NOT_KEPT: &str = "cannot be kept: ";
+/// What is said before the first comparison.
+const BEGINS: &str = "it begins";
+
+/// Whether the account of a source closes: whether its total holds everything that ran, so that what is not booked is
+/// seen. A source says so by a signal that is shown and never counted: its subject is `account of CPU time`, `account of
+/// network` or the like, its owner `kept by ` and the total, or why it cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account<'a> {
+    /// Of what: `CPU time`, `network`, `disk traffic`.
+    pub of: &'a str,
+    /// Whether it closes; none before that is known.
+    pub closed: Option<bool>,
+    /// The total that it is kept by, or why it is not.
+    pub detail: &'a str,
+}
+
+impl<'a> Account<'a> {
+    /// Whether a subject is an account.
+    pub fn is(subject: &str) -> bool {
+        subject.starts_with(ACCOUNT_OF)
+    }
+
+    /// What a signal says of an account, if it is one.
+    pub fn of(subject: &'a str, owner: Option<&'a str>) -> Option<Self> {
+        let of = subject.strip_prefix(ACCOUNT_OF)?;
+        let said = owner.unwrap_or_default();
+        if let Some(total) = said.strip_prefix(KEPT) {
+            return Some(Self { of, closed: Some(true), detail: total });
+        }
+        let detail = said.strip_prefix(NOT_KEPT).unwrap_or(said);
+        // Nobody is warned of what the next minute brings.
+        let closed = if detail.starts_with(BEGINS) { None } else { Some(false) };
+        Some(Self { of, closed, detail })
+    }
+}
+
 /// What one look at one source gave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -31,6 +31,9 @@ pub enum Event {
         in_ms: u64,
         /// Why, one line.
         because: String,
+        /// What ran and was not counted, one line; none when nothing did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_counted: Option<String>,
     },
     /// A due or running action was called off.
     CalledOff {
@@ -59,6 +62,9 @@ pub enum Event {
         power: Power,
         /// Why, one line.
         because: String,
+        /// What ran and was not counted, one line; none when nothing did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_counted: Option<String>,
     },
     /// EC2 accepted.
     Accepted {
@@ -96,6 +102,9 @@ pub enum Event {
         power: Power,
         /// Why, one line.
         because: String,
+        /// What ran and was not counted, one line; none when nothing did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_counted: Option<String>,
     },
     /// The machine came back from hibernation with its memory.
     Hibernated {

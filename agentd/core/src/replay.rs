@@ -360,8 +360,9 @@ impl Replay {
     fn go_down(&mut self, at: Stamp, power: Power) {
         let intent = self.engine.memory().intent.as_ref();
         let because = intent.map(|intent| intent.because.clone()).unwrap_or_default();
+        let not_counted = intent.and_then(|intent| intent.not_counted.clone());
         let idle_ms = millis(self.engine.quiet());
-        self.note(at, What::Acted { power, because, idle_ms });
+        self.note(at, What::Acted { power, because, idle_ms, not_counted });
         let interrupted = self.watch.in_use(at);
         self.downs.push(Down { power, from: at, until: None, saved_ms: 0, interrupted });
         self.is_down = true;

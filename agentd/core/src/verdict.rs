@@ -210,6 +210,64 @@ pub struct LastAction {
     pub result: String,
     /// One line for people.
     pub detail: String,
+    /// What ran and was not counted, one line; none when nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_counted: Option<String>,
+}
+
+/// Something that runs and is not counted as use: it keeps the machine, is below the limit that it has by itself, or is
+/// only shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UncountedView {
+    /// The source.
+    pub source: SourceName,
+    /// The subject as the source names it.
+    pub subject: String,
+    /// Whose.
+    pub owner: Option<String>,
+    /// Whose it is, and so how it would count.
+    pub role: Role,
+    /// How much of it runs, in `unit`.
+    pub value: f64,
+    /// From where on it would count; none: never.
+    pub limit: Option<f64>,
+    /// From where on people's work counts: what is above it here deserves a look.
+    pub work: f64,
+    /// The unit.
+    pub unit: String,
+}
+
+impl UncountedView {
+    /// Its name for people: the unit or container without its path and without `.service`.
+    pub fn name(&self) -> &str {
+        let last = last_part(&self.subject);
+        last.strip_suffix(".service").unwrap_or(last)
+    }
+}
+
+/// The last part of a subject that is a path: the unit or the container, with whatever words stand behind it.
+pub fn last_part(subject: &str) -> &str {
+    // A slash behind the first blank is one of the words.
+    let path = subject.split(' ').next().unwrap_or(subject);
+    let start = path.rfind('/').map_or(0, |at| at + 1);
+    subject.get(start..).unwrap_or(subject)
+}
+
+/// What has kept the machine up for hours by itself, while nobody was seen: an idle daemon above its limit, perhaps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptUpView {
+    /// The source that told of it last.
+    pub source: SourceName,
+    /// The subject.
+    pub subject: String,
+    /// Whose.
+    pub owner: Option<String>,
+    /// Whose it is, and so how it counts.
+    pub role: Role,
+    /// Since when nothing else was a use and nobody was seen.
+    pub since: Stamp,
+    /// When it was a use last.
+    pub last: Stamp,
 }
 
 /// The whole picture: one struct for `status`, `why`, D-Bus, the journal and the tags. Making it changes nothing.
@@ -247,6 +305,12 @@ pub struct View {
     pub users: Vec<UserView>,
     /// The use that was seen last.
     pub last_use: Option<UseView>,
+    /// What runs and is not counted, the largest share of people's limit first.
+    #[serde(default)]
+    pub uncounted: Vec<UncountedView>,
+    /// What has kept the machine up for hours by itself, if one thing did and nobody was seen.
+    #[serde(default)]
+    pub kept_up: Option<KeptUpView>,
     /// Every hold.
     pub holds: Vec<HoldView>,
     /// Everything that stands in the way.

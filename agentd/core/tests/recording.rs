@@ -142,13 +142,19 @@ fn actions_keep_their_form() {
         because: "b".to_owned(),
         act_at_wall_ms: Some(6),
         last_action: None,
+        not_counted: None,
     };
     is_written_as(
         &request(ActionKind::Tag(set)),
         r#"{"key":1,"kind":{"tag":{"state":"quiet","since_wall_ms":5,"because":"b","act_at_wall_ms":6,"last_action":null}}}"#,
     );
-    let warning =
-        Warning { power: Power::Hibernate, in_ms: 60_000, at_wall_ms: 7, because: "b".to_owned() };
+    let warning = Warning {
+        power: Power::Hibernate,
+        in_ms: 60_000,
+        at_wall_ms: 7,
+        because: "b".to_owned(),
+        not_counted: None,
+    };
     is_written_as(
         &request(ActionKind::Warn(warning)),
         r#"{"key":1,"kind":{"warn":{"power":"hibernate","in_ms":60000,"at_wall_ms":7,"because":"b"}}}"#,

@@ -1,5 +1,6 @@
 //! `GET /v1/status` and `GET /v1/why`: the whole picture. Both are one document; `why` also lists every signal.
 
+mod counted;
 mod idle;
 
 use jiff::Timestamp;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spot::Interruption;
 
+pub use counted::{Account, ConfigLine, Correction, KeptUp, Uncounted};
 pub use idle::{Idle, LastUse, Stretch, User};
 
 /// The schema of `GET /v1/status`.
@@ -208,6 +210,18 @@ pub struct Status {
     /// Who uses the machine or is there, who used it last first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<User>,
+    /// What runs and is not counted as use, the largest share of people's limit first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncounted: Vec<Uncounted>,
+    /// What keeps the machine up and what does not count although it is large, with the lines that correct that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<Correction>,
+    /// What has kept the machine up for hours by itself, while nobody was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_up: Option<KeptUp>,
+    /// Whether the sources' totals hold everything that ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<Account>,
     /// Every hold.
     #[serde(default)]
     pub holds: Vec<Hold>,
@@ -320,6 +334,9 @@ pub struct Source {
     /// The unit: `core`, `B/s`, `%`; empty for what is not a number.
     #[serde(default)]
     pub unit: String,
+    /// The value holds more than people's work, each by the share of its own limit.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub weighed: bool,
     /// When this judgement began.
     pub since: Timestamp,
     /// For how long it holds.
@@ -351,6 +368,14 @@ pub struct Signal {
     pub owner: Option<String>,
     /// The judgement.
     pub verdict: Verdict,
+    /// Whose it is, and so how it counts: `workload` (people's work), `local` (a unit that no package brought), `server` (a
+    /// server of a package), `upkeep` (keeps the machine), `unexplained` (in no account), `ignored` (never counts); empty
+    /// from an agent that does not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub role: String,
+    /// The limit that it has by itself, in the source's unit; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
     /// The value in the source's unit.
     pub value: Option<f64>,
     /// How long ago it was last used.
@@ -430,6 +455,14 @@ pub struct LastAction {
     /// One line for people.
     #[serde(default)]
     pub detail: String,
+    /// What ran and was not counted as use, one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_counted: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]

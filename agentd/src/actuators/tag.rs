@@ -20,6 +20,8 @@ pub(super) const SPEC: ActuatorSpec = ActuatorSpec {
 const VALUE_LIMIT: usize = 256;
 /// The limit of the reason, characters.
 const BECAUSE_LIMIT: usize = 200;
+/// The limit of what was not counted beside it, characters.
+const NOT_COUNTED_LIMIT: usize = 120;
 
 type Tags = Vec<(String, String)>;
 
@@ -42,7 +44,9 @@ impl Tagger {
     pub(super) fn keys(&self) -> Vec<String> {
         let because = String::new();
         let (state, act_at_wall_ms, last_action) = (TagState::Unknown, None, None);
-        let any = TagSet { state, since_wall_ms: 0, because, act_at_wall_ms, last_action };
+        let not_counted = None;
+        let any =
+            TagSet { state, since_wall_ms: 0, because, act_at_wall_ms, last_action, not_counted };
         self.tags(&any).into_iter().map(|(key, _)| key).collect()
     }
 
@@ -80,7 +84,7 @@ impl Tagger {
         let mut tags = vec![
             tag("state", set.state.as_str().to_owned()),
             tag("since", rfc3339(set.since_wall_ms)),
-            tag("because", stripped(&set.because, BECAUSE_LIMIT)),
+            tag("because", because(set)),
             tag("act-at", set.act_at_wall_ms.map_or_else(none, rfc3339)),
             tag(
                 "last-action",
@@ -93,6 +97,17 @@ impl Tagger {
         }
         tags
     }
+}
+
+/// The reason, and what ran and was not counted: of both as much as has room, so that neither is lost for the other.
+fn because(set: &TagSet) -> String {
+    let Some(not_counted) = &set.not_counted else {
+        return stripped(&set.because, BECAUSE_LIMIT);
+    };
+    let lead = "; not counted: ";
+    let not_counted = stripped(not_counted, NOT_COUNTED_LIMIT);
+    let room = VALUE_LIMIT - lead.len() - not_counted.chars().count();
+    format!("{}{lead}{not_counted}", stripped(&set.because, room.min(BECAUSE_LIMIT)))
 }
 
 /// What a tag says when there is nothing to say: an old value must not stay.
@@ -140,6 +155,7 @@ mod tests {
             because: "no input for 31 minutes".to_owned(),
             act_at_wall_ms: Some(1_795_263_000_000),
             last_action: None,
+            not_counted: None,
         }
     }
 
@@ -188,6 +204,23 @@ mod tests {
         }
         assert_eq!(value(&tags, "agentd:because").chars().count(), 200);
         assert_eq!(value(&tags, "agentd:act-at"), "none");
+    }
+
+    #[test]
+    fn what_was_not_counted_stands_behind_the_reason_however_long_both_are() {
+        let with = |because: &str, not_counted: &str| TagSet {
+            because: because.to_owned(),
+            not_counted: Some(not_counted.to_owned()),
+            ..set(TagState::Quiet)
+        };
+        let because = |set: &TagSet| value(&tagger(&[]).tags(set), "agentd:because");
+        assert_eq!(
+            because(&with("no use for 31m", "postgresql 0.03 of 0.12 core")),
+            "no use for 31m; not counted: postgresql 0.03 of 0.12 core"
+        );
+        let long = because(&with(&"é".repeat(500), &"ü".repeat(500)));
+        assert_eq!(long.chars().count(), 256, "{long}");
+        assert!(long.contains("é…; not counted: ü") && long.ends_with("ü…"), "{long}");
     }
 
     #[test]

@@ -150,7 +150,13 @@ async fn who_cannot_be_told_is_told_no_second_time() {
 async fn warnings_and_tags_are_carried_out() {
     let fake = Fake::start(World::default()).await;
     let because = "idle".to_owned();
-    let warning = Warning { power: Power::Stop, in_ms: 1, at_wall_ms: 1, because: because.clone() };
+    let warning = Warning {
+        power: Power::Stop,
+        in_ms: 1,
+        at_wall_ms: 1,
+        because: because.clone(),
+        not_counted: None,
+    };
     for kind in [ActionKind::Warn(warning), ActionKind::CallOff { because: because.clone() }] {
         assert!(matches!(finish(&fake, kind).await, Finish::Outcome(Outcome::Done { .. })));
     }
@@ -160,6 +166,7 @@ async fn warnings_and_tags_are_carried_out() {
         because,
         act_at_wall_ms: None,
         last_action: None,
+        not_counted: None,
     };
     assert!(matches!(
         finish(&fake, ActionKind::Tag(set)).await,

@@ -15,6 +15,7 @@ use agent_core::stamp::Stamp;
 use tokio::time::timeout;
 
 use super::ActuatorSpec;
+use super::text::escaped;
 use crate::bus::Voice;
 use crate::host::HostRoot;
 use crate::host::logind::BusMode;
@@ -28,6 +29,9 @@ pub(super) const SPEC: ActuatorSpec = ActuatorSpec {
     // The longest of the channels, and a little more.
     deadline: Duration::from_secs(20),
 };
+
+/// The longest text of others in a message, characters.
+const BECAUSE_LIMIT: usize = 300;
 
 /// What a channel is, for documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +130,12 @@ impl Warner {
     pub(super) fn clear(&self) {
         self.motd.clear();
     }
+}
+
+/// What ran and was not counted as use, as a line of its own; none when nothing did.
+fn not_counted(warning: &Warning) -> Option<String> {
+    let text = warning.not_counted.as_ref()?;
+    Some(format!("Not counted as use: {}", escaped(text, BECAUSE_LIMIT)))
 }
 
 async fn within(spec: &ChannelSpec, telling: impl Future<Output = Told>) -> Told {

@@ -198,8 +198,8 @@ pub const KEYS: &[KeySpec] = &[
         "\"\"",
         "A program (absolute path, owned by root, run without a shell and without arguments) that is run with every \
          warning and when it is called off, for at most ten seconds; it reads AGENTD_EVENT (warned, called-off), \
-         AGENTD_ACTION, AGENTD_SECONDS_LEFT, AGENTD_AT and AGENTD_BECAUSE. Or a systemd unit that is started with \
-         every warning. Empty for none.",
+         AGENTD_ACTION, AGENTD_SECONDS_LEFT, AGENTD_AT, AGENTD_BECAUSE and AGENTD_NOT_COUNTED (what ran and did not \
+         count as use). Or a systemd unit that is started with every warning. Empty for none.",
     ),
     key(
         "idle.boot_grace",

@@ -12,6 +12,7 @@ mod files;
 pub mod keys;
 mod name;
 mod nearest;
+mod present;
 mod problem;
 pub mod profile;
 mod schema;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 pub use effective::{Effective, Entry, Origin};
 pub use example::default_config_text;
 pub use files::LoadFrom;
+pub use present::absent_units;
 pub use problem::{ConfigError, MOST_PROBLEMS, Place, Problem, Severity};
 pub use schema::{BadDefault, Key, OptionKind, OptionKnown, Schema, Section, SourceKnown};
 pub use settings::{

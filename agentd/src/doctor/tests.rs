@@ -37,6 +37,12 @@ fn examination(cloud: Arc<Cloud>, tree: &Tree) -> Examination {
             ..Needs::default()
         },
         sources: Vec::new(),
+        accounts: vec![AccountReport {
+            of: "CPU time".to_owned(),
+            closed: true,
+            detail: "/proc/schedstat".to_owned(),
+            cure: None,
+        }],
         clock: now,
     }
 }
@@ -105,6 +111,7 @@ async fn a_good_machine_passes_every_check() {
             "state",
             "journald",
             "system-bus",
+            "accounts",
         ]
     );
     let acted = |seen: &crate::aws::testserver::Seen| {
@@ -280,6 +287,43 @@ fn each_source_has_its_check() {
         ("source:gpu", Status::Fail, "why")
     );
     assert!(blind.remedy.unwrap().contains("[source.gpu]"));
+}
+
+#[test]
+fn a_blindness_that_lasts_is_cured_by_what_the_doctor_says() {
+    let why = "/proc: it hides other users' processes (hidepid=)".to_owned();
+    let check =
+        source(&SourceReport { name: "cpu".to_owned(), sight: Sight::Blind, detail: Some(why) });
+    assert!(check.remedy.unwrap().starts_with("mount /proc without hidepid="));
+}
+
+#[test]
+fn every_account_that_is_not_closed_is_named_with_its_cure() {
+    let report = |of: &str, closed, cure: Option<&str>| AccountReport {
+        of: of.to_owned(),
+        closed,
+        detail: "why".to_owned(),
+        cure: cure.map(str::to_owned),
+    };
+    let checks = accounts(&[
+        report("CPU time", true, None),
+        report("network", false, Some("another kernel")),
+        report("disk traffic", false, None),
+    ]);
+    assert!(checks.iter().all(|check| check.name == "accounts"));
+    let told: Vec<(Status, &str)> =
+        checks.iter().map(|check| (check.status, check.detail.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (Status::Pass, "everything that runs is booked: CPU time (why)"),
+            (Status::Warn, "the account of network cannot be closed: why"),
+            (Status::Warn, "the account of disk traffic cannot be closed: why"),
+        ]
+    );
+    assert_eq!(checks[1].remedy.as_deref(), Some("another kernel"));
+    assert!(checks[2].remedy.as_deref().unwrap().contains("agentctl hold"));
+    assert_eq!(accounts(&[])[0].status, Status::Skipped);
 }
 
 #[tokio::test]

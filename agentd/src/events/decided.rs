@@ -22,14 +22,25 @@ fn unexpected(what: &str) -> Line {
     Line::error(ids::UNEXPECTED, text).with(Field::Detail, what)
 }
 
-trait WithPower {
+trait OfAction {
     fn power(self, power: Power) -> Self;
+    fn not_counted(self, text: Option<&str>) -> Self;
 }
 
-impl WithPower for Line {
+impl OfAction for Line {
+    /// The catalog has a place for it, so it is never missing.
+    fn not_counted(self, text: Option<&str>) -> Self {
+        self.with(Field::NotCounted, text.unwrap_or("nothing"))
+    }
+
     fn power(self, power: Power) -> Self {
         self.with(Field::Power, power.verb())
     }
+}
+
+/// What ran and was not counted, behind the reason.
+fn beside(not_counted: Option<&str>) -> String {
+    not_counted.map(|text| format!("; not counted: {text}")).unwrap_or_default()
 }
 
 /// From use to the warning.
@@ -47,20 +58,26 @@ fn idleness(event: &Event) -> Option<Line> {
                 .with(Field::Because, because)
                 .with(Field::Time, due.as_deref().unwrap_or("none"))
         }
-        Event::Warned { power, in_ms, because } => {
-            let text = format!("Will {} in {}: {because}", power.verb(), spoken(*in_ms));
+        Event::Warned { power, in_ms, because, not_counted } => {
+            let beside = beside(not_counted.as_deref());
+            let text = format!("Will {} in {}: {because}{beside}", power.verb(), spoken(*in_ms));
             Line::warning(ids::WARNED, text)
                 .power(*power)
                 .with(Field::Because, because)
                 .with(Field::Seconds, seconds(*in_ms))
+                .not_counted(not_counted.as_deref())
         }
         Event::CalledOff { power, because } => {
             let text = format!("Will not {} after all: {because}", power.verb());
             Line::info(ids::CALLED_OFF, text).power(*power).with(Field::Because, because)
         }
-        Event::WouldAct { power, because } => {
-            let text = format!("Would {} now, only observing: {because}", power.verb());
-            Line::info(ids::WOULD_ACT, text).power(*power).with(Field::Because, because)
+        Event::WouldAct { power, because, not_counted } => {
+            let beside = beside(not_counted.as_deref());
+            let text = format!("Would {} now, only observing: {because}{beside}", power.verb());
+            Line::info(ids::WOULD_ACT, text)
+                .power(*power)
+                .with(Field::Because, because)
+                .not_counted(not_counted.as_deref())
         }
         _ => return None,
     };
@@ -86,9 +103,13 @@ fn asking(event: &Event) -> Option<Line> {
             ids::HOOK_NOT_REPEATED,
             "The pre-stop hook was started by an earlier run of agentd, not running it again",
         ),
-        Event::Asking { power, because } => {
-            let text = format!("Asking EC2 to {} this instance: {because}", power.verb());
-            Line::info(ids::ASKING, text).power(*power).with(Field::Because, because)
+        Event::Asking { power, because, not_counted } => {
+            let beside = beside(not_counted.as_deref());
+            let text = format!("Asking EC2 to {} this instance: {because}{beside}", power.verb());
+            Line::info(ids::ASKING, text)
+                .power(*power)
+                .with(Field::Because, because)
+                .not_counted(not_counted.as_deref())
         }
         Event::Accepted { power, detail } => {
             let text = format!("EC2 accepted to {} this instance: {detail}", power.verb());

@@ -117,6 +117,7 @@ macro_rules! record {
             agentd_target = $line.field(Field::Target),
             agentd_call = $line.field(Field::Call),
             agentd_moment = $line.field(Field::Moment),
+            agentd_not_counted = $line.field(Field::NotCounted),
             message = $line.text.as_str(),
         )
     };

@@ -86,6 +86,8 @@ pub enum Field {
     Call,
     /// The moment of an alert at which somebody is told.
     Moment,
+    /// What ran and was not counted as use, one line.
+    NotCounted,
 }
 
 impl Field {
@@ -113,6 +115,7 @@ impl Field {
         Self::Target,
         Self::Call,
         Self::Moment,
+        Self::NotCounted,
     ];
 
     /// The name in the journal.
@@ -140,6 +143,7 @@ impl Field {
             Self::Target => "AGENTD_TARGET",
             Self::Call => "AGENTD_CALL",
             Self::Moment => "AGENTD_MOMENT",
+            Self::NotCounted => "AGENTD_NOT_COUNTED",
         }
     }
 }

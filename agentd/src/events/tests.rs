@@ -19,22 +19,23 @@ fn text(word: &str) -> String {
 /// One of each kind that the engine gives.
 fn decided() -> Vec<Event> {
     let (power, because) = (Power::Hibernate, || text("cpu 0.01 of 0.05 core"));
+    let beside = || Some(text("postgresql 0.03 of 0.12 core"));
     vec![
         Event::BecameActive { because: because() },
         Event::BecameQuiet { because: because(), act_at_wall_ms: Some(1_795_253_400_000) },
-        Event::Warned { power, in_ms: 90_500, because: because() },
+        Event::Warned { power, in_ms: 90_500, because: because(), not_counted: beside() },
         Event::CalledOff { power, because: because() },
         Event::HookStarted { power },
         Event::HookEnded { detail: text("exit status 0"), ok: true },
         Event::HookEnded { detail: text("exit status 1"), ok: false },
         Event::HookNotRepeated,
-        Event::Asking { power, because: because() },
+        Event::Asking { power, because: because(), not_counted: beside() },
         Event::Accepted { power, detail: text("stopping") },
         Event::Refused { power, code: text("unauthorized"), detail: text("no ec2:StopInstances") },
         Event::Failed { power, error: text("throttled"), retry_ms: Some(2_000) },
         Event::Failed { power, error: text("timed out"), retry_ms: None },
         Event::FellBack { because: text("hibernation is not configured") },
-        Event::WouldAct { power, because: because() },
+        Event::WouldAct { power, because: because(), not_counted: None },
         Event::Hibernated { slept_ms: 3_600_000 },
         Event::ColdBoot { asked_wall_ms: 1_795_253_400_000 },
         Event::StoppedAndStarted { asked_wall_ms: 1_795_253_400_000 },
@@ -273,8 +274,18 @@ fn sentences_are_for_people() {
     let sentence = |event: Event| Line::from(&event).text;
     let because = || text("idle for 28m");
     assert_eq!(
-        sentence(Event::Warned { power: Power::Stop, in_ms: 90_500, because: because() }),
+        sentence(Event::Warned {
+            power: Power::Stop,
+            in_ms: 90_500,
+            because: because(),
+            not_counted: None
+        }),
         "Will stop in 1m30s: idle for 28m"
+    );
+    let not_counted = Some(text("postgresql 0.03 of 0.12 core"));
+    assert_eq!(
+        sentence(Event::Asking { power: Power::Stop, because: because(), not_counted }),
+        "Asking EC2 to stop this instance: idle for 28m; not counted: postgresql 0.03 of 0.12 core"
     );
     assert_eq!(
         sentence(Event::BecameQuiet {

@@ -4,6 +4,7 @@
 use agent_core::action::Power;
 use agent_core::input::Ability;
 use agent_core::policy::Mode;
+use agent_core::reading::Role;
 use agent_core::stamp::Stamp;
 use agent_core::verdict::{
     HoldView, Judgement, Obstacle, SignalView, SourceView, Stage, StretchView, UseView, UserView,
@@ -11,6 +12,7 @@ use agent_core::verdict::{
 use agent_proto::status::{self as wire, AbilityWord, Status, Verdict};
 use agent_proto::{Timestamp, limits};
 
+use super::advice;
 use super::event_line::wall;
 use super::outlook::outlook;
 use super::spot;
@@ -66,6 +68,10 @@ pub fn status(published: &Published, now: Stamp, depth: Depth) -> Status {
         outlook: outlook(published, now),
         sources: view.sources.iter().map(|view| source(view, now, depth)).collect(),
         blind: blind(&view.sources),
+        uncounted: view.uncounted.iter().map(advice::uncounted).collect(),
+        corrections: advice::corrections(published, depth),
+        kept_up: advice::kept_up(published, now),
+        accounts: advice::accounts(view),
         holds: view.holds.iter().map(|view| hold(view, now)).collect(),
         obstacles: obstacles(published, now),
         abilities: wire::Abilities {
@@ -78,6 +84,7 @@ pub fn status(published: &Published, now: Stamp, depth: Depth) -> Status {
             at: wall(last.at.wall_ms),
             result: last.result.clone(),
             detail: last.detail.clone(),
+            not_counted: last.not_counted.clone(),
         }),
     }
 }
@@ -206,6 +213,7 @@ fn source(view: &SourceView, now: Stamp, depth: Depth) -> wire::Source {
         value: view.value.filter(|_| known),
         busy_above: (!view.unit.is_empty()).then_some(view.limit),
         unit: view.unit.clone(),
+        weighed: view.signals.iter().any(is_weighed),
         since: moment(now, view.since),
         for_seconds: age(now, view.since),
         last_activity: view.last_activity.map(|at| moment(now, at)),
@@ -217,11 +225,24 @@ fn source(view: &SourceView, now: Stamp, depth: Depth) -> wire::Source {
     }
 }
 
+/// Whether a signal is in the value of its source by the share of a limit that is not people's.
+fn is_weighed(view: &SignalView) -> bool {
+    let busy = view.judgement == Judgement::Busy;
+    view.value.is_some_and(|value| value > 0.0)
+        && match view.role {
+            Role::Local | Role::Server => true,
+            Role::Upkeep | Role::Unexplained => busy,
+            Role::Workload | Role::Ignored => false,
+        }
+}
+
 fn signal(view: &SignalView, now: Stamp) -> wire::Signal {
     wire::Signal {
         subject: view.subject.clone(),
         owner: view.owner.clone(),
         verdict: verdict(view.judgement),
+        role: view.role.as_str().to_owned(),
+        limit: view.limit,
         value: view.value,
         last_activity_seconds: view.last_activity.map(|at| age(now, at)),
     }
@@ -322,6 +343,7 @@ mod tests {
             at: ago(9_000),
             result: "called-off".into(),
             detail: "input".into(),
+            not_counted: None,
         });
         let mut text =
             serde_json::to_string_pretty(&status(&published, NOW, Depth::Signals)).unwrap();
@@ -372,6 +394,7 @@ mod tests {
             at: Stamp::new(90_000_000, 0, 1_767_300_000_000),
             result: "hibernated".into(),
             detail: "slept for 8 h".into(),
+            not_counted: Some("postgresql 0.03 of 0.12 core".into()),
         });
         let last = status(&published, NOW, Depth::Sources).last_action.unwrap();
         assert_eq!(last.at.to_string(), "2026-01-01T20:40:00Z");

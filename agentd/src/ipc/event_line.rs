@@ -130,7 +130,9 @@ mod tests {
             power: Power::Hibernate,
             in_ms: 1_500,
             because: "nobody".into(),
+            not_counted: Some("nginx 0.03 of 0.12 core".into()),
         });
+        assert_eq!(line.fields["not_counted"], "nginx 0.03 of 0.12 core");
         assert_eq!((line.seq, line.event.as_str()), (9, "warned"));
         assert_eq!(line.at.to_string(), "2026-01-02T12:00:00Z");
         assert_eq!(line.fields["in_seconds"], 1.5);

@@ -15,6 +15,7 @@ pub mod server;
 pub mod socket;
 pub mod spot;
 
+pub(crate) mod advice;
 mod answer;
 mod deadline;
 mod follow;

@@ -9,6 +9,7 @@ use agent_proto::span::long;
 use agent_proto::status::{Outlook, Prospect};
 
 use super::convert;
+use crate::cures;
 use crate::publish::Published;
 
 /// The outlook at `now`.
@@ -60,7 +61,8 @@ fn blind(published: &Published, now: Stamp) -> Option<Outlook> {
         let why = unknown_source(first, now);
         let more = sources.count();
         let why = if more == 0 { why } else { format!("{why}, and {more} more") };
-        return Some(plain(Prospect::Blind, view, why, doctor()));
+        let cure = first.detail.as_deref().and_then(cures::of_fault).map(str::to_owned);
+        return Some(plain(Prospect::Blind, view, why, cure.or_else(doctor)));
     }
     // No source is enabled that this machine has.
     if let Some(why) = detail_of(view, "blind") {
@@ -327,6 +329,19 @@ mod tests {
         assert_eq!(seen.prospect, Prospect::Refused);
         assert_eq!(seen.because, "the role lacks ec2:StopInstances");
         assert_eq!(seen.power, None);
+    }
+
+    #[test]
+    fn a_blindness_that_lasts_is_told_with_its_cure() {
+        let mut published = quiet();
+        published.view.sources[0].judgement = Judgement::Blind;
+        published.view.sources[0].detail =
+            Some("/proc: it hides other users' processes (hidepid=)".into());
+        let seen = outlook(&published, NOW);
+        assert!(seen.because.contains("hidepid"), "{}", seen.because);
+        assert!(seen.remedy.unwrap().contains("remount,hidepid=0"));
+        published.view.sources[0].detail = Some("input/output error".into());
+        assert_eq!(outlook(&published, NOW).remedy.as_deref(), Some("agentctl doctor"));
     }
 
     #[test]

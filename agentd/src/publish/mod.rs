@@ -7,6 +7,7 @@
 pub mod events;
 pub mod metrics;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_core::reason::Event;
@@ -81,6 +82,10 @@ pub struct ConfigInfo {
     pub problem: Option<String>,
     /// Who the programs among the hooks of an interruption run as; none is root.
     pub hook_user: Option<String>,
+    /// The units that a person counts as upkeep.
+    pub upkeep: Vec<String>,
+    /// The units that count as work, by source.
+    pub work: BTreeMap<String, Vec<String>>,
 }
 
 /// How the watch for one kind of notice does.
@@ -337,6 +342,8 @@ pub(crate) mod tests {
                 stretch: None,
                 users: Vec::new(),
                 last_use: None,
+                uncounted: Vec::new(),
+                kept_up: None,
                 power: Some(agent_core::action::Power::Hibernate),
                 act_at: Some(ahead(720)),
                 warn_at: vec![ahead(120), ahead(420)],
@@ -376,6 +383,8 @@ pub(crate) mod tests {
                 files: vec!["/etc/agentd/agentd.toml".into()],
                 problem: None,
                 hook_user: None,
+                upkeep: Vec::new(),
+                work: BTreeMap::new(),
             },
         }
     }

@@ -6,7 +6,7 @@ use agent_core::interruption::InterruptionPolicy;
 use agent_core::policy::{
     Combine, HoldPolicy, IdlePolicy, Limits, Mode, RoleLimits, SourcePolicy, TagPolicy,
 };
-use agent_core::reading::{Observation, Reading, Signal, Value};
+use agent_core::reading::{Observation, Reading, Role, Signal, Value};
 use agent_core::trace::{ACCOUNTS, Boot, Line};
 use jiff::tz::TimeZone;
 
@@ -117,8 +117,41 @@ Policy   the configuration of this machine: profile research, hibernate after 30
 Off 2 times, for 4h50m of 6h39m recorded (72 %): 2.03 USD saved at 0.42 USD/h.
 Nobody would have been interrupted: no use within 10 minutes after it.
 ";
-    assert_eq!(shown(&simulation, false), expected.replace("0.001/", "0/"));
+    assert_eq!(shown(&simulation, false), expected);
     assert!(shown(&simulation, true).contains("08:09:50  quiet "));
+}
+
+#[test]
+fn what_ran_and_was_not_counted_is_told_below_each_stop() {
+    let mut records = records(40, &[(0, 5)], &[]);
+    for record in &mut records {
+        let ms = record.at.boot_ms;
+        let Content::Inputs(inputs) = &mut record.content else { continue };
+        if let Some(Input::Observed(Observation { reading: Reading::Signals(signals), .. })) =
+            inputs.first_mut()
+        {
+            let total = ms * 30;
+            let server = Signal::new("system.slice/postgresql.service", Value::Counter { total });
+            signals.push(server.of(Role::Server));
+        }
+    }
+    let mut tried = policy();
+    let roles = RoleLimits {
+        local_above: 0.08,
+        server_above: 0.12,
+        upkeep_above: 0.15,
+        upkeep_together: 0.4,
+        unexplained_above: 0.05,
+    };
+    let cpu = tried.sources.get_mut(&SourceName::new("cpu")).unwrap();
+    cpu.limits = Some(Limits { roles, units: BTreeMap::new() });
+    let simulation = simulated(records, Some(tried));
+    let text = shown(&simulation, false);
+    let lines: Vec<&str> = text.lines().collect();
+    let stop = lines.iter().position(|line| line.contains("hibernated ")).unwrap();
+    assert_eq!(lines[stop + 1].trim(), "not counted: postgresql 0.03 of 0.12 core", "{text}");
+    let document = simulation.document("t", "u", None);
+    assert!(document["happened"].to_string().contains("postgresql 0.03 of 0.12 core"));
 }
 
 #[test]

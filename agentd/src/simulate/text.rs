@@ -50,6 +50,9 @@ pub(super) fn text(simulation: &Simulation, name: &str, under: &str, look: &Look
             let _ = writeln!(text, "  {at}  {word:<12} {detail}");
             lines += 1;
         }
+        if let What::Acted { not_counted: Some(ran), .. } = &happening.what {
+            let _ = writeln!(text, "{:36}not counted: {}", "", printable(ran, MOST_TEXT));
+        }
     }
     if lines > 0 {
         text.push('\n');
@@ -85,7 +88,7 @@ fn heading(simulation: &Simulation, name: &str, under: &str, look: &Look) -> Str
 fn line(happening: &Happening, look: &Look, warned: &mut bool) -> Option<(&'static str, String)> {
     match &happening.what {
         What::Told(event) => told(event, look.all, warned),
-        What::Acted { power, because, idle_ms } => {
+        What::Acted { power, because, idle_ms, .. } => {
             *warned = false;
             let idle = Duration::from_millis(*idle_ms);
             let since = look.moment(happening.at.before(idle));
@@ -110,7 +113,7 @@ fn line(happening: &Happening, look: &Look, warned: &mut bool) -> Option<(&'stat
 fn told(event: &Event, all: bool, warned: &mut bool) -> Option<(&'static str, String)> {
     let away = |ms: u64| format!("the recorded machine was away for {}", span(ms));
     let line = match event {
-        Event::Warned { power, in_ms, because } => {
+        Event::Warned { power, in_ms, because, .. } => {
             let again = core::mem::replace(warned, true);
             if again && !all {
                 return None;

@@ -146,6 +146,7 @@ fn a_past_action_is_told() {
         at: at(-30_000),
         result: "hibernated".into(),
         detail: "slept for 7 h 40 min".into(),
+        not_counted: None,
     });
     assert!(screen(&status).ends_with(
         "  last action   hibernate at 2026-01-02 06:10:00: hibernated; slept for 7 h 40\n                min\n"

@@ -27,7 +27,9 @@ impl Engine {
             Origin::Operator => "an administrator asked for it".to_owned(),
         };
         let call = CallState::NotSent;
-        self.memory.intent = Some(Intent { power, origin, because, since: now, hook, call });
+        let not_counted = self.not_counted();
+        let intent = Intent { power, origin, because, not_counted, since: now, hook, call };
+        self.memory.intent = Some(intent);
         out.dirty = true;
         self.recheck(now, out);
     }
@@ -74,7 +76,13 @@ impl Engine {
     fn start_call(&mut self, mut intent: Intent, out: &mut Out) {
         let power = intent.power;
         let (attempt, not_ready_since) = self.retrying.take().unwrap_or_default();
-        out.events.push(Event::Asking { power, because: intent.because.clone() });
+        // The sources were read again just now.
+        intent.not_counted = self.not_counted().or(intent.not_counted);
+        out.events.push(Event::Asking {
+            power,
+            because: intent.because.clone(),
+            not_counted: intent.not_counted.clone(),
+        });
         intent.call = CallState::Sent;
         self.memory.intent = Some(intent);
         out.dirty = true;
@@ -135,8 +143,9 @@ impl Engine {
     /// Closes the open intent with a result, and watches again. A hook that ran is not run again before the machine was
     /// idle for a whole period more.
     pub(super) fn close_intent(&mut self, now: Stamp, result: &str, detail: String, out: &mut Out) {
-        if let Some(intent) = self.memory.intent.take() {
+        if let Some(intent) = self.memory.intent.clone() {
             self.conclude(now, intent.power, result, detail, out);
+            self.memory.intent = None;
             if matches!(intent.hook, HookState::Started | HookState::Ended) {
                 self.idle_anew(now);
             }

@@ -53,6 +53,7 @@ impl Engine {
     /// Every window begins anew: the machine was resumed, or nobody looked for a while.
     fn restart(&mut self, now: Stamp, away_ms: u64, resumed: bool, out: &mut Out) {
         self.forget_idleness();
+        self.keeper = None;
         self.blind_from = Some(now);
         for track in self.tracks.values_mut() {
             track.restart(now);

@@ -217,8 +217,16 @@ impl Engine {
         let Some(power) = self.power() else { return };
         self.would_act_told = true;
         let because = self.because(now);
-        out.events.push(Event::WouldAct { power, because: because.clone() });
+        let not_counted = self.not_counted();
+        out.events.push(Event::WouldAct {
+            power,
+            because: because.clone(),
+            not_counted: not_counted.clone(),
+        });
         self.conclude(now, power, "would-act", because, out);
+        if let Some(last) = self.memory.last_action.as_mut() {
+            last.not_counted = not_counted;
+        }
     }
 
     /// Tells once that the machine became quiet, and once that it is used again.
@@ -271,8 +279,14 @@ impl Engine {
         let told = act_at.since(now);
         let because = self.because(now);
         let in_ms = millis(told);
-        out.events.push(Event::Warned { power, in_ms, because: because.clone() });
-        let warning = Warning { power, in_ms, at_wall_ms: act_at.wall_ms, because };
+        let not_counted = self.not_counted();
+        out.events.push(Event::Warned {
+            power,
+            in_ms,
+            because: because.clone(),
+            not_counted: not_counted.clone(),
+        });
+        let warning = Warning { power, in_ms, at_wall_ms: act_at.wall_ms, because, not_counted };
         self.request(ActionKind::Warn(warning), out);
         // The smallest threshold that this warning covers: only later ones are still to come.
         let covered = self.policy.idle.warn_before.iter().filter(|w| **w >= told).min();

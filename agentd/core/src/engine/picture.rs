@@ -38,6 +38,8 @@ impl Engine {
             users: Self::users(&sources),
             sources,
             last_use: self.last_seen.clone(),
+            uncounted: self.uncounted(),
+            kept_up: self.kept_up(now),
             holds: self.memory.holds.view(),
             obstacles: self.obstacles(now),
             abilities: Abilities {

@@ -57,6 +57,7 @@ impl Engine {
             },
             act_at_wall_ms: self.act_at(now).map(|at| at.wall_ms),
             last_action: self.last_action_line(),
+            not_counted: self.not_counted().filter(|_| state.is_idle()),
         };
         let last = self.memory.last_action.as_ref().map(|last| last.at);
         let key = self.request(ActionKind::Tag(set), out);

@@ -15,6 +15,7 @@ mod preflight;
 mod recovery;
 mod scene;
 mod tags;
+mod uncounted;
 mod waiting;
 mod waking;
 mod wording;

@@ -151,10 +151,16 @@ fn leading(what: Option<(&str, Option<&str>)>) -> String {
 }
 
 /// A value with its unit: "0.97 core", "2.1 kB/s", "3 %".
-pub(super) fn quantity(value: f64, unit: &str) -> String {
+pub fn quantity(value: f64, unit: &str) -> String {
     let (factor, unit) = scale(value, unit);
     let number = number(value / factor);
     if unit.is_empty() { number } else { format!("{number} {unit}") }
+}
+
+/// A value beside its limit, both in the unit of the limit: "0.03 of 0.12 core", "3.1 of 16 kB/s".
+pub fn of_limit(value: f64, limit: f64, unit: &str) -> String {
+    let (factor, unit) = scale(limit, unit);
+    format!("{} of {} {unit}", number(value / factor), number(limit / factor))
 }
 
 /// The unit in which a value is said, and how much of the source's unit it is.
@@ -166,12 +172,12 @@ fn scale(value: f64, unit: &str) -> (f64, &str) {
 
 /// A number with as many places as help: 0.05, 2.1, 312.
 fn number(value: f64) -> String {
-    let places = if value == 0.0 || value >= 100.0 {
-        0
-    } else if value >= 10.0 {
-        1
-    } else {
-        2
+    let places = match value {
+        value if !(0.000_5..100.0).contains(&value) => 0,
+        value if value >= 10.0 => 1,
+        // What is small beside a limit of hundredths is still not nothing.
+        value if value < 0.01 => 3,
+        _ => 2,
     };
     let text = format!("{value:.places$}");
     match text.strip_suffix(".00").or_else(|| text.strip_suffix(".0")) {
@@ -197,7 +203,7 @@ pub(super) fn span_ms(ms: u64) -> String {
 }
 
 /// At most the longest `because`, cut at a character.
-fn cut(text: String) -> String {
+pub(super) fn cut(text: String) -> String {
     if text.chars().count() <= MAX_BECAUSE {
         return text;
     }
@@ -216,6 +222,9 @@ mod tests {
         assert_eq!(quantity(2048.0, "B/s"), "2.05 kB/s");
         assert_eq!(quantity(0.0, "%"), "0 %");
         assert_eq!(quantity(3.0, "%"), "3 %");
+        assert_eq!(quantity(0.004, "core"), "0.004 core");
+        assert_eq!(quantity(0.000_04, "core"), "0 core");
+        assert_eq!(of_limit(3100.0, 16_000.0, "B/s"), "3.10 of 16 kB/s");
         assert_eq!(quantity(262_144.0, "B/s"), "262 kB/s");
     }
 

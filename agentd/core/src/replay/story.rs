@@ -31,6 +31,9 @@ pub enum What {
         because: String,
         /// For how long nothing had been used, milliseconds.
         idle_ms: u64,
+        /// What ran and was not counted, one line; none when nothing did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_counted: Option<String>,
     },
     /// The first use that the trace shows after an action: somebody would have had to start the machine again.
     UsedAgain(Use),

@@ -2,8 +2,16 @@
 
 use super::Track;
 use super::subject::{Last, Subject};
-use crate::reading::{Role, SourceName, Stretch};
-use crate::verdict::{Judgement, SignalView, SourceView};
+use crate::policy::Combine;
+use crate::reading::{Account, Role, SourceName, Stretch};
+use crate::verdict::{Judgement, SignalView, SourceView, UncountedView};
+
+/// Processor time below this is not worth a word, cores …
+const LEAST_CORES: f64 = 0.002;
+/// … and bytes below this, a second …
+const LEAST_BYTES: f64 = 200.0;
+/// … and anything below this part of people's limit, where that is more than so many bytes.
+const LEAST_PART: f64 = 0.04;
 
 impl Track {
     /// The subject with the largest share in the present judgement.
@@ -45,6 +53,74 @@ impl Track {
         });
         let latest = counts.max_by_key(|(_, s)| s.last_activity);
         latest.map(|(name, s)| (name.as_str(), s.owner.as_deref()))
+    }
+
+    /// Adds what runs and is not counted. Only what is measured by roles can be told apart from what is counted.
+    pub(crate) fn uncounted(&self, source: &SourceName, all: &mut Vec<UncountedView>) {
+        let policy = &self.policy;
+        if policy.limits.is_none() {
+            return;
+        }
+        let part = policy.busy_above * LEAST_PART;
+        let least = match policy.unit.as_str() {
+            "core" => LEAST_CORES,
+            "B/s" => part.max(LEAST_BYTES),
+            _ => part,
+        };
+        let counted = self.judgement == Judgement::Busy;
+        for (name, subject) in &self.subjects {
+            let Some(value) = subject.shown.filter(|value| *value >= least) else { continue };
+            let by_itself = subject.judgement == Judgement::Busy;
+            let left_out = match subject.role {
+                Role::Workload => false,
+                Role::Ignored => !Account::is(name),
+                Role::Upkeep => !by_itself,
+                // Below its limit it is a part of the sum that made a busy source busy.
+                Role::Local | Role::Server | Role::Unexplained => !by_itself && !counted,
+            };
+            if left_out {
+                all.push(UncountedView {
+                    source: source.clone(),
+                    subject: name.clone(),
+                    owner: subject.owner.clone(),
+                    role: subject.role,
+                    value,
+                    limit: policy.limit_of(name, subject.role).filter(|limit| *limit > 0.0),
+                    work: policy.busy_above,
+                    unit: policy.unit.clone(),
+                });
+            }
+        }
+    }
+
+    /// The one subject without which the source would not be in use, if there is one: with its owner and role.
+    pub(crate) fn sole(&self) -> Option<(&str, Option<&str>, Role)> {
+        if self.judgement != Judgement::Busy {
+            return None;
+        }
+        let (mut best, mut sum, mut busy) = (None::<(&str, &Subject, f64)>, 0.0, 0);
+        for (name, subject) in &self.subjects {
+            let by_itself = subject.judgement == Judgement::Busy;
+            let averaged = matches!(subject.role, Role::Upkeep | Role::Unexplained);
+            if subject.role == Role::Ignored || (averaged && !by_itself) {
+                continue;
+            }
+            let limit = self.policy.limit_of(name, subject.role).filter(|limit| *limit > 0.0);
+            let (Some(value), Some(limit)) = (subject.shown, limit) else { continue };
+            let share = value / limit;
+            busy += i32::from(by_itself);
+            sum += share;
+            if best.is_none_or(|(.., most)| share > most) {
+                best = Some((name, subject, share));
+            }
+        }
+        let (name, subject, share) = best?;
+        let others = match self.policy.combine {
+            Combine::Sum => sum - share < 1.0,
+            Combine::Each => busy <= 1,
+        };
+        let alone = others && busy <= 1;
+        alone.then_some((name, subject.owner.as_deref(), subject.role))
     }
 
     /// The source as shown.

@@ -1,7 +1,7 @@
 //! The command of `idle.warn_command`: a program of root's or a systemd unit, as `idle.pre_stop` is.
 //!
 //! It learns from `AGENTD_EVENT` what happened: `warned`, with `AGENTD_ACTION` (`hibernate`, `stop`), `AGENTD_SECONDS_LEFT`,
-//! `AGENTD_AT` (RFC 3339) and `AGENTD_BECAUSE`; or `called-off`, with `AGENTD_BECAUSE`. A unit takes no environment, so it is
+//! `AGENTD_AT` (RFC 3339), `AGENTD_BECAUSE` and `AGENTD_NOT_COUNTED` (what ran and was not counted as use; may be empty); or `called-off`, with `AGENTD_BECAUSE`. A unit takes no environment, so it is
 //! started for a warning only. That it fails is told and changes nothing.
 
 use core::time::Duration;
@@ -73,6 +73,10 @@ fn occasion(word: &Word<'_>) -> Occasion {
                 ("AGENTD_SECONDS_LEFT", (warning.in_ms / 1000).to_string()),
                 ("AGENTD_AT", rfc3339(warning.at_wall_ms)),
                 reason(&warning.because),
+                (
+                    "AGENTD_NOT_COUNTED",
+                    escaped(warning.not_counted.as_deref().unwrap_or_default(), BECAUSE_LIMIT),
+                ),
             ],
         },
         Word::CalledOff { because } => Occasion {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use agent_core::action::{Power, Warning};
 use agent_core::stamp::Stamp;
 
-use super::{ChannelSpec, Told, WarnSettings, Word};
+use super::{ChannelSpec, Told, WarnSettings, Word, not_counted};
 use crate::actuators::text::{escaped, rfc3339, spoken};
 
 pub(super) const SPEC: ChannelSpec = ChannelSpec {
@@ -107,8 +107,9 @@ fn countdown(warning: &Warning) -> String {
         Power::Hibernate => "Memory would be kept.",
         Power::Stop => "Unsaved work would be lost.",
     };
+    let not_counted = not_counted(warning).map(|line| format!("{line}\n")).unwrap_or_default();
     format!(
-        "agentd: nobody used this machine, so it is to {} at {}. {memory}\nWhy: {}\nA session with a terminal calls that \
+        "agentd: nobody used this machine, so it is to {} at {}. {memory}\nWhy: {}\n{not_counted}A session with a terminal calls that \
          off. To keep the machine up for longer: agentctl hold 2h\n",
         warning.power.verb(),
         rfc3339(warning.at_wall_ms),

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use agent_core::action::Warning;
 use agent_core::stamp::Stamp;
 
 use super::{ChannelSpec, Told, WarnSettings, Word};
@@ -23,6 +24,15 @@ pub(super) struct Channel {
     voice: Voice,
 }
 
+/// The reason, and what ran and was not counted: the signature of the signal has no other place for it.
+fn reason(warning: &Warning) -> String {
+    let because = stripped(&warning.because, BECAUSE_LIMIT);
+    match &warning.not_counted {
+        Some(text) => format!("{because}; not counted: {}", stripped(text, BECAUSE_LIMIT)),
+        None => because,
+    }
+}
+
 impl Channel {
     pub(super) fn new(settings: &WarnSettings) -> Self {
         Self { voice: settings.voice.clone() }
@@ -37,7 +47,7 @@ impl Channel {
                     .wall_ms
                     .saturating_add_unsigned(warning.in_ms)
                     .saturating_mul(1000),
-                because: stripped(&warning.because, BECAUSE_LIMIT),
+                because: reason(warning),
             },
             Word::CalledOff { because } => {
                 Spoken::CalledOff { because: stripped(because, BECAUSE_LIMIT) }

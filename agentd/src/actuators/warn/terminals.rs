@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use agent_core::action::{Power, Warning};
 use agent_core::stamp::Stamp;
 
-use super::{ChannelSpec, Told, WarnSettings, Word};
+use super::{ChannelSpec, Told, WarnSettings, Word, not_counted};
 use crate::actuators::hook::program::Starter;
 use crate::actuators::text::{escaped, rfc3339, spoken, time_of_day};
 use crate::host::logind::BusMode;
@@ -128,19 +128,17 @@ impl Channel {
             Power::Hibernate => "Memory will be kept.",
             Power::Stop => "Unsaved work will be lost.",
         };
-        self.message(
-            now,
-            &[
-                &format!(
-                    "This machine will {} in {}, at {}. {memory}",
-                    warning.power.verb(),
-                    spoken(warning.in_ms),
-                    time_of_day(warning.at_wall_ms)
-                ),
-                &format!("Why: {because}"),
-                "To stop this: press a key, or run `agentctl hold 2h`.",
-            ],
-        )
+        let what = format!(
+            "This machine will {} in {}, at {}. {memory}",
+            warning.power.verb(),
+            spoken(warning.in_ms),
+            time_of_day(warning.at_wall_ms)
+        );
+        let why = format!("Why: {because}");
+        let not_counted = not_counted(warning);
+        let stop = "To stop this: press a key, or run `agentctl hold 2h`.";
+        let lines = [Some(what.as_str()), Some(&why), not_counted.as_deref(), Some(stop)];
+        self.message(now, &lines.into_iter().flatten().collect::<Vec<_>>())
     }
 
     /// The text that calls a warning off.

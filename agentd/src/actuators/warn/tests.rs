@@ -16,6 +16,7 @@ fn warning() -> Warning {
         in_ms: 600_000,
         at_wall_ms: 1_795_263_000_000,
         because: "no use for 20m\n\x1b[2J".to_owned(),
+        not_counted: Some("nginx 0.03 of 0.12 core\x1b[2J".to_owned()),
     }
 }
 
@@ -75,6 +76,7 @@ async fn the_message_of_the_day_stands_while_the_countdown_runs() {
     let file = tree.path("/run/motd.d/50-agentd");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("it is to hibernate at 2026-11-21T12:10:00Z"), "{text}");
+    assert!(text.contains("\nNot counted as use: nginx 0.03 of 0.12 core\\u{1b}[2J\n"), "{text}");
     assert!(text.contains("agentctl hold 2h") && !text.contains('\x1b'), "{text}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
     let off = Word::CalledOff { because: "ada typed" };
@@ -130,6 +132,7 @@ async fn the_command_learns_what_happens_and_what_was_called_off() {
             "AGENTD_AT=2026-11-21T12:10:00Z",
             "AGENTD_BECAUSE=no use for 20m\\n\\u{1b}[2J",
             "AGENTD_EVENT=warned",
+            "AGENTD_NOT_COUNTED=nginx 0.03 of 0.12 core\\u{1b}[2J",
             "AGENTD_SECONDS_LEFT=600",
         ]
     );

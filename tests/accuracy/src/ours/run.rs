@@ -169,6 +169,7 @@ impl<'a> Runner<'a> {
             power: Power::Stop,
             origin: Origin::Idle,
             because: "no use for 30m".to_owned(),
+            not_counted: None,
             since,
             hook: HookState::NotConfigured,
             call: CallState::Accepted,

@@ -74,7 +74,8 @@ fn now() -> Stamp {
 }
 
 fn warning(power: Power, because: &str) -> Warning {
-    Warning { power, in_ms: 600_000, at_wall_ms: 1_795_263_000_000, because: because.to_owned() }
+    let (because, not_counted) = (because.to_owned(), None);
+    Warning { power, in_ms: 600_000, at_wall_ms: 1_795_263_000_000, because, not_counted }
 }
 
 #[test]
@@ -86,6 +87,15 @@ fn the_warning_says_what_when_why_and_how_to_stop_it() {
         "\r\n\x07Message from agentd@box (2026-11-21T12:00:00Z):\r\n  This machine will hibernate in 10 minutes, at \
          12:10:00 UTC. Memory will be kept.\r\n  Why: idle for 30 minutes\r\n  To stop this: press a key, or run \
          `agentctl hold 2h`.\r\n\r\n"
+    );
+    let beside = Some("postgresql 0.03 of 0.12 core\x1b[2J".to_owned());
+    let told = Warning { not_counted: beside, ..warning(Power::Hibernate, "idle") };
+    let text = crier(&Tree::new()).warning(now(), &told);
+    assert!(
+        text.contains(
+            "\r\n  Not counted as use: postgresql 0.03 of 0.12 core\\u{1b}[2J\r\n  To stop"
+        ),
+        "{text:?}"
     );
     let stop = crier(&Tree::new()).warning(now(), &warning(Power::Stop, "x"));
     assert!(stop.contains("will stop") && stop.contains("will be lost"));

@@ -531,7 +531,9 @@ impl Machine {
     fn later(&mut self, seconds: u64) -> Vec<String> {
         self.now = self.now.after(Duration::from_secs(seconds));
         self.sessions.refresh();
-        self.waits().into_iter().map(|(subject, ..)| subject).collect()
+        let Reading::Signals(signals) = self.sessions.read(self.now) else { panic!() };
+        let present = |it: &Signal| matches!(it.value, Value::Stretches { .. });
+        signals.into_iter().filter(present).map(|signal| signal.subject).collect()
     }
 }
 

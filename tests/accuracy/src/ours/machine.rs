@@ -92,9 +92,8 @@ impl Machine {
         self.marks.resize(signals.pts as usize, at_ms);
         let since = self.tunnel.map_or(at_ms, |(since, _)| since);
         // Where it has terminals they stand for it.
-        let lingers = |seen: i64| {
-            signals.pts == 0 && at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS
-        };
+        let lingers =
+            |seen: i64| signals.pts == 0 && at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS;
         self.tunnel = match self.tunnel {
             _ if signals.ssh_notty > 0 => Some((since, at_ms)),
             Some((_, seen)) if lingers(seen) => self.tunnel,
@@ -193,7 +192,8 @@ pub(super) fn app_clients(signals: &Signals) -> u32 {
         return said;
     }
     let of_people = signals.rx_client > 0.0 || signals.jup != Jupyter::Off;
-    if of_people || !signals.conns.is_empty() { signals.estab_app } else { 0 }
+    let followed = u32::try_from(signals.conns.len()).unwrap_or(u32::MAX);
+    if of_people { signals.estab_app.max(followed) } else { followed }
 }
 
 /// The connections on which the talking client may be.

@@ -367,14 +367,7 @@ impl Track {
                     sum.expired.push(name.clone());
                 }
             }
-            Value::Stretches { by } => {
-                let again = self.visited(now, subject.owner.as_deref());
-                let at = subject.present(now, last, by, self.compared_at.is_some(), again);
-                if counts {
-                    sum.stretch = sum.stretch.max(Some(by));
-                    sum.event_at = later(sum.event_at, at);
-                }
-            }
+            Value::Stretches { by } => self.take_presence(now, &mut subject, last, by, sum),
             Value::Shown { value } => {
                 subject.shown = Some(value);
                 subject.judgement = Judgement::Ignored;
@@ -387,6 +380,24 @@ impl Track {
             sum.event_at = later(sum.event_at, Some(now));
         }
         self.subjects.insert(name, subject);
+    }
+
+    /// Something that stretches the required idle time.
+    fn take_presence(
+        &mut self,
+        now: Stamp,
+        subject: &mut Subject,
+        last: Option<Last>,
+        by: Stretch,
+        sum: &mut Sum,
+    ) {
+        let counts = subject.role != Role::Ignored;
+        let again = counts && self.visited(now, subject.owner.as_deref());
+        let at = subject.present(now, last, by, self.compared_at.is_some(), again);
+        if counts {
+            sum.stretch = sum.stretch.max(Some(by));
+            sum.event_at = later(sum.event_at, at);
+        }
     }
 
     /// A counter: its growth is summed, and weighed by itself where the limit is for each.
@@ -506,5 +517,7 @@ impl Track {
     }
 }
 
+#[cfg(test)]
+mod roles;
 #[cfg(test)]
 mod tests;

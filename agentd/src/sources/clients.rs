@@ -42,7 +42,7 @@ use relay::Relays;
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
     name: "clients",
-    about: "Data that a person's client sends to the machine: SSH, editors, notebooks and desktops, each connection by itself.",
+    about: "Data that clients send to the machine: SSH, editors, notebooks, desktops and servers, each connection by itself.",
     unit: "B/s",
     scale: 1.0,
     combine: Combine::Each,

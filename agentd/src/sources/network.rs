@@ -38,7 +38,7 @@ use payload::Payload;
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
     name: "network",
-    about: "Data that people's sessions, containers and other work send and receive, keep-alives aside.",
+    about: "Data that is sent and received, by whose it is: connections, datagrams, containers, and what none of them explains.",
     unit: "B/s",
     scale: 1.0,
     combine: Combine::Sum,
@@ -57,7 +57,7 @@ pub const SPEC: SourceSpec = SourceSpec {
         key: "units",
         kind: OptionKind::Units,
         default: "[]",
-        about: "Services of the system whose connections count as work too.",
+        about: "Services of the system whose connections count as people's work.",
     }],
     open: |context| Opened::Blocking(Box::new(Network::new(context))),
 };

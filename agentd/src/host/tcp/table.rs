@@ -9,6 +9,7 @@
 //! stand there; a line `LOST` says that some were not told.
 
 use std::net::SocketAddr;
+use std::num::ParseIntError;
 use std::str::FromStr;
 
 use super::{Dump, Found, Listener, TcpSocket, plain};
@@ -79,7 +80,7 @@ fn garbage(path: &str, line: &str) -> HostError {
 fn datagrams(line: &str) -> Option<UdpSocket> {
     let mut words = line.split_ascii_whitespace().skip(2);
     let (local, remote) = (address(words.next()?)?, address(words.next()?)?);
-    let (uid, inode, cgroup) = (next(&mut words)?, next(&mut words)?, group(words.next()?)?);
+    let (uid, inode, cgroup) = (next(&mut words)?, next(&mut words)?, group(words.next()?).ok()?);
     Some(UdpSocket { local, connected: remote.port() != 0, uid, inode, cgroup })
 }
 
@@ -90,12 +91,12 @@ fn entry(line: &str) -> Option<Found> {
     let local = address(words.next()?)?;
     if state == "LISTEN" {
         let uid = words.nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-        let cgroup = words.nth(1).and_then(group).flatten();
+        let cgroup = words.nth(1).and_then(|word| group(word).ok().flatten());
         return Some(Found::Listener(local, Listener { uid, cgroup }));
     }
     let remote = address(words.next()?)?;
     let (uid, inode) = (next(&mut words)?, next(&mut words)?);
-    let cgroup = group(words.next()?)?;
+    let cgroup = group(words.next()?).ok()?;
     Some(Found::Connection(TcpSocket {
         cookie,
         local,
@@ -111,8 +112,8 @@ fn entry(line: &str) -> Option<Found> {
 }
 
 /// The number of a control group, or a dash for none.
-fn group(word: &str) -> Option<Option<u64>> {
-    if word == "-" { Some(None) } else { word.parse().ok().map(Some) }
+fn group(word: &str) -> Result<Option<u64>, ParseIntError> {
+    if word == "-" { Ok(None) } else { word.parse().map(Some) }
 }
 
 fn next<'a, T: FromStr>(words: &mut impl Iterator<Item = &'a str>) -> Option<T> {

@@ -1,7 +1,7 @@
 //! People who come over a relay: a program of theirs calls a server outside, and what they do comes back on that
 //! connection. No sshd and no listener is part of it.
 //!
-//! Such programs are known by their command lines: the tunnel of VS Code (`code tunnel`), JetBrains' servers, Chrome Remote Desktop, and
+//! Such programs are known by their command lines: the tunnel of VS Code (`code tunnel`), those of `JetBrains`, Chrome Remote Desktop, and
 //! programs that publish a local server (`cloudflared`, `ngrok`). A socket does not tell its process, but its control group: all
 //! connections that a group with such a program has opened may be the relay's. The processes of a group are looked at when it has
 //! such a connection, and once a minute after that.

@@ -149,7 +149,9 @@ impl Account {
         self.window.push_back(slice);
         let sum = |window: &VecDeque<Slice>| {
             let mut sum = Slice::default();
-            window.iter().for_each(|one| sum.add(one));
+            for one in window {
+                sum.add(one);
+            }
             sum
         };
         let mut all = sum(&self.window);

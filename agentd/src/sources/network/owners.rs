@@ -250,8 +250,8 @@ fn doubt(whose: &Whose) -> (u8, Role) {
     }
 }
 
-/// Addresses of the instance metadata service and of the other services of EC2 on the link: 169.254.0.0/16 and
-/// fd00:ec2::/32. What is said there is about the machine, not its work.
+/// Addresses of the instance metadata service and of the other services of EC2 on the link: `169.254.0.0/16` and
+/// `fd00:ec2::/32`. What is said there is about the machine, not its work.
 pub(in crate::sources) fn is_metadata(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),

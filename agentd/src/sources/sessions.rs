@@ -16,6 +16,7 @@
 mod command;
 mod running;
 mod scan;
+mod service;
 mod title;
 
 use std::collections::{BTreeMap, HashSet};

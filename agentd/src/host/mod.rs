@@ -15,11 +15,13 @@ pub mod program;
 pub mod psi;
 pub mod root;
 pub mod stat;
+pub mod swap;
 pub mod systemd;
 pub mod tcp;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tree;
 pub mod users;
+pub mod volume;
 
 pub use root::{HostError, HostRoot};

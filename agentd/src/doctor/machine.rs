@@ -144,8 +144,8 @@ fn hibernation_area<'a>(host: &HostRoot, areas: &'a [SwapArea]) -> Option<&'a Sw
     let device = line.split_whitespace().find_map(|word| word.strip_prefix("resume="));
     let by_link = device.and_then(|device| {
         let (kind, value) = device.split_once('=')?;
-        let link = format!("/dev/disk/by-{}/{value}", kind.to_ascii_lowercase());
-        let target = fs::read_link(host.path(&link)).ok()?;
+        let by_name = format!("/dev/disk/by-{}/{value}", kind.to_ascii_lowercase());
+        let target = fs::read_link(host.path(&by_name)).ok()?;
         Some(format!("/dev/{}", target.file_name()?.to_string_lossy()))
     });
     let device = by_link.as_deref().or(device);

@@ -1,8 +1,8 @@
 //! Instance-store volumes: disks of the host that EC2 gives to an instance until it is stopped or hibernated, which wipes them (EC2
 //! User Guide, "Data persistence for Amazon EC2 instance store volumes").
 //!
-//! They are told by the model that their controller names (`/sys/block/NAME/device/model`; EC2 User Guide, "Instance store: NVMe
-//! volumes"). What is mounted may be the disk, a partition, or a device of LVM, RAID or encryption on top of it, which sysfs lists as
+//! They are told by the model that their controller names (`/sys/block/NAME/device/model`; EC2 User Guide, "Instance store:
+//! `NVMe` volumes"). What is mounted may be the disk, a partition, or a device of LVM, RAID or encryption on top of it, which sysfs lists as
 //! `holders`. ZFS names pools instead of disks and is not seen, nor are the disks of Xen (`xvdb`), which have no model.
 
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@
 //! licence or a file and use nothing meanwhile. Jobs are told by their names and their parents: a `slurmstepd` that holds
 //! a step, what `pbs_mom`, `atd`, `gitlab-runner`, `buildkite-agent` or a runner of Forgejo or Gitea started, a
 //! `Runner.Worker` of `GitHub`, an `Agent.Worker` of Azure Pipelines, a `condor_starter`, an `sge_shepherd`, and what the
-//! agents of Jenkins and TeamCity started, which are told by their command lines (`java`). A worker of Ray with a task in its title counts; one that holds an actor makes the
+//! agents of Jenkins and `TeamCity` started, which are told by their command lines (`java`). A worker of Ray with a task in its title counts; one that holds an actor makes the
 //! machine wait longer, because nobody can tell from outside whether that actor waits or works.
 //!
 //! Where none of them is, processes are looked through about once a minute only.

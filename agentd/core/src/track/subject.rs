@@ -160,7 +160,7 @@ impl Subject {
     /// its cap is still there. Its cap ends the waiting and proves nothing: neither use until then nor that nobody uses
     /// what runs, whose processor time and bytes other sources go on counting.
     pub(super) fn stopped_blocking(&self) -> bool {
-        !self.blocks() && !(self.role == Role::Workload && matches!(self.last, Last::Blocks { .. }))
+        self.role != Role::Workload || !matches!(self.last, Last::Blocks { .. })
     }
 
     /// Takes in a block; whether it outlived its cap.

@@ -16,7 +16,7 @@ pub(super) struct Sum {
     pub(super) blocks: bool,
     pub(super) expired: Vec<String>,
     pub(super) stretch: Option<Stretch>,
-    /// A connection came, or a long job ended.
+    /// A connection came, or a long job or a block ended.
     pub(super) event_at: Option<Stamp>,
     /// The highest rate, where the limit is for each subject.
     pub(super) each: Option<Rate>,
@@ -28,6 +28,11 @@ impl Sum {
             Some(growth) => self.growth = self.growth.saturating_add(growth),
             None => self.garbage = Some(format!("counter of '{subject}' went backwards")),
         }
+    }
+
+    /// Something ended now that proves use until now.
+    pub(super) fn happen(&mut self, now: Stamp, ended: bool) {
+        self.event_at = later(self.event_at, ended.then_some(now));
     }
 
     pub(super) fn weigh_each(&mut self, rate: Rate) {

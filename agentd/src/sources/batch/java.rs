@@ -1,9 +1,9 @@
-//! Build agents that run on Java: Jenkins and TeamCity. All of them are called `java`, so the command line tells.
+//! Build agents that run on Java: Jenkins and `TeamCity`. All of them are called `java`, so the command line tells.
 //!
 //! - An agent of Jenkins is `java -jar agent.jar` (`remoting.jar`, `slave.jar`, `swarm-client.jar`, or the class
 //!   `hudson.remoting.…`). What it started is a build. A step `sh` of a pipeline leaves its parent: it is a shell that keeps its
 //!   script in `…@tmp/durable-…` (plugin durable-task), also on the controller's own node (`jenkins.war`).
-//! - TeamCity has two: the launcher, whose child the agent proper is (JetBrains, "Configuring Build Agent Startup Properties":
+//! - `TeamCity` has two: the launcher, whose child the agent proper is (`JetBrains`, "Configuring Build Agent Startup Properties":
 //!   `jetbrains.buildServer.agent.Launcher` and `…AgentMain`). What the second started is a build.
 //!
 //! Each command line is read once; they are long, so at most its beginning is.
@@ -35,9 +35,9 @@ enum Kind {
     Jenkins,
     /// The controller of Jenkins. Its children are not all builds (it asks repositories for news), its scripts are.
     Controller,
-    /// TeamCity's launcher: its child of Java is the agent.
+    /// `TeamCity`'s launcher: its child of Java is the agent.
     Launcher,
-    /// TeamCity's agent: its children are builds.
+    /// `TeamCity`'s agent: its children are builds.
     TeamCity,
     Other,
 }

@@ -97,6 +97,8 @@ pub struct Needs {
     pub hibernation: bool,
     /// Whether a member of an Auto Scaling group is put on standby before it is stopped.
     pub standby: bool,
+    /// Whether the instance may be stopped while an instance-store volume is mounted.
+    pub instance_store: bool,
     /// The keys of the tags that are to be written; none when tags are off.
     pub tag_keys: Vec<String>,
     /// The programs that are to be run, by the key that names them.
@@ -128,6 +130,8 @@ pub async fn examine(examination: &Examination) -> Vec<Check> {
         checks.extend(machine::hibernation(&examination.host));
     }
     checks.extend(examination.needs.programs.iter().map(|(key, path)| machine::hook(key, path)));
+    checks.push(machine::instance_store(&examination.host, examination.needs.instance_store));
+    checks.push(machine::processes(&examination.host));
     checks.push(machine::state_folder(&examination.state_dir));
     checks.extend(machine::services(&examination.host));
     checks.extend(examination.sources.iter().map(source));
@@ -142,15 +146,29 @@ fn source(report: &SourceReport) -> Check {
         Sight::Absent => Check::skipped(name, detail("this machine has no such thing")),
         Sight::Disabled => Check::skipped(name, "switched off"),
         Sight::Pending => Check::skipped(name, "not read yet"),
-        Sight::Blind => Check::fail(
-            name,
-            detail("cannot be read"),
-            format!(
-                "while it is blind no action is taken; if this machine does not need it, set [source.{}] enabled = false",
-                report.name
-            ),
-        ),
+        Sight::Blind => {
+            let cure = cure(&report.name, report.detail.as_deref().unwrap_or_default());
+            let remedy = format!("while it is blind no action is taken; {cure}");
+            Check::fail(name, detail("cannot be read"), remedy)
+        }
     }
+}
+
+/// What ends the blindness of a source for good.
+fn cure(source: &str, why: &str) -> String {
+    let off = format!("set [source.{source}] enabled = false");
+    if why.contains("hidepid") {
+        return format!(
+            "mount /proc with hidepid=0 ('mount -o remount,hidepid=0 /proc', and /etc/fstab), or with gid= of a group that is \
+             named by SupplementaryGroups= in a drop-in of agentd.service; else {off}"
+        );
+    }
+    if source == "gpu" {
+        return format!(
+            "repair the driver (after an upgrade of it: restart the machine); if nobody computes on this device, {off}"
+        );
+    }
+    format!("if this machine does not need it, {off}")
 }
 
 #[cfg(test)]

@@ -373,9 +373,7 @@ impl Track {
         if !counts {
             subject.judgement = Judgement::Ignored;
         }
-        if blocked && subject.stopped_blocking() {
-            sum.event_at = later(sum.event_at, Some(now));
-        }
+        sum.happen(now, blocked && subject.stopped_blocking());
         self.subjects.insert(name, subject);
     }
 

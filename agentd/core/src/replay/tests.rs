@@ -395,7 +395,6 @@ fn a_replay_from_the_start_of_an_agent_keeps_its_holds() {
         memory: Some(engine.memory().clone()),
         same_boot: true,
         clock: Some(engine.idle_clock()),
-        accounts: 0,
     };
     let mut replay = Replay::at_boot(policy(), &boot, stamp(0));
     play(&mut replay, Machine::default().records(0, 200));

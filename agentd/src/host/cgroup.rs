@@ -81,6 +81,17 @@ impl Hierarchy {
         self.version
     }
 
+    /// Whether the top of what is mounted is not that of the kernel but somebody's group, as in a container: only the
+    /// kernel's own has neither of these files (`Documentation/admin-guide/cgroup-v2.rst`).
+    pub fn is_nested(&self) -> Result<bool, HostError> {
+        for name in ["cgroup.events", "cgroup.type"] {
+            if self.root.exists(&self.file("", name))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The names of the groups directly below `path`, sorted; none if `path` is gone. `path` has no leading slash.
     pub fn children(&self, path: &str) -> Result<Vec<String>, HostError> {
         match self.root.folders(&self.file(path, ""), FOLDERS) {
@@ -279,6 +290,16 @@ mod tests {
         assert!(Hierarchy::find(&tree.root()).unwrap().is_none());
         tree.cgroup("docker/abc", 1, &[]);
         assert!(Hierarchy::find(&tree.root()).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_top_of_a_container_is_told_from_the_kernels() {
+        let tree = Tree::new();
+        tree.cgroup("system.slice", 1, &[]);
+        let groups = Hierarchy::find(&tree.root()).unwrap().unwrap();
+        assert!(!groups.is_nested().unwrap());
+        tree.file("/sys/fs/cgroup/cgroup.type", "domain\n");
+        assert!(groups.is_nested().unwrap());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod lock;
 pub mod logind;
 pub mod logins;
 pub mod namespace;
+pub mod packages;
 pub mod process;
 pub mod program;
 pub mod psi;
@@ -20,6 +21,7 @@ pub mod tcp;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tree;
+pub mod units;
 pub mod users;
 
 pub use root::{HostError, HostRoot};

@@ -3,9 +3,9 @@
 //! Cores, not percent of the machine: one busy thread is one core on every machine, while five percent of 96 CPUs are
 //! nearly five threads.
 //!
-//! Where systemd keeps its slices in a control group hierarchy (the unified one or cpuacct of version 1), work is told
-//! from housekeeping by group (`ownership`), and processes are looked at only in the groups of
-//! housekeeping services, in which people's processes may hide (`people`). Elsewhere (no systemd, a container, a
+//! Where systemd keeps its slices in a control group hierarchy (the unified one or cpuacct of version 1), people's work, servers
+//! and upkeep are told apart by group (`ownership`), and processes are looked at only in the groups of services, in which
+//! people's processes may hide (`people`). Elsewhere (no systemd, a container, a
 //! hybrid hierarchy without slices) every process counts that is not a kernel thread, not pid 1 and not the agent.
 //!
 //! What the groups do not hold of what the CPUs did is an account of its own (`account`): kernel threads, and what nobody
@@ -18,6 +18,7 @@ mod groups;
 mod people;
 mod servers;
 mod tally;
+mod units;
 
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ pub const SPEC: SourceSpec = SourceSpec {
 struct Cpu {
     root: HostRoot,
     units: Vec<String>,
+    upkeep: Vec<String>,
     users: Users,
     look: Option<Look>,
 }
@@ -93,7 +95,8 @@ impl Cpu {
     fn new(context: &Context) -> Self {
         let root = context.host.clone();
         let users = Users::new(root.clone());
-        Self { root, units: context.list("units"), users, look: None }
+        let (units, upkeep) = (context.list("units"), context.list("upkeep"));
+        Self { root, units, upkeep, users, look: None }
     }
 
     fn look(&mut self, now: Stamp) -> Result<Vec<Signal>, HostError> {
@@ -106,7 +109,7 @@ impl Cpu {
                 helpers.begin(now)?;
                 let found = groups.look(people.services(), helpers, &mut self.users)?;
                 helpers.finish();
-                people.look(now, groups.hierarchy(), &found.housekeeping)?;
+                people.look(now, groups.hierarchy(), groups.ownership(), &found.mixed)?;
                 let mut signals = found.signals;
                 signals.extend(account.look(now, groups.hierarchy()));
                 signals.extend(people.signals(&mut self.users));
@@ -121,7 +124,9 @@ impl Cpu {
     fn choose(&self) -> Result<Look, HostError> {
         Ok(match Hierarchy::find(&self.root)? {
             Some(hierarchy) => {
-                let ownership = Ownership::new(hierarchy.own()?, self.units.clone());
+                let own = hierarchy.own()?;
+                let (units, upkeep) = (self.units.clone(), self.upkeep.clone());
+                let ownership = Ownership::new(&self.root, own, units, upkeep);
                 let people = People::new(self.root.clone());
                 let helpers = Helpers::new(self.root.clone());
                 let account = Account::new(self.root.clone());

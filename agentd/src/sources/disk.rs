@@ -69,16 +69,17 @@ impl Disk {
 
     /// The counters of the groups, or nothing if one that counts has none.
     fn by_group(&self, groups: &Hierarchy) -> Result<Option<Vec<Signal>>, HostError> {
-        let ownership = Ownership::new(groups.own()?, self.units.clone());
+        let ownership = Ownership::new(&self.root, groups.own()?, self.units.clone(), Vec::new());
         let mut signals = Vec::new();
         let mut known = true;
         let mut add = |path: &str, class: Class| -> Result<(), HostError> {
             match (groups.io_bytes(path)?, class) {
-                (Some(bytes), Class::Workload) => signals.push(counter(path, bytes)),
-                (Some(bytes), Class::Housekeeping) => signals.push(counter(path, bytes).ignored()),
-                (Some(_), Class::Own) | (None, Class::Housekeeping | Class::Own) => {}
+                (Some(bytes), Class::People) => signals.push(counter(path, bytes)),
+                (Some(_), Class::Own) => {}
+                (Some(bytes), _) => signals.push(counter(path, bytes).ignored()),
                 // The group may have ended just now; if not, the controller is off.
-                (None, Class::Workload) => known &= !groups.exists(path)?,
+                (None, Class::People) => known &= !groups.exists(path)?,
+                (None, _) => {}
             }
             Ok(())
         };
@@ -88,8 +89,8 @@ impl Disk {
         }
         for unit in groups.children("system.slice")? {
             let path = format!("system.slice/{unit}");
-            if ownership.of(&path).class == Class::Workload {
-                add(&path, Class::Workload)?;
+            if ownership.of(&path).class == Class::People {
+                add(&path, Class::People)?;
             }
         }
         Ok((known && !signals.is_empty()).then_some(signals))

@@ -77,7 +77,7 @@ impl Pressure {
         let Some(groups) = groups.filter(|groups| groups.version() == Version::Unified) else {
             return Ok(Vec::new());
         };
-        let ownership = Ownership::new(groups.own()?, Vec::new());
+        let ownership = Ownership::new(&self.root, groups.own()?, Vec::new(), Vec::new());
         let mut signals = Vec::new();
         for path in workgroups::of(&groups, &ownership)? {
             match groups.pressure(&path, "memory")?.and_then(|pressure| pressure.full_us) {

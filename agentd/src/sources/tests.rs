@@ -258,12 +258,12 @@ fn reading_changes_nothing_on_the_machine() {
 }
 
 #[test]
-fn a_blocking_set_up_and_a_busy_session_are_told_apart_from_housekeeping() {
+fn a_blocking_set_up_and_a_busy_session_are_told_apart_from_upkeep() {
     let tree = machine();
     let Reading::Signals(signals) = reading(&tree, "cpu") else { panic!("not read") };
     let role = |subject: &str| signals.iter().find(|s| s.subject == subject).map(|s| s.role);
     assert_eq!(role("user.slice/user-1000.slice/session-3.scope"), Some(Role::Workload));
-    assert_eq!(role("system.slice"), Some(Role::Ignored));
+    assert_eq!(role("init.scope"), Some(Role::Upkeep));
     let Reading::Signals(signals) = reading(&tree, "cloudinit") else { panic!("not read") };
     let blocks = |signal: &Signal| matches!(signal.value, Value::Blocks { .. });
     assert!(signals.iter().all(blocks) && signals.len() == 1);

@@ -96,7 +96,7 @@ impl Namespaces {
         if self.groups.is_none()
             && let Some(hierarchy) = Hierarchy::find(&self.root)?
         {
-            let ownership = Ownership::new(hierarchy.own()?, self.units.clone());
+            let ownership = Ownership::new(&self.root, hierarchy.own()?, self.units.clone(), Vec::new());
             self.groups = Some((hierarchy, ownership));
         }
         Ok(())
@@ -176,7 +176,7 @@ impl Namespaces {
                 open.extend(hierarchy.children(&path)?.into_iter().map(below));
             }
             let place = ownership.of(&path);
-            if place.class != Class::Workload || path.is_empty() {
+            if place.class != Class::People || path.is_empty() {
                 continue;
             }
             let pids = hierarchy.pids(&path)?;

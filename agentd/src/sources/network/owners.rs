@@ -53,7 +53,7 @@ impl Owners {
         if self.groups.is_none()
             && let Some(hierarchy) = Hierarchy::find_unified(&self.root)?
         {
-            let ownership = Ownership::new(hierarchy.own()?, self.units.clone());
+            let ownership = Ownership::new(&self.root, hierarchy.own()?, self.units.clone(), Vec::new());
             self.groups = Some((hierarchy, ownership));
         }
         self.learn(sockets)?;
@@ -91,10 +91,14 @@ impl Owners {
         let place = ownership.of(path);
         match place.class {
             Class::Own => Whose::Own,
-            Class::Housekeeping if is_sshd(place.group, socket.local.port()) => Whose::Sshd,
-            Class::Housekeeping if !is_ordinary(socket.uid) => Whose::Housekeeping,
-            Class::Housekeeping => of_user(&mut self.names, &mut self.users, socket.uid),
-            Class::Workload => match place.uid {
+            _ if place.class != Class::People && is_sshd(place.group, socket.local.port()) => {
+                Whose::Sshd
+            }
+            Class::Local if is_ordinary(socket.uid) => {
+                of_user(&mut self.names, &mut self.users, socket.uid)
+            }
+            Class::Local | Class::Server | Class::Upkeep => Whose::Housekeeping,
+            Class::People => match place.uid {
                 // Sessions come and go; the user's name stays.
                 Some(uid) => of_user(&mut self.names, &mut self.users, uid),
                 None if place.group.is_empty() => {

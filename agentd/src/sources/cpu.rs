@@ -18,7 +18,7 @@ mod groups;
 mod people;
 mod servers;
 mod tally;
-mod units;
+pub(in crate::sources) mod units;
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl Cpu {
                 helpers.finish();
                 people.look(now, groups.hierarchy(), groups.ownership(), &found.mixed)?;
                 let mut signals = found.signals;
-                signals.extend(account.look(now, groups.hierarchy()));
+                signals.extend(account.look(now, groups.hierarchy(), &found.tops));
                 signals.extend(people.signals(&mut self.users));
                 signals.extend(helpers.signals(&mut self.users));
                 Ok(signals)

@@ -125,24 +125,33 @@ impl Account {
         self.wanted = true;
     }
 
-    /// Looks at the whole machine, and into the groups directly below the top of `hierarchy`. A total that cannot be had
-    /// is said in a signal: without one every group counts as before.
-    pub(super) fn look(&mut self, now: Stamp, hierarchy: &Hierarchy) -> Vec<Signal> {
-        if let Err(error) = self.measure(now, hierarchy) {
+    /// Looks at the whole machine. `tops` is what the groups directly below the top of `hierarchy` used, microseconds. A
+    /// total that cannot be had is said in a signal: without one every group counts as it is.
+    pub(super) fn look(
+        &mut self,
+        now: Stamp,
+        hierarchy: &Hierarchy,
+        tops: &[(String, u64)],
+    ) -> Vec<Signal> {
+        if let Err(error) = self.measure(now, hierarchy, tops) {
             self.give_up(format!("failed to {error}"));
         }
         self.looked_at = Some(now);
         self.signals(now)
     }
 
-    fn measure(&mut self, now: Stamp, hierarchy: &Hierarchy) -> Result<(), HostError> {
+    fn measure(
+        &mut self,
+        now: Stamp,
+        hierarchy: &Hierarchy,
+        tops: &[(String, u64)],
+    ) -> Result<(), HostError> {
         let nested = hierarchy.is_nested()?;
         let total = if hierarchy.version() == Version::Legacy {
             Err("control groups of version 1 do not hold every process".to_owned())
         } else {
             self.totals.read(now, hierarchy, nested)?
         };
-        let groups = groups(hierarchy)?;
         let total = match total {
             Ok(total) => Some(total),
             Err(why) => {
@@ -151,7 +160,7 @@ impl Account {
             }
         };
         let follows = match (&mut self.period, &total) {
-            (Some(period), Some(total)) => period.advance(total, &groups),
+            (Some(period), Some(total)) => period.advance(total, tops),
             _ => false,
         };
         if !follows {
@@ -174,7 +183,7 @@ impl Account {
             self.close(now, &period, &walk, times, total);
         }
         self.walked_at = Some(now);
-        self.period = total.map(|total| Period::new(now, total, groups, times));
+        self.period = total.map(|total| Period::new(now, total, tops, times));
         Ok(())
     }
 
@@ -303,48 +312,29 @@ impl Account {
 }
 
 impl Period {
-    fn new(
-        since: Stamp,
-        total: Total,
-        groups: BTreeMap<String, u64>,
-        times: Option<Times>,
-    ) -> Self {
+    fn new(since: Stamp, total: Total, tops: &[(String, u64)], times: Option<Times>) -> Self {
+        let groups = tops.iter().cloned().collect();
         Self { since, total, total_us: 0, groups_us: 0, groups, ended: Vec::new(), times }
     }
 
     /// Takes in another look; false if it cannot be compared with the one before.
-    fn advance(&mut self, total: &Total, groups: &BTreeMap<String, u64>) -> bool {
+    fn advance(&mut self, total: &Total, tops: &[(String, u64)]) -> bool {
         let Some(total_us) = total.since(&self.total) else { return false };
         self.total_us = total_us;
-        for (name, used) in groups {
-            let before = self.groups.get(name).copied();
+        let mut before = std::mem::take(&mut self.groups);
+        for (name, used) in tops {
+            let (name, old) = before.remove_entry(name).unwrap_or_else(|| (name.clone(), 0));
             // A group that was made anew began at nothing.
-            let grown = match before.map(|before| used.checked_sub(before)) {
-                Some(Some(grown)) => grown,
-                Some(None) => {
-                    self.ended.push(name.clone());
-                    *used
-                }
-                None => *used,
-            };
+            let grown = used.checked_sub(old).unwrap_or_else(|| {
+                self.ended.push(name.clone());
+                *used
+            });
             self.groups_us = self.groups_us.saturating_add(grown);
+            self.groups.insert(name, *used);
         }
-        let gone = self.groups.keys().filter(|name| !groups.contains_key(*name));
-        self.ended.extend(gone.cloned());
-        self.groups.clone_from(groups);
+        self.ended.extend(before.into_keys());
         true
     }
-}
-
-/// The CPU time of every group at the top, microseconds.
-fn groups(hierarchy: &Hierarchy) -> Result<BTreeMap<String, u64>, HostError> {
-    let mut groups = BTreeMap::new();
-    for top in hierarchy.tops()? {
-        if let Some(used) = hierarchy.cpu_us(&top)? {
-            groups.insert(top, used);
-        }
-    }
-    Ok(groups)
 }
 
 /// What a rest may be, for people.

@@ -6,6 +6,7 @@ use std::fs;
 use agent_core::action::Power;
 use agent_core::interruption::Reaction;
 use agent_core::policy::{Combine, Mode, RoleLimits};
+use agent_core::reading::Role;
 use proptest::prelude::*;
 
 use super::*;
@@ -78,8 +79,7 @@ fn a_unit_may_have_a_limit_of_its_own() {
         limits.units,
         [("db.service".to_owned(), 1.0), ("game.service".to_owned(), 0.3)].into()
     );
-    assert_eq!(limits.roles.local_above, 0.1, "never below people's own");
-    use agent_core::reading::Role;
+    assert!(limits.roles.local_above >= 0.1, "never below people's own");
     for (subject, role, expected) in [
         ("system.slice/game.service", Role::Server, Some(0.3)),
         ("system.slice/other.service", Role::Server, Some(0.12)),

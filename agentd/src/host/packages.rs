@@ -56,7 +56,7 @@ impl Packages {
         };
         let mut packages = Self::default();
         let mut text = Vec::new();
-        for name in names.iter().filter(|name| name.ends_with(".list")) {
+        for name in names.iter().filter(|name| name.rsplit('.').next() == Some("list")) {
             packages.manager = Manager::Dpkg;
             match root.read_into(&format!("{DPKG}/{name}"), LIST, &mut text) {
                 Ok(()) => packages.learn(&text),

@@ -13,7 +13,7 @@
 //! is attached (any client counts for all of that user's), and whether a screen session whose client runs as another
 //! user is attached.
 
-mod command;
+pub(super) mod command;
 mod running;
 mod scan;
 mod title;

@@ -128,9 +128,9 @@ impl Groups {
         found: &mut Found,
     ) -> Result<(), HostError> {
         self.units.begin(total);
-        for path in self.units.list(&self.hierarchy)? {
+        for path in Units::list(&self.hierarchy)? {
             let class = self.ownership.of(&path).class;
-            let Some((used, id)) = self.units.read(&self.hierarchy, &path)? else { continue };
+            let Some((used, id)) = Units::read(&self.hierarchy, &path)? else { continue };
             let mut unit = Unit { role: class.role(), id, used_us: used, owner: None };
             if class != Class::People {
                 // A service that is people's as a whole is still looked into, since that may end.

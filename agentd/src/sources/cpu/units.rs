@@ -111,7 +111,7 @@ impl Units {
     }
 
     /// The paths of all units.
-    pub(in crate::sources) fn list(&self, hierarchy: &Hierarchy) -> Result<Vec<String>, HostError> {
+    pub(super) fn list(hierarchy: &Hierarchy) -> Result<Vec<String>, HostError> {
         let mut units = Vec::new();
         list(hierarchy, SLICE, DEPTH, &mut units)?;
         Ok(units)
@@ -119,7 +119,6 @@ impl Units {
 
     /// The counter of a unit and the number of its group; none if it ended.
     pub(super) fn read(
-        &self,
         hierarchy: &Hierarchy,
         path: &str,
     ) -> Result<Option<(u64, u64)>, HostError> {

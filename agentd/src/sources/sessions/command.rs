@@ -263,6 +263,11 @@ fn operands<'a, 'b>(words: &'a [&'b str], values: &str) -> &'a [&'b str] {
     words.get(at..).unwrap_or_default()
 }
 
+/// Whether a program of this name only shows something.
+pub(in crate::sources) fn is_display(name: &str) -> bool {
+    DISPLAYS.contains(&name)
+}
+
 /// The name of a program without its folder and without the dash of a login shell.
 fn program(word: &str) -> &str {
     let name = word.rsplit('/').next().unwrap_or(word);

@@ -37,6 +37,30 @@ pub fn disks(root: &HostRoot) -> Result<Vec<Disk>, HostError> {
     Ok(disks)
 }
 
+/// What a block device is to those who count what disks move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// A disk of its own.
+    Disk,
+    /// Something that stands on others: device mapper, RAID, a file behind a loop device.
+    Above,
+    /// Memory.
+    Memory,
+}
+
+/// What the device of a number (`MAJ:MIN`) is, by `/sys/dev/block`. One that the machine does not show is taken for a disk.
+pub fn layer(root: &HostRoot, number: &str) -> Result<Layer, HostError> {
+    let folder = format!("/sys/dev/block/{number}");
+    if root.exists(&format!("{folder}/device"))? || !root.exists(&folder)? {
+        return Ok(Layer::Disk);
+    }
+    // The entry is a link to `../../devices/…/block/NAME`.
+    let name = std::fs::read_link(root.path(&folder)).unwrap_or_default();
+    let name = name.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let memory = name.starts_with("zram") || name.starts_with("ram");
+    Ok(if memory { Layer::Memory } else { Layer::Above })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +89,27 @@ mod tests {
         }
         tree.remove("/proc/diskstats");
         assert!(disks(&tree.root()).unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn disks_are_told_from_what_stands_on_them() {
+        let tree = Tree::new();
+        tree.folder("/sys/dev/block/259:0/device");
+        tree.folder("/sys/devices/virtual/block/zram0");
+        tree.folder("/sys/dev/block/7:0");
+        std::os::unix::fs::symlink(
+            "../../devices/virtual/block/zram0",
+            tree.path("/sys/dev/block/252:0"),
+        )
+        .unwrap();
+        for (number, expected) in [
+            ("259:0", Layer::Disk),
+            ("7:0", Layer::Above),
+            ("252:0", Layer::Memory),
+            ("1:9", Layer::Disk),
+        ] {
+            assert_eq!(layer(&tree.root(), number).unwrap(), expected, "{number}");
+        }
     }
 
     #[test]

@@ -81,6 +81,17 @@ impl Hierarchy {
         self.version
     }
 
+    /// Whether the top of what is mounted is not that of the kernel but somebody's group, as in a container: only the
+    /// kernel's own has neither of these files (`Documentation/admin-guide/cgroup-v2.rst`).
+    pub fn is_nested(&self) -> Result<bool, HostError> {
+        for name in ["cgroup.events", "cgroup.type"] {
+            if self.root.exists(&self.file("", name))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The names of the groups directly below `path`, sorted; none if `path` is gone. `path` has no leading slash.
     pub fn children(&self, path: &str) -> Result<Vec<String>, HostError> {
         match self.root.folders(&self.file(path, ""), FOLDERS) {
@@ -121,20 +132,23 @@ impl Hierarchy {
         usage.map(Some).ok_or_else(|| HostError::malformed(file, "no CPU usage in it"))
     }
 
-    /// The bytes read from and written to block devices by a group since it was made, or none if the io controller is
-    /// not enabled for it (or the group is gone).
-    pub fn io_bytes(&self, path: &str) -> Result<Option<u64>, HostError> {
+    /// The bytes read from and written to each block device by a group since it was made, by the device's number
+    /// (`MAJ:MIN`), or none if the io controller is not enabled for it (or the group is gone).
+    pub fn io_bytes(&self, path: &str) -> Result<Option<Vec<(String, u64)>>, HostError> {
         if self.version == Version::Legacy {
             return Ok(None);
         }
         let file = self.file(path, "io.stat");
         let Some(text) = self.read(&file)? else { return Ok(None) };
-        let mut sum = 0_u64;
+        let mut devices = Vec::new();
         if !text.is_empty() && !text.ends_with(b"\n") {
             return Err(HostError::malformed(file, "its last line has no end"));
         }
         for line in lines(&text) {
-            for field in line.split(|byte| *byte == b' ') {
+            let mut fields = line.split(|byte| *byte == b' ');
+            let device = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
+            let mut sum = 0_u64;
+            for field in fields {
                 let bytes = field.strip_prefix(b"rbytes=").or(field.strip_prefix(b"wbytes="));
                 if let Some(bytes) = bytes {
                     let bytes = number(bytes)
@@ -142,8 +156,9 @@ impl Hierarchy {
                     sum = sum.saturating_add(bytes);
                 }
             }
+            devices.push((device, sum));
         }
-        Ok(Some(sum))
+        Ok(Some(devices))
     }
 
     /// The pressure of `cpu`, `io` or `memory` on a group; none where the kernel does not keep it, or the group is gone.
@@ -288,6 +303,16 @@ mod tests {
     }
 
     #[test]
+    fn the_top_of_a_container_is_told_from_the_kernels() {
+        let tree = Tree::new();
+        tree.cgroup("system.slice", 1, &[]);
+        let groups = Hierarchy::find(&tree.root()).unwrap().unwrap();
+        assert!(!groups.is_nested().unwrap());
+        tree.file("/sys/fs/cgroup/cgroup.type", "domain\n");
+        assert!(groups.is_nested().unwrap());
+    }
+
+    #[test]
     fn a_group_that_is_gone_is_no_error_and_no_zero() {
         let tree = Tree::new();
         tree.cgroup("system.slice", 1, &[]);
@@ -343,15 +368,17 @@ mod tests {
     }
 
     #[test]
-    fn io_is_summed_over_devices() {
+    fn io_is_told_by_device() {
         let tree = Tree::new();
         tree.cgroup("user.slice", 1, &[]);
         let groups = Hierarchy::find(&tree.root()).unwrap().unwrap();
         let line = "259:0 rbytes=100 wbytes=20 rios=4 wios=1 dbytes=999 dios=0\n253:0 \n";
         tree.file("/sys/fs/cgroup/user.slice/io.stat", format!("{line}8:0 rbytes=3 wbytes=0\n"));
-        assert_eq!(groups.io_bytes("user.slice").unwrap(), Some(123));
+        let devices = [("259:0", 120), ("253:0", 0), ("8:0", 3)];
+        let devices = devices.map(|(device, bytes)| (device.to_owned(), bytes)).to_vec();
+        assert_eq!(groups.io_bytes("user.slice").unwrap(), Some(devices));
         tree.file("/sys/fs/cgroup/user.slice/io.stat", "");
-        assert_eq!(groups.io_bytes("user.slice").unwrap(), Some(0));
+        assert_eq!(groups.io_bytes("user.slice").unwrap(), Some(Vec::new()));
     }
 
     #[test]

@@ -8,13 +8,17 @@
 //! people's processes may hide (`people`). Elsewhere (no systemd, a container, a
 //! hybrid hierarchy without slices) every process counts that is not a kernel thread, not pid 1 and not the agent.
 //!
+//! What the groups do not hold of what the CPUs did is an account of its own (`account`): kernel threads, and what nobody
+//! explains.
+//!
 //! What servers of development environments use for their own sake (`servers`) is shown and does not count.
 
+mod account;
 mod groups;
 mod people;
 mod servers;
 mod tally;
-mod units;
+pub(in crate::sources) mod units;
 
 use std::time::Duration;
 
@@ -30,6 +34,7 @@ use crate::host::cgroup::Hierarchy;
 use crate::host::process::{self, Processes};
 use crate::host::users::Users;
 use crate::host::{HostError, HostRoot};
+use account::Account;
 use groups::Groups;
 use people::People;
 use servers::Helpers;
@@ -83,6 +88,7 @@ struct ByGroup {
     groups: Groups,
     people: People,
     helpers: Helpers,
+    account: Account,
 }
 
 impl Cpu {
@@ -99,12 +105,13 @@ impl Cpu {
         }
         match &mut self.look {
             Some(Look::ByGroup(both)) => {
-                let ByGroup { groups, people, helpers } = both.as_mut();
+                let ByGroup { groups, people, helpers, account } = both.as_mut();
                 helpers.begin(now)?;
                 let found = groups.look(people.services(), helpers, &mut self.users)?;
                 helpers.finish();
                 people.look(now, groups.hierarchy(), groups.ownership(), &found.mixed)?;
                 let mut signals = found.signals;
+                signals.extend(account.look(now, groups.hierarchy(), &found.tops));
                 signals.extend(people.signals(&mut self.users));
                 signals.extend(helpers.signals(&mut self.users));
                 Ok(signals)
@@ -122,8 +129,9 @@ impl Cpu {
                 let ownership = Ownership::new(&self.root, own, units, upkeep);
                 let people = People::new(self.root.clone());
                 let helpers = Helpers::new(self.root.clone());
+                let account = Account::new(self.root.clone());
                 let groups = Groups::new(hierarchy, ownership);
-                Look::ByGroup(Box::new(ByGroup { groups, people, helpers }))
+                Look::ByGroup(Box::new(ByGroup { groups, people, helpers, account }))
             }
             None => Look::ByProcess(Box::new(AllProcesses::new(self.root.clone()))),
         })
@@ -143,6 +151,7 @@ impl Source for Cpu {
             Some(Look::ByGroup(both)) => {
                 both.people.refresh();
                 both.helpers.refresh();
+                both.account.refresh();
             }
             Some(Look::ByProcess(all)) => all.pace.reset(),
             None => {}

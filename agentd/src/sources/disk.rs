@@ -1,22 +1,34 @@
-//! Bytes that the workload reads from and writes to disks.
+//! Bytes that are read from and written to disks.
 //!
 //! Where the io controller is on, the counters of the control groups tell whose bytes they are. (The agent's unit turns
 //! it on for the whole of `system.slice` and `user.slice` by `IOAccounting=yes`.) `/proc/PID/io` is not used: reading
 //! other users' would take the privilege to trace any process.
 //!
+//! What the disks moved and no group did (`account`) is the kernel's: its journals, mostly. Beyond a share of that it counts as
+//! work: not every file system tells who wrote what is written back later.
+//!
 //! Elsewhere nobody can say whose bytes they are. Then all bytes of all disks count: a copy that waits for its disk
 //! most of the time may use too little CPU to be seen otherwise, while a machine at rest writes far less than the limit.
 
+mod account;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use agent_core::policy::{Combine, RoleLimits};
-use agent_core::reading::{Reading, Signal, Value};
+use agent_core::reading::{Reading, Role, Signal, Value};
 use agent_core::stamp::Stamp;
 
-use super::ownership::{Class, Ownership};
+use self::account::Account;
+use super::cpu::units::{Found, Units};
+use super::ownership::{Class, Ownership, kind};
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
+use crate::host::block::{self, Disk as Whole, Layer};
 use crate::host::cgroup::{Hierarchy, Version};
-use crate::host::{HostError, HostRoot, block};
+use crate::host::{HostError, HostRoot};
+
+/// From here on, in bytes a second, what no group did may be work.
+const UNEXPLAINED_ABOVE: f64 = 262_144.0;
 
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
@@ -31,7 +43,7 @@ pub const SPEC: SourceSpec = SourceSpec {
         server_above: 1_048_576.0,
         upkeep_above: 4_194_304.0,
         upkeep_together: 8_388_608.0,
-        unexplained_above: 262_144.0,
+        unexplained_above: UNEXPLAINED_ABOVE,
     }),
     average: Duration::from_mins(2),
     lane: Lane::Fast,
@@ -49,57 +61,175 @@ pub const SPEC: SourceSpec = SourceSpec {
 struct Disk {
     root: HostRoot,
     units: Vec<String>,
+    upkeep: Vec<String>,
+    services: Units,
+    layers: Layers,
+    account: Account,
 }
+
+/// What the groups said, or why they cannot.
+type Told = Result<Vec<Signal>, String>;
 
 impl Disk {
     fn new(context: &Context) -> Self {
-        Self { root: context.host.clone(), units: context.list("units") }
-    }
-
-    fn look(&self) -> Result<Vec<Signal>, HostError> {
-        if let Some(groups) = Hierarchy::find(&self.root)?
-            && groups.version() == Version::Unified
-            && let Some(signals) = self.by_group(&groups)?
-        {
-            return Ok(signals);
+        let root = context.host.clone();
+        Self {
+            units: context.list("units"),
+            upkeep: context.list("upkeep"),
+            services: Units::of_bytes(),
+            layers: Layers { root: root.clone(), known: HashMap::new() },
+            account: Account::new(root.clone()),
+            root,
         }
-        let disks = block::disks(&self.root)?;
-        Ok(disks.into_iter().map(|disk| counter(&disk.name, disk.bytes)).collect())
     }
 
-    /// The counters of the groups, or nothing if one that counts has none.
-    fn by_group(&self, groups: &Hierarchy) -> Result<Option<Vec<Signal>>, HostError> {
-        let ownership = Ownership::new(&self.root, groups.own()?, self.units.clone(), Vec::new());
-        let mut signals = Vec::new();
-        let mut known = true;
-        let mut add = |path: &str, class: Class| -> Result<(), HostError> {
-            match (groups.io_bytes(path)?, class) {
-                (Some(bytes), Class::People) => signals.push(counter(path, bytes)),
-                (Some(_), Class::Own) => {}
-                (Some(bytes), _) => signals.push(counter(path, bytes).ignored()),
-                // The group may have ended just now; if not, the controller is off.
-                (None, Class::People) => known &= !groups.exists(path)?,
-                (None, _) => {}
+    fn look(&mut self, now: Stamp) -> Result<Vec<Signal>, HostError> {
+        // The disks are read before the groups: what they move in between then never looks like a rest.
+        let disks = block::disks(&self.root);
+        let told = match Hierarchy::find(&self.root)? {
+            Some(groups) if groups.version() == Version::Unified => {
+                self.by_group(now, &groups, disks.as_deref().ok())?
             }
-            Ok(())
+            _ => Err("there are no control groups that count bytes".to_owned()),
         };
-        for top in groups.children("")? {
-            // For a whole slice: who is below user.slice and machine.slice is all work.
-            add(&top, ownership.of(&top).class)?;
-        }
-        for unit in groups.children("system.slice")? {
-            let path = format!("system.slice/{unit}");
-            if ownership.of(&path).class == Class::People {
-                add(&path, Class::People)?;
+        match told {
+            Ok(signals) => Ok(signals),
+            Err(why) => {
+                let whole = |disk: Whole| counter(&disk.name, disk.bytes);
+                let mut signals: Vec<Signal> = disks?.into_iter().map(whole).collect();
+                if !signals.is_empty() {
+                    signals.push(account::cannot(&why));
+                }
+                Ok(signals)
             }
         }
-        Ok((known && !signals.is_empty()).then_some(signals))
+    }
+
+    /// The counters of the groups.
+    fn by_group(
+        &mut self,
+        now: Stamp,
+        groups: &Hierarchy,
+        disks: Option<&[Whole]>,
+    ) -> Result<Told, HostError> {
+        let (units, upkeep) = (self.units.clone(), self.upkeep.clone());
+        let ownership = Ownership::new(&self.root, groups.own()?, units, upkeep);
+        ownership.look()?;
+        let mut signals = Vec::new();
+        let mut tops = Vec::new();
+        for top in groups.children("")? {
+            let class = ownership.of(&top).class;
+            let Some(bytes) = self.layers.bytes(groups, &top)? else {
+                // It may have ended just now; if not, the controller is off for it.
+                if class == Class::People && groups.exists(&top)? {
+                    return Ok(Err(format!("the io controller is off for {top}")));
+                }
+                continue;
+            };
+            if top == "system.slice" {
+                if let Err(why) = self.system(groups, &ownership, bytes, &mut signals)? {
+                    return Ok(Err(why));
+                }
+            } else {
+                // For a whole slice: who is below user.slice and machine.slice is all work.
+                signals.push(counter(&top, bytes).of(class.role()));
+            }
+            tops.push((top, bytes));
+        }
+        if tops.is_empty() {
+            return Ok(Err("the io controller is off".to_owned()));
+        }
+        let nested = groups.is_nested()?;
+        signals.extend(self.account.look(now, groups, disks.filter(|_| !nested), &tops));
+        Ok(Ok(signals))
+    }
+
+    /// The units of `system.slice`, by whose they are.
+    fn system(
+        &mut self,
+        groups: &Hierarchy,
+        ownership: &Ownership,
+        total: u64,
+        signals: &mut Vec<Signal>,
+    ) -> Result<Result<(), String>, HostError> {
+        let mut found = Vec::new();
+        for name in groups.children("system.slice")? {
+            let path = format!("system.slice/{name}");
+            let Some(bytes) = self.layers.bytes(groups, &path)? else {
+                if groups.exists(&path)? {
+                    return Ok(Err(format!("the io controller is off for {path}")));
+                }
+                continue;
+            };
+            let Some(id) = groups.id(&path)? else { continue };
+            let role = role(groups, ownership, &path)?;
+            found.push((path, Found { role, id, used_us: bytes, owner: None }));
+        }
+        self.services.begin(total);
+        for (path, unit) in &found {
+            let total = self.services.take(path, unit)?;
+            if unit.role == Role::Workload {
+                signals.push(counter(path, total));
+            }
+        }
+        signals.extend(self.services.finish());
+        Ok(Ok(()))
+    }
+}
+
+/// How a unit counts. A slice of units counts as the one of them that counts soonest.
+fn role(groups: &Hierarchy, ownership: &Ownership, path: &str) -> Result<Role, HostError> {
+    if kind(path) != "slice" {
+        return Ok(ownership.of(path).class.role());
+    }
+    let mut least = Role::Upkeep;
+    for name in groups.children(path)? {
+        least = least.min(ownership.of(&format!("{path}/{name}")).class.role());
+    }
+    Ok(least)
+}
+
+/// What block devices are, so that nothing is counted on a disk and once more on what stands on it.
+#[derive(Debug)]
+struct Layers {
+    root: HostRoot,
+    known: HashMap<String, Layer>,
+}
+
+/// More devices than this are not remembered: loop devices come and go.
+const DEVICES: usize = 1024;
+
+impl Layers {
+    /// What a group moved, bytes: on disks, or on what stands on them where the bytes below are booked to no group of
+    /// its own, whichever is more. None: the controller is off, or the group is gone.
+    fn bytes(&mut self, groups: &Hierarchy, path: &str) -> Result<Option<u64>, HostError> {
+        let Some(devices) = groups.io_bytes(path)? else { return Ok(None) };
+        let (mut disks, mut above) = (0_u64, 0_u64);
+        for (device, bytes) in devices {
+            let layer = match self.known.get(&device) {
+                Some(layer) => *layer,
+                None => {
+                    if self.known.len() >= DEVICES {
+                        self.known.clear();
+                    }
+                    let layer = block::layer(&self.root, &device)?;
+                    self.known.insert(device, layer);
+                    layer
+                }
+            };
+            match layer {
+                Layer::Disk => disks = disks.saturating_add(bytes),
+                Layer::Above => above = above.saturating_add(bytes),
+                Layer::Memory => {}
+            }
+        }
+        Ok(Some(disks.max(above)))
     }
 }
 
 impl Source for Disk {
-    fn read(&mut self, _now: Stamp) -> Reading {
-        match self.look() {
+    fn read(&mut self, now: Stamp) -> Reading {
+        match self.look(now) {
             Ok(signals) if signals.is_empty() => {
                 Reading::absent("the machine has no disk of its own")
             }
@@ -114,108 +244,4 @@ fn counter(subject: &str, bytes: u64) -> Signal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::tree::Tree;
-    use crate::sources::BusMode;
-    use agent_core::reading::Role;
-
-    fn read(tree: &Tree, units: &[&str]) -> Reading {
-        let mut options = toml::Table::new();
-        options.insert("units".to_owned(), units.to_vec().into());
-        Disk::new(&Context { host: tree.root(), options, bus: BusMode::None })
-            .read(Stamp::default())
-    }
-
-    fn group(tree: &Tree, path: &str, bytes: Option<u64>) {
-        tree.cgroup(path, 0, &[]);
-        if let Some(bytes) = bytes {
-            let line = format!("259:0 rbytes={bytes} wbytes=0 rios=1 wios=0 dbytes=0 dios=0\n");
-            tree.file(&format!("/sys/fs/cgroup/{path}/io.stat"), line);
-        }
-    }
-
-    fn whole_disk(tree: &Tree) {
-        tree.file("/proc/diskstats", " 259 0 nvme0n1 1 0 10 0 1 0 10 0 0 0 0\n");
-        tree.folder("/sys/block/nvme0n1/device");
-    }
-
-    fn by_subject(reading: Reading) -> Vec<(String, Role, u64)> {
-        let Reading::Signals(signals) = reading else { panic!("{reading:?}") };
-        let part = |signal: Signal| match signal.value {
-            Value::Counter { total } => (signal.subject, signal.role, total),
-            other => panic!("{other:?}"),
-        };
-        signals.into_iter().map(part).collect()
-    }
-
-    #[test]
-    fn groups_tell_whose_bytes_they_are() {
-        let tree = Tree::new();
-        tree.file("/proc/self/cgroup", "0::/system.slice/agentd.service\n");
-        whole_disk(&tree);
-        for (path, bytes) in [
-            ("init.scope", 1),
-            ("system.slice", 2),
-            ("system.slice/agentd.service", 3),
-            ("system.slice/docker-1.scope", 4),
-            ("system.slice/ssh.service", 5),
-            ("system.slice/slurmd.service", 6),
-            ("user.slice", 7),
-        ] {
-            group(&tree, path, Some(bytes));
-        }
-        let signals = by_subject(read(&tree, &["slurmd"]));
-        let expected = [
-            ("init.scope", Role::Ignored, 1),
-            ("system.slice", Role::Ignored, 2),
-            ("user.slice", Role::Workload, 7),
-            ("system.slice/docker-1.scope", Role::Workload, 4),
-            ("system.slice/slurmd.service", Role::Workload, 6),
-        ]
-        .map(|(subject, role, total)| (subject.to_owned(), role, total));
-        assert_eq!(signals, expected);
-    }
-
-    #[test]
-    fn one_group_without_a_counter_makes_every_byte_count() {
-        let tree = Tree::new();
-        whole_disk(&tree);
-        group(&tree, "system.slice", Some(2));
-        group(&tree, "user.slice", Some(7));
-        group(&tree, "docker", None);
-        let expected = [("nvme0n1".to_owned(), Role::Workload, 20 * 512)];
-        assert_eq!(by_subject(read(&tree, &[])), expected);
-    }
-
-    #[test]
-    fn without_the_controller_or_without_groups_every_byte_counts() {
-        let tree = Tree::new();
-        whole_disk(&tree);
-        let expected = [("nvme0n1".to_owned(), Role::Workload, 20 * 512)];
-        assert_eq!(by_subject(read(&tree, &[])), expected);
-        group(&tree, "system.slice", None);
-        group(&tree, "user.slice", None);
-        assert_eq!(by_subject(read(&tree, &[])), expected);
-        let old = Tree::new();
-        whole_disk(&old);
-        old.cgroup_v1("system.slice", 1, &[]);
-        assert_eq!(by_subject(read(&old, &[])), expected);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_blind() {
-        let tree = Tree::new();
-        assert!(matches!(read(&tree, &[]), Reading::Blind { why } if why.contains("diskstats")));
-        group(&tree, "user.slice", Some(7));
-        tree.file("/sys/fs/cgroup/user.slice/io.stat", "259:0 rbytes=-1\n");
-        assert!(matches!(read(&tree, &[]), Reading::Blind { why } if why.contains("io.stat")));
-    }
-
-    #[test]
-    fn a_machine_without_a_disk_of_its_own_has_none() {
-        let tree = Tree::new();
-        tree.file("/proc/diskstats", " 7 0 loop0 1 0 10 0 1 0 10 0 0 0 0\n");
-        assert!(matches!(read(&tree, &[]), Reading::Absent { .. }));
-    }
-}
+mod tests;

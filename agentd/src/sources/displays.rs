@@ -5,6 +5,8 @@
 //! script's or the module's name is compared too. A program that shows *and* works, such as a file manager that copies, is no
 //! display here.
 
+use crate::host::process::ProcessStat;
+
 /// Programs that only show.
 const DISPLAYS: [&str; 56] = [
     "top",
@@ -70,6 +72,34 @@ const INTERPRETERS: [&str; 9] =
     ["bash", "sh", "dash", "zsh", "perl", "ruby", "node", "nodejs", "pypy3"];
 /// Options of interpreters that take the next word as their value.
 const VALUES: [&str; 4] = ["-X", "-W", "-r", "--require"];
+
+/// A name is cut at so many bytes by the kernel (`TASK_COMM_LEN`).
+const NAME: usize = 15;
+
+/// Whether a process may be a display whose processor time is nobody's: it has the foreground of a terminal and the name of
+/// a display.
+pub(super) fn may_draw(stat: &ProcessStat<'_>) -> bool {
+    let foreground = stat.tty != 0 && stat.foreground == stat.group;
+    foreground && may_draw_by_name(stat.comm)
+}
+
+/// Whether a process of this name may be such a display once it has the foreground.
+pub(super) fn may_draw_by_name(comm: &[u8]) -> bool {
+    std::str::from_utf8(comm).is_ok_and(|name| DISPLAYS.contains(&name))
+}
+
+/// Whether a process of that name with these arguments draws and does nothing else. This is stricter than [`is_display`], since its time
+/// is taken out of somebody's work: a script of the shell that is called like a display is none.
+pub(super) fn draws(comm: &[u8], arguments: &[&[u8]]) -> bool {
+    let words: Vec<_> = arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let mut words = words.iter().map(|word| base(word));
+    let Some(mut program) = words.next() else { return false };
+    if program.starts_with("python") {
+        program = words.find(|word| !word.starts_with('-')).unwrap_or_default();
+    }
+    let cut = program.as_bytes().get(..NAME).unwrap_or(program.as_bytes());
+    cut == comm && DISPLAYS.contains(&program)
+}
 
 /// Whether a process only shows something, by its arguments and its name (`/proc/PID/comm`), which decides where the arguments are
 /// missing. Doubt makes it work.
@@ -145,6 +175,33 @@ fn base(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_draws_is_known_by_its_name_and_scripts_of_that_name_do_not() {
+        let draws = |comm: &str, line: &str| {
+            let words: Vec<_> = line.split(' ').map(str::as_bytes).collect();
+            draws(comm.as_bytes(), &words)
+        };
+        for (comm, line) in [
+            ("watch", "watch -n 1 nvidia-smi"),
+            ("htop", "/usr/bin/htop"),
+            ("nvitop", "/usr/bin/python3 -s /usr/local/bin/nvitop"),
+            ("top", "top"),
+        ] {
+            assert!(draws(comm, line), "{line}");
+        }
+        for (comm, line) in [
+            ("watch.sh", "/bin/bash ./watch.sh"),
+            ("watch", "/bin/bash /home/alice/bin/watch"),
+            ("python3", "python3 watch"),
+            ("train", "/home/alice/top/train"),
+            ("top", "/home/alice/train"),
+            ("make", "make top"),
+            ("top", ""),
+        ] {
+            assert!(!draws(comm, line), "{line}");
+        }
+    }
 
     fn display(line: &str) -> bool {
         let words: Vec<_> = line.split(' ').map(str::as_bytes).collect();

@@ -6,20 +6,25 @@
 //! a helper used before it was met stays work too. So a helper is never counted as more than it used, and work is
 //! hidden by at most [`SLACK_US`], the skew between reading the group and reading its processes.
 //!
+//! The same is done for displays in the foreground of a terminal (`displays`). What they show is made by programs that they
+//! start and wait for, so the time of their children that ended is theirs, too: a `watch` uses hardly any of its own.
+//!
 //! Helpers are looked for at a pace, and in groups without a server only among processes that came since; their time
 //! is read with every reading of the group.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use agent_core::reading::{Signal, Value};
 use agent_core::stamp::Stamp;
 
 use super::people::members;
 use crate::host::cgroup::Hierarchy;
-use crate::host::process::Processes;
+use crate::host::process::{self, ProcessStat, Processes};
 use crate::host::users::Users;
 use crate::host::{HostError, HostRoot};
+use crate::sources::displays;
 use crate::sources::ide::{Asked, Part, Tools};
 use crate::sources::pace::Pace;
 
@@ -29,6 +34,9 @@ const SLACK_US: i64 = 1_000_000;
 const LISTING: usize = 8;
 /// After so many searches every process is looked at anew: a pid may have been given to another process.
 const ANEW: u64 = 16;
+/// A display takes at most this part of a core. `watch` runs what somebody wants to see again and again, and what takes more than
+/// that is a job.
+const DRAWS_AT_MOST: u64 = 2;
 /// How deep groups may lie in a group.
 const DEPTH: usize = 6;
 
@@ -40,11 +48,33 @@ pub(super) struct Helpers {
     pace: Pace,
     proc: Option<OwnedFd>,
     now: Stamp,
+    /// The time since the look before.
+    since: Duration,
     searches: u64,
     searching: bool,
     read: usize,
     groups: BTreeMap<String, Group>,
-    totals: BTreeMap<u32, u64>,
+    buffer: Vec<u8>,
+    totals: BTreeMap<(Kind, u32), u64>,
+}
+
+/// Why a process's time is nobody's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// It belongs to a server of a development environment.
+    Server,
+    /// It shows something.
+    Display,
+}
+
+impl Kind {
+    /// The subject of what those of a user used.
+    fn subject(self, user: &str) -> String {
+        match self {
+            Self::Server => format!("IDE servers of {user}"),
+            Self::Display => format!("displays of {user}"),
+        }
+    }
 }
 
 /// One group.
@@ -71,8 +101,25 @@ struct Split {
 
 #[derive(Clone, Copy, Debug)]
 struct Helper {
+    kind: Kind,
     start: u64,
-    own_us: u64,
+    /// What is subtracted when it grows: its own time, and of a display that of its children that ended.
+    used_us: u64,
+}
+
+impl Helper {
+    fn new(kind: Kind, stat: &ProcessStat<'_>) -> Self {
+        Self { kind, start: stat.start, used_us: kind.used_us(stat) }
+    }
+}
+
+impl Kind {
+    fn used_us(self, stat: &ProcessStat<'_>) -> u64 {
+        match self {
+            Self::Server => stat.own_us,
+            Self::Display => stat.own_us.saturating_add(stat.children_us),
+        }
+    }
 }
 
 impl Helpers {
@@ -84,10 +131,12 @@ impl Helpers {
             pace: Pace::default(),
             proc: None,
             now: Stamp::default(),
+            since: Duration::ZERO,
             searches: 0,
             searching: false,
             read: 0,
             groups: BTreeMap::new(),
+            buffer: Vec::new(),
             totals: BTreeMap::new(),
         }
     }
@@ -102,6 +151,7 @@ impl Helpers {
 
     /// Begins a look.
     pub(super) fn begin(&mut self, now: Stamp) -> Result<(), HostError> {
+        self.since = now.since(self.now);
         self.now = now;
         self.read = 0;
         self.searching = self.pace.due(now);
@@ -129,17 +179,18 @@ impl Helpers {
         group.met = true;
         let used = match &mut group.split {
             Some(split) => self.used(split)?,
-            None => 0,
+            None => BTreeMap::new(),
         };
         if self.searching {
             self.search(hierarchy, path, raw_us, &mut group)?;
         }
         let mut work_us = raw_us;
         if let Some(split) = &mut group.split {
-            work_us = split.update(raw_us, used);
-            if let Some(uid) = uid.filter(|_| !split.helpers.is_empty()) {
-                let total = self.totals.entry(uid).or_default();
-                *total = total.saturating_add(used);
+            work_us = split.update(raw_us, used.values().fold(0, |sum, used| sum.saturating_add(*used)));
+            let there: BTreeSet<Kind> = split.helpers.values().map(|helper| helper.kind).collect();
+            for (kind, uid) in there.into_iter().filter_map(|kind| Some((kind, uid?))) {
+                let total = self.totals.entry((kind, uid)).or_default();
+                *total = total.saturating_add(used.get(&kind).copied().unwrap_or(0));
             }
         }
         self.groups.insert(path.to_owned(), group);
@@ -154,36 +205,48 @@ impl Helpers {
             self.tools.finish();
             self.pace.walked(self.now, self.read);
         }
-        let none = |group: &Group| group.split.as_ref().is_none_or(|it| it.helpers.is_empty());
-        if self.groups.values().all(none) {
-            self.totals.clear();
-        }
+        let groups = &self.groups;
+        let there = |kind| groups.values().any(|group| group.split.as_ref().is_some_and(|it| it.has(kind)));
+        let kinds = [Kind::Server, Kind::Display].map(|kind| (kind, there(kind)));
+        self.totals.retain(|(kind, _), _| kinds.contains(&(*kind, true)));
     }
 
-    /// One counter for each user who has such servers.
+    /// One counter for each user who has such servers, and one for each who has displays.
     pub(super) fn signals(&self, users: &mut Users) -> Vec<Signal> {
         let mut signals = Vec::new();
-        for (uid, total) in &self.totals {
+        for ((kind, uid), total) in &self.totals {
             let user = users.name(*uid);
-            let subject = format!("IDE servers of {user}");
+            let subject = kind.subject(&user);
             let value = Value::Counter { total: *total };
             signals.push(Signal::new(subject, value).owned_by(user).ignored());
         }
         signals
     }
 
-    /// What the known helpers used themselves since the last look.
-    fn used(&mut self, split: &mut Split) -> Result<u64, HostError> {
-        let Some(proc) = &self.proc else { return Ok(0) };
-        let mut used = 0_u64;
+    /// What the known helpers used since the last look.
+    fn used(&mut self, split: &mut Split) -> Result<BTreeMap<Kind, u64>, HostError> {
+        let mut used = BTreeMap::new();
+        let Some(proc) = &self.proc else { return Ok(used) };
         let mut ended = Vec::new();
+        let since = u64::try_from(self.since.as_micros()).unwrap_or(u64::MAX);
+        let most_us = since / DRAWS_AT_MOST;
         for (pid, helper) in &mut split.helpers {
             // What a helper used at last is told until it is reaped.
             let stat = self.processes.read_any(proc, *pid)?;
-            match stat.filter(|stat| stat.start == helper.start) {
+            // A display that went into the background, or became another program, shows nothing any more.
+            let still = |stat: &ProcessStat<'_>| {
+                stat.start == helper.start
+                    && (helper.kind == Kind::Server || displays::may_draw(stat))
+            };
+            match stat.filter(still) {
                 Some(stat) => {
-                    used = used.saturating_add(stat.own_us.saturating_sub(helper.own_us));
-                    helper.own_us = helper.own_us.max(stat.own_us);
+                    let now_us = helper.kind.used_us(&stat);
+                    let grown = now_us.saturating_sub(helper.used_us);
+                    let sum: &mut u64 = used.entry(helper.kind).or_default();
+                    if helper.kind == Kind::Server || grown <= most_us {
+                        *sum = sum.saturating_add(grown);
+                    }
+                    helper.used_us = helper.used_us.max(now_us);
                 }
                 None => ended.push(*pid),
             }
@@ -207,9 +270,10 @@ impl Helpers {
         self.read += pids.len() / LISTING + 1;
         let listed: HashSet<u32> = pids.iter().copied().collect();
         group.others.retain(|pid| listed.contains(pid));
-        let before = group.split.is_some();
+        let serves = |group: &Group| group.split.as_ref().is_some_and(|it| it.has(Kind::Server));
+        let before = serves(group);
         self.search_among(&pids, before, raw_us, group)?;
-        if group.split.is_some() && !before {
+        if serves(group) && !before {
             // What stands below a server is a helper too if it is known as one, whatever its name.
             group.others.clear();
             self.search_among(&pids, true, raw_us, group)?;
@@ -234,20 +298,27 @@ impl Helpers {
             let Some(proc) = &self.proc else { return Ok(()) };
             self.read += 1;
             let stat = self.processes.read(proc, *pid)?.filter(|stat| !stat.kernel);
-            let Some((asked, helper)) = stat.map(|stat| {
-                (Asked::from(&stat), Helper { start: stat.start, own_us: stat.own_us })
+            let Some((asked, helper, may_display)) = stat.map(|stat| {
+                let display = displays::may_draw(&stat);
+                let kind = if display { Kind::Display } else { Kind::Server };
+                (Asked::from(&stat), Helper::new(kind, &stat), display)
             }) else {
                 continue;
             };
-            let tool = if thorough || asked.may_serve() {
-                self.tools.of(self.now, &asked)?
+            let helps = if may_display {
+                self.processes.arguments(*pid, &mut self.buffer)?;
+                displays::draws(asked.name(), &process::words(&self.buffer))
+            } else if thorough || asked.may_serve() {
+                let tool = self.tools.of(self.now, &asked)?;
+                tool.is_some_and(|tool| tool.part == Part::Helper)
             } else {
-                None
+                false
             };
-            if tool.is_some_and(|tool| tool.part == Part::Helper) {
+            if helps {
                 let fresh = || Split { raw_us, work_us: raw_us, ..Split::default() };
                 let split = group.split.get_or_insert_with(fresh);
-                let known = split.helpers.get(pid).is_some_and(|it| it.start == helper.start);
+                let same = |it: &Helper| it.start == helper.start && it.kind == helper.kind;
+                let known = split.helpers.get(pid).is_some_and(same);
                 if !known {
                     split.helpers.insert(*pid, helper);
                 }
@@ -256,7 +327,9 @@ impl Helpers {
                     split.helpers.remove(pid);
                 }
                 // In a group with a server every process is looked at each time: its parent must be known.
-                if !thorough && !asked.is_young(self.now) {
+                // A display in the background may come back.
+                let may_return = displays::may_draw_by_name(asked.name());
+                if !thorough && !may_return && !asked.is_young(self.now) {
                     group.others.insert(*pid);
                 }
             }
@@ -266,6 +339,11 @@ impl Helpers {
 }
 
 impl Split {
+    /// Whether one of that kind is in the group.
+    fn has(&self, kind: Kind) -> bool {
+        self.helpers.values().any(|helper| helper.kind == kind)
+    }
+
     /// Takes in the group's counter and what its helpers used since the last look; what is work of it so far.
     fn update(&mut self, raw_us: u64, helpers_us: u64) -> u64 {
         let Some(grown) = raw_us.checked_sub(self.raw_us) else {

@@ -1,4 +1,4 @@
-//! CPU time of the units of `system.slice`.
+//! CPU time, or disk traffic, of the units of `system.slice`.
 //!
 //! A machine has a hundred units, and nearly all of them do nothing. Those that ever used something worth showing are reported
 //! one by one, the others as one sum for each role.
@@ -24,6 +24,8 @@ const MOST: usize = 4096;
 const DEPTH: usize = 8;
 /// A unit is reported by itself once it has used so much, in microseconds.
 const WORTH_US: u64 = 300_000;
+/// The same in bytes.
+const WORTH_BYTES: u64 = 1 << 20;
 /// A unit that was made anew at so many looks in a row is one that fails and is started again and again. It does no work,
 /// unless it uses so much that it counts as a server.
 const RESTARTS: u32 = 6;
@@ -39,15 +41,15 @@ const ENDED: &str = "units of system.slice that came and went between two looks"
 
 /// A unit at one look.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(in crate::sources) struct Found {
     /// How it counts.
-    pub(super) role: Role,
+    pub(in crate::sources) role: Role,
     /// The number of its group; another one under the same name is another run of the unit.
-    pub(super) id: u64,
+    pub(in crate::sources) id: u64,
     /// What its group used since it was made, microseconds.
-    pub(super) used_us: u64,
+    pub(in crate::sources) used_us: u64,
     /// Whose it is, where it is somebody's.
-    pub(super) owner: Option<String>,
+    pub(in crate::sources) owner: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,8 +66,8 @@ struct Known {
 }
 
 /// All units of `system.slice`.
-#[derive(Debug, Default)]
-pub(super) struct Units {
+#[derive(Debug)]
+pub(in crate::sources) struct Units {
     known: BTreeMap<String, Known>,
     look: u64,
     slice_us: Option<u64>,
@@ -73,11 +75,34 @@ pub(super) struct Units {
     parts_grown_us: u64,
     /// Growth of units that are not reported by themselves, and of those that ended, by role.
     sums: BTreeMap<Role, u64>,
+    /// From where on a unit is reported by itself, and the file that is read of each.
+    worth: u64,
+    file: &'static str,
+}
+
+impl Default for Units {
+    fn default() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            look: 0,
+            slice_us: None,
+            slice_grown_us: 0,
+            parts_grown_us: 0,
+            sums: BTreeMap::new(),
+            worth: WORTH_US,
+            file: "cpu.stat",
+        }
+    }
 }
 
 impl Units {
+    /// The same for bytes in place of microseconds.
+    pub(in crate::sources) fn of_bytes() -> Self {
+        Self { worth: WORTH_BYTES, file: "io.stat", ..Self::default() }
+    }
+
     /// Begins a look, with the slice's own counter, which was read before its parts.
-    pub(super) fn begin(&mut self, slice_us: u64) {
+    pub(in crate::sources) fn begin(&mut self, slice_us: u64) {
         self.look += 1;
         let before = self.slice_us.replace(slice_us).unwrap_or(slice_us);
         // A slice whose counter falls was made anew. Its parts are compared all the same.
@@ -102,7 +127,7 @@ impl Units {
     }
 
     /// Takes in a unit; its counter over all its runs.
-    pub(super) fn take(&mut self, path: &str, unit: &Found) -> Result<u64, HostError> {
+    pub(in crate::sources) fn take(&mut self, path: &str, unit: &Found) -> Result<u64, HostError> {
         let first = self.look == 1;
         let fresh = || Known {
             role: unit.role,
@@ -121,7 +146,8 @@ impl Units {
             (known.id, known.used_us) = (unit.id, 0);
         }
         let Some(grown) = unit.used_us.checked_sub(known.used_us) else {
-            return Err(HostError::malformed(format!("/sys/fs/cgroup/{path}/cpu.stat"), "its CPU time went backwards"));
+            let file = format!("/sys/fs/cgroup/{path}/{}", self.file);
+            return Err(HostError::malformed(file, "its counter went backwards"));
         };
         let fails = known.restarts >= RESTARTS;
         known.role = if fails && unit.role != Role::Ignored { Role::Upkeep } else { unit.role };
@@ -129,7 +155,7 @@ impl Units {
         known.total_us = known.total_us.saturating_add(grown);
         known.look = self.look;
         self.parts_grown_us = self.parts_grown_us.saturating_add(grown);
-        let by_itself = known.role == Role::Workload || known.total_us >= WORTH_US;
+        let by_itself = known.role == Role::Workload || known.total_us >= self.worth;
         match &mut known.hidden_us {
             // What is reported by itself from now on begins with what it used since the last look.
             Some(hidden) if by_itself => {
@@ -145,7 +171,7 @@ impl Units {
     }
 
     /// Ends the look: the counters of what is not people's, and of what ended.
-    pub(super) fn finish(&mut self) -> Vec<Signal> {
+    pub(in crate::sources) fn finish(&mut self) -> Vec<Signal> {
         let mut signals = Vec::new();
         let mut gone: Option<Role> = None;
         let look = self.look;

@@ -1,0 +1,1 @@
+//! The account of CPU time against kernels that are simulated.

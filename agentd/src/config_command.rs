@@ -23,6 +23,8 @@ fn known_source(spec: &sources::SourceSpec) -> config::SourceKnown {
             sources::OptionKind::Bool => config::OptionKind::Bool,
             sources::OptionKind::Text => config::OptionKind::Text,
             sources::OptionKind::TextList => config::OptionKind::TextList,
+            sources::OptionKind::Units => config::OptionKind::Units,
+            sources::OptionKind::Programs => config::OptionKind::Programs,
             sources::OptionKind::Number => config::OptionKind::Number,
         },
         default: option.default,
@@ -35,6 +37,7 @@ fn known_source(spec: &sources::SourceSpec) -> config::SourceKnown {
         scale: spec.scale,
         combine: spec.combine,
         busy_above: spec.busy_above,
+        limits: spec.limits,
         average: spec.average,
         options: options.collect(),
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Power;
 use crate::interruption::InterruptionPolicy;
-use crate::reading::SourceName;
+use crate::reading::{Role, SourceName};
 
 /// Whether the engine may act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,60 @@ pub struct SourcePolicy {
     /// Whether the limit is for all counters of the source together or for each.
     #[serde(default)]
     pub combine: Combine,
+    /// The limits of what is not people's work. None: everything that counts has `busy_above`, and upkeep does not count.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+}
+
+impl SourcePolicy {
+    /// The limit of one subject: its own, if it has one, else that of its role; in `unit`. None: it has none, because it
+    /// does not count.
+    ///
+    /// A limit of a subject's own is by the last part of its path: a unit, a container.
+    pub fn limit_of(&self, subject: &str, role: Role) -> Option<f64> {
+        let Some(limits) = &self.limits else {
+            return (!matches!(role, Role::Ignored | Role::Upkeep)).then_some(self.busy_above);
+        };
+        if role == Role::Ignored {
+            return None;
+        }
+        let last = subject.rsplit('/').next().unwrap_or(subject);
+        let own = limits.units.get(last).copied();
+        Some(own.unwrap_or(match role {
+            Role::Workload | Role::Ignored => self.busy_above,
+            Role::Local => limits.roles.local_above,
+            Role::Server => limits.roles.server_above,
+            Role::Upkeep => limits.roles.upkeep_above,
+            Role::Unexplained => limits.roles.unexplained_above,
+        }))
+    }
+}
+
+/// The limits of roles other than people's work, in the source's unit. What counts is weighed by them: a server at half
+/// of its limit and people's work at half of theirs are a use together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Those of the roles.
+    #[serde(flatten)]
+    pub roles: RoleLimits,
+    /// Units and containers with a limit of their own, by name.
+    #[serde(default)]
+    pub units: BTreeMap<String, f64>,
+}
+
+/// The limit of each role, in the source's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoleLimits {
+    /// A unit that no package brought.
+    pub local_above: f64,
+    /// A server that a package brought.
+    pub server_above: f64,
+    /// What keeps the machine counts as a server from here on, each by itself…
+    pub upkeep_above: f64,
+    /// …and all of it from here on.
+    pub upkeep_together: f64,
+    /// What no account explains is work from here on.
+    pub unexplained_above: f64,
 }
 
 /// What the rates of a source's counters are compared with its limit as.

@@ -35,15 +35,40 @@ impl From<&'static str> for SourceName {
     }
 }
 
-/// Whether a signal can keep the machine up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Whose work a signal tells of. Each role has a limit of its own ([`crate::policy::Limits`]); one weighed sum over all of
+/// them decides, so that no split of a load over units, users or groups makes it idle.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Somebody's work: counts.
+    /// People's work: sessions, containers, jobs of cron, what user-data started. It has the lowest limit.
     #[default]
     Workload,
-    /// The system's own housekeeping: shown in `why` as ignored, never counts.
+    /// A unit that was made on this machine and that no package brought.
+    Local,
+    /// A server that a package brought: a data base, a web server.
+    Server,
+    /// What is known to keep a machine: it counts nothing up to a ceiling, and as a server above it.
+    Upkeep,
+    /// What the totals of the kernel hold beyond everything that is booked: work, once it is above the tolerance.
+    Unexplained,
+    /// Shown in `why` as ignored, never counts: the agent's own, the helpers of editors, displays.
     Ignored,
+}
+
+impl Role {
+    /// The word for people and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Workload => "workload",
+            Self::Local => "local",
+            Self::Server => "server",
+            Self::Upkeep => "upkeep",
+            Self::Unexplained => "unexplained",
+            Self::Ignored => "ignored",
+        }
+    }
 }
 
 /// One raw value.
@@ -52,7 +77,7 @@ pub enum Role {
 #[non_exhaustive]
 pub enum Value {
     /// A counter that only grows while its subject lives (CPU microseconds, bytes). The engine sums the rates of a
-    /// source's workload counters and compares the sum with `busy_above`.
+    /// source's counters, each weighed by the limit of its role, and compares the sum with `busy_above`.
     Counter {
         /// The count since the subject began, in the source's base unit.
         total: u64,
@@ -133,6 +158,13 @@ impl Signal {
     #[must_use]
     pub fn owned_by(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
+        self
+    }
+
+    /// The same signal as work of `role`.
+    #[must_use]
+    pub fn of(mut self, role: Role) -> Self {
+        self.role = role;
         self
     }
 

@@ -32,6 +32,12 @@ impl Stamp {
         Duration::from_millis(self.boot_ms)
     }
 
+    /// The time from `earlier` to this one in which the machine was awake; zero if there is none.
+    pub fn awake_since(self, earlier: Self) -> Duration {
+        let asleep = self.asleep_ms.saturating_sub(earlier.asleep_ms);
+        self.since(earlier).saturating_sub(Duration::from_millis(asleep))
+    }
+
     /// Time from `earlier` to `self`, zero when `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.boot_ms.saturating_sub(earlier.boot_ms))

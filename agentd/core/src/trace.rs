@@ -22,6 +22,10 @@ pub use delta::{Decoder, Delta, Encoder};
 /// The name and version of the format; the first key of every trace's first line.
 pub const FORMAT: &str = "agentd/trace/v1";
 
+/// Which accounts the readings of this program keep: every counter says whose work it is, services included
+/// ([`Boot::accounts`]).
+pub const ACCOUNTS: u32 = 1;
+
 /// The first line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -51,6 +55,10 @@ pub struct Boot {
     /// Which boot it is (`/proc/sys/kernel/random/boot_id`, random(4)). The same id as before: only the agent was
     /// restarted, or its trace goes on in another file.
     pub id: String,
+    /// Which accounts the readings from here on keep. 0: what services and root did is one sum that never counted, so
+    /// that their work is unknown. 1: every counter says whose work it is.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub accounts: u32,
     /// The policy in force. One of another version that this one cannot read is passed over.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub policy: Option<Policy>,
@@ -63,6 +71,12 @@ pub struct Boot {
     /// The idle clock at that time.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub clock: Option<IdleClock>,
+}
+
+/// Whether a trace keeps no accounts; such a key is not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference to a field")]
+fn is_none(accounts: &u32) -> bool {
+    *accounts == 0
 }
 
 impl Boot {

@@ -18,6 +18,11 @@ use sum::{Sum, later};
 /// More signals than this from one source cannot be right; the reading is refused as a whole.
 const MAX_SIGNALS: usize = 4096;
 
+/// Who was connected within this and is so again was never away: longer than a machine stays up for somebody silent.
+const OF_LATE: Duration = Duration::from_hours(4);
+/// The most people who are remembered.
+const VISITORS: usize = 64;
+
 /// What one reading changed, for the engine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Effect {
@@ -61,10 +66,14 @@ pub(crate) struct Track {
     detail: Option<String>,
     value: Option<f64>,
     window: RateWindow,
+    /// The rate of all that keeps the machine, whatever each part stays below.
+    upkeep: RateWindow,
     subjects: BTreeMap<String, Subject>,
     generation: u64,
     /// Marks known from before a restart of the agent.
     remembered: BTreeMap<String, u64>,
+    /// When somebody was last connected, by name.
+    visitors: BTreeMap<String, Stamp>,
 }
 
 impl Track {
@@ -86,9 +95,11 @@ impl Track {
             detail: Some("not read yet".to_owned()),
             value: None,
             window: RateWindow::default(),
+            upkeep: RateWindow::default(),
             subjects: BTreeMap::new(),
             generation: 0,
             remembered: BTreeMap::new(),
+            visitors: BTreeMap::new(),
         }
     }
 
@@ -173,6 +184,7 @@ impl Track {
     /// Forgets all counters and windows: what was counted before this moment can no longer be compared.
     pub(crate) fn rebase(&mut self) {
         self.window.clear();
+        self.upkeep.clear();
         self.compared_at = None;
         self.subjects.retain(|_, s| !matches!(s.last, Last::Counter(_)));
     }
@@ -204,6 +216,7 @@ impl Track {
                 let over = self.subjects.values().any(Subject::blocks);
                 self.subjects.clear();
                 self.window.clear();
+                self.upkeep.clear();
                 self.compared_at = Some(now);
                 self.marks_known = true;
                 self.blocking = false;
@@ -244,7 +257,7 @@ impl Track {
             Effect::default()
         } else {
             let mut effect = self.see(now);
-            let growth = compared.map(|_| (span, to_f64(sum.growth) * self.policy.scale));
+            let growth = compared.map(|_| (span, sum.growth * self.policy.scale));
             effect.used_at = self.weigh(now, &sum, growth);
             effect
         };
@@ -298,10 +311,11 @@ impl Track {
         for signal in signals {
             self.take_signal(now, signal, &mut sum);
         }
+        self.weigh_upkeep(now, &mut sum);
         let generation = self.generation;
         self.subjects.retain(|_, s| {
             let there = s.generation == generation;
-            if !there && s.role == Role::Workload {
+            if !there && s.role != Role::Ignored {
                 sum.event_at = later(sum.event_at, s.last.left(now));
             }
             there
@@ -326,7 +340,7 @@ impl Track {
             generation: self.generation,
             window: before.map(|(_, _, window)| window).unwrap_or_default(),
         };
-        let counts = subject.role == Role::Workload;
+        let counts = subject.role != Role::Ignored;
         match signal.value {
             Value::Counter { total } => {
                 self.take_counter(now, &name, &mut subject, last, total, sum);
@@ -353,13 +367,7 @@ impl Track {
                     sum.expired.push(name.clone());
                 }
             }
-            Value::Stretches { by } => {
-                let at = subject.present(now, last, by, self.compared_at.is_some());
-                if counts {
-                    sum.stretch = sum.stretch.max(Some(by));
-                    sum.event_at = later(sum.event_at, at);
-                }
-            }
+            Value::Stretches { by } => self.take_presence(now, &mut subject, last, by, sum),
             Value::Shown { value } => {
                 subject.shown = Some(value);
                 subject.judgement = Judgement::Ignored;
@@ -370,6 +378,24 @@ impl Track {
         }
         sum.happen(now, blocked && subject.stopped_blocking());
         self.subjects.insert(name, subject);
+    }
+
+    /// Something that stretches the required idle time.
+    fn take_presence(
+        &mut self,
+        now: Stamp,
+        subject: &mut Subject,
+        last: Option<Last>,
+        by: Stretch,
+        sum: &mut Sum,
+    ) {
+        let counts = subject.role != Role::Ignored;
+        let again = counts && self.visited(now, subject.owner.as_deref());
+        let at = subject.present(now, last, by, self.compared_at.is_some(), again);
+        if counts {
+            sum.stretch = sum.stretch.max(Some(by));
+            sum.event_at = later(sum.event_at, at);
+        }
     }
 
     /// A counter: its growth is summed, and weighed by itself where the limit is for each.
@@ -387,17 +413,77 @@ impl Track {
             // A subject that was not there at the last reading has grown all it is since then.
             _ => self.compared_at.map(|_| 0),
         };
-        let growth = subject.counted(now, old, total, self.compared_at, &self.policy);
-        if subject.role != Role::Workload {
-            return;
-        }
+        let limit = self.policy.limit_of(name, subject.role);
+        let growth = subject.counted(now, old, total, self.compared_at, &self.policy, limit);
+        let Some(limit) = limit else { return };
         sum.counted = true;
-        sum.grow(name, growth);
-        if self.policy.combine == Combine::Each
-            && let (Some(growth), Some(at)) = (growth, self.compared_at)
-        {
-            sum.weigh_each(subject.rated(now, growth, at, &self.policy));
+        let Some(growth) = growth else { return sum.ran_back(name) };
+        let Some(at) = self.compared_at else { return };
+        if self.policy.combine == Combine::Each {
+            return sum.weigh_each(subject.rated(now, growth, at, &self.policy, limit));
         }
+        let averaged = matches!(subject.role, Role::Upkeep | Role::Unexplained);
+        let above = !averaged || subject.rated(now, growth, at, &self.policy, limit).in_use;
+        let weight = match subject.role {
+            Role::Upkeep => {
+                sum.upkeep_all = sum.upkeep_all.saturating_add(growth);
+                if !above {
+                    sum.upkeep = sum.upkeep.saturating_add(growth);
+                    return;
+                }
+                self.server_weight()
+            }
+            _ if !above => return,
+            _ => self.weight(limit),
+        };
+        sum.growth += to_f64(growth) * weight;
+    }
+
+    /// By how much something with a limit of its own weighs beside people's work.
+    fn weight(&self, limit: f64) -> f64 {
+        // A limit of nothing is no limit of anything: a source that has none is not weighed.
+        if limit > 0.0 && self.policy.busy_above > 0.0 {
+            self.policy.busy_above / limit
+        } else {
+            1.0
+        }
+    }
+
+    /// The same for what keeps the machine once it is above its ceiling.
+    fn server_weight(&self) -> f64 {
+        self.policy.limits.as_ref().map_or(1.0, |limits| self.weight(limits.roles.server_above))
+    }
+
+    /// What keeps the machine counts nothing below its ceiling, and all of it counts once it is too much together: a load
+    /// that is spread over many such units is a load.
+    fn weigh_upkeep(&mut self, now: Stamp, sum: &mut Sum) {
+        let Some(together) = self.policy.limits.as_ref().map(|limits| limits.roles.upkeep_together)
+        else {
+            return;
+        };
+        let Some(at) = self.compared_at else { return };
+        let amount = to_f64(sum.upkeep_all) * self.policy.scale;
+        let rate = self.upkeep.push(now, now.since(at), amount, self.policy.average, together);
+        if rate.in_use {
+            sum.growth += to_f64(sum.upkeep) * self.server_weight();
+        }
+    }
+
+    /// Notes that somebody is connected; whether they were so of late. Their name comes first in what is said of them.
+    fn visited(&mut self, now: Stamp, owner: Option<&str>) -> bool {
+        let Some(name) = owner.and_then(|owner| owner.split(',').next()) else { return false };
+        if let Some(seen) = self.visitors.get_mut(name) {
+            let again = now.since(*seen) < OF_LATE;
+            *seen = now;
+            return again;
+        }
+        if self.visitors.len() >= VISITORS {
+            self.visitors.retain(|_, seen| now.since(*seen) < OF_LATE);
+        }
+        if self.visitors.len() < VISITORS {
+            self.visitors.insert(name.to_owned(), now);
+        }
+        false
     }
 
     fn go_blind(&mut self, now: Stamp, why: &str) {
@@ -429,5 +515,7 @@ impl Track {
     }
 }
 
+#[cfg(test)]
+mod roles;
 #[cfg(test)]
 mod tests;

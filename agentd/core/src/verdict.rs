@@ -88,8 +88,11 @@ pub struct SignalView {
     pub subject: String,
     /// Whose.
     pub owner: Option<String>,
-    /// Whether it counts.
+    /// Whose it is, and so how it counts.
     pub role: Role,
+    /// The limit that it has by itself, in the source's unit; none where it has none.
+    #[serde(default)]
+    pub limit: Option<f64>,
     /// The value in the source's unit; none for marks and blocks, or before a rate is known.
     pub value: Option<f64>,
     /// The judgement.
@@ -105,7 +108,8 @@ pub struct SourceView {
     pub source: SourceName,
     /// The judgement.
     pub judgement: Judgement,
-    /// The value that is compared with the limit, in `unit`.
+    /// The value that is compared with the limit, in `unit`. Where roles have limits of their own, it is people's work and
+    /// of everything else the share by which it comes near its own limit.
     pub value: Option<f64>,
     /// The limit.
     pub limit: f64,

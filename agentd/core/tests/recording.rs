@@ -28,6 +28,7 @@ fn policy() -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
         combine: Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Enforce,

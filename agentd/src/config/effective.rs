@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::problem::Place;
 use super::profile::{self, Profile};
-use super::schema::Schema;
+use super::schema::{Schema, role_limits};
 use super::tree::{Given, Merged};
 use super::value::{Value, read_literal};
 
@@ -109,8 +109,35 @@ impl Effective {
                 Entry { key: key.name.clone(), value, written, origin, overridden, meaning: None };
             effective.entries.push(entry);
         }
+        for key in merged.named() {
+            let mut given = merged.of(key).iter().rev();
+            let Some(Given { value, written, place }) = given.next() else { continue };
+            let overridden = given.map(|old| (old.written.clone(), old.place.clone())).collect();
+            effective.index.insert(key.clone(), effective.entries.len());
+            effective.entries.push(Entry {
+                key: key.clone(),
+                value: value.clone(),
+                written: written.clone(),
+                origin: Origin::File(place.clone()),
+                overridden,
+                meaning: None,
+            });
+        }
         effective.fit();
+        effective.fit_limits(schema);
         effective
+    }
+
+    /// The units of a source that have a limit of their own, by their full names.
+    pub(super) fn unit_limits(&self, source: &str) -> BTreeMap<String, f64> {
+        let prefix = format!("source.{source}.unit.\"");
+        let limit = |entry: &Entry| {
+            let unit = entry.key.strip_prefix(&prefix)?.strip_suffix("\".busy_above")?;
+            let Value::Number(limit) = entry.value else { return None };
+            let unit = if unit.contains('.') { unit.to_owned() } else { format!("{unit}.service") };
+            Some((unit, limit))
+        };
+        self.entries.iter().filter_map(limit).collect()
     }
 
     /// The entries.
@@ -207,6 +234,21 @@ impl Effective {
         }
         if let Ok(most) = self.span("hold.admin_max") {
             self.fit_span("hold.user_max", most, most, "hold.admin_max");
+        }
+    }
+
+    /// Raises limits of roles that a raised limit of people's work would overtake: whoever says that half a core is nothing
+    /// here does not mean a server to count sooner than that.
+    fn fit_limits(&mut self, schema: &Schema) {
+        for source in schema.sources() {
+            let people = format!("source.{}.busy_above", source.name);
+            let Ok(people) = self.number(&people) else { continue };
+            for limit in source.limits.iter().flat_map(role_limits) {
+                let key = format!("source.{}.{}", source.name, limit.key);
+                if !self.is_set(&key) && self.number(&key).is_ok_and(|number| number < people) {
+                    self.replace(&key, Value::Number(people), "busy_above");
+                }
+            }
         }
     }
 

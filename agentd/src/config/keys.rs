@@ -56,6 +56,11 @@ pub const SECTIONS: &[SectionSpec] = &[
         name: "recorder",
         about: "What is kept of the readings, for 'agentctl simulate' and bug reports.",
     },
+    SectionSpec {
+        name: "upkeep",
+        about: "What keeps this machine rather than working on it. Most of it is known: systemd's own services, daemons of ssh, \
+                cron and containers, agents of management, monitoring and security.",
+    },
     SectionSpec { name: "tags", about: "The tags that tell others what agentd sees." },
 ];
 
@@ -372,6 +377,13 @@ pub const KEYS: &[KeySpec] = &[
         Kind::Size { least: 1 << 20, most: 1 << 30 },
         "\"16MiB\"",
         "The recording takes no more space than this; the oldest readings are removed.",
+    ),
+    key(
+        "upkeep.units",
+        Kind::Units,
+        "[]",
+        "Further units that keep the machine. What one of them uses does not count up to a ceiling (upkeep_above of each \
+         source), and as a server's above it.",
     ),
     key(
         "tags.enabled",

@@ -107,6 +107,52 @@ fn unit(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The kinds of units that can have processes (systemd.unit(5)).
+const WORKING_TYPES: [&str; 4] = ["service", "scope", "mount", "socket"];
+
+/// The longest name of a process: `TASK_COMM_LEN` of `include/linux/sched.h`, less its final zero.
+const LONGEST_PROCESS: usize = 15;
+
+/// Checks the name of a unit that may do work, with or without `.service`. A name that could never match is refused: a
+/// setting without effect is worse than none.
+pub(super) fn work_unit(text: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    if text.is_empty() || text.len() > LONGEST_UNIT || !text.chars().all(legal) {
+        return Err("is not a unit name".to_owned());
+    }
+    if text.ends_with('@') || text.starts_with('@') || text.contains("@.") {
+        return Err(
+            "is a template, which never runs; expected such as \"game@one.service\"".to_owned()
+        );
+    }
+    let Some((_, kind)) = text.rsplit_once('.') else { return Ok(()) };
+    if WORKING_TYPES.contains(&kind) {
+        return Ok(());
+    }
+    let near = super::nearest::of(kind, WORKING_TYPES.iter().copied());
+    let near = near.map(|near| format!("; did you mean .{near}?")).unwrap_or_default();
+    Err(format!(
+        "can never match: no unit with processes ends with .{kind}{near} (a name with a dot is written with its ending)"
+    ))
+}
+
+/// Checks the name of a program as the kernel shows it.
+pub(super) fn process(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("is empty, expected the name of a program".to_owned());
+    }
+    if text.len() > LONGEST_PROCESS {
+        let cut: String = text.chars().take(LONGEST_PROCESS).collect();
+        return Err(format!(
+            "can never match: the kernel cuts names of processes at {LONGEST_PROCESS} bytes; expected \"{cut}\""
+        ));
+    }
+    if text.contains('/') {
+        return Err("is a path, expected the name of the program alone".to_owned());
+    }
+    Ok(())
+}
+
 /// Whether a checked command is a unit rather than a path.
 pub(super) fn is_unit(command: &str) -> bool {
     !command.is_empty() && !command.starts_with('/')
@@ -184,6 +230,38 @@ mod tests {
             assert!(error.contains(expected), "{bad}: {error}");
         }
         assert!(command(&format!("{}.service", "a".repeat(255))).is_err());
+    }
+
+    #[test]
+    fn units_that_could_never_match_are_refused() {
+        for good in
+            ["smbd", "smbd.service", "game@one.service", "mnt-data.mount", "docker-0a.scope"]
+        {
+            assert_eq!(work_unit(good), Ok(()), "{good}");
+        }
+        for (bad, expected) in [
+            ("", "not a unit name"),
+            ("smbd.sevice", "did you mean .service?"),
+            ("backup.timer", "can never match"),
+            ("game@.service", "template"),
+            ("a b", "not a unit name"),
+        ] {
+            let error = work_unit(bad).unwrap_err();
+            assert!(error.contains(expected), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_of_programs_that_the_kernel_cuts_are_refused() {
+        assert_eq!(process("gitlab-runner"), Ok(()));
+        for (bad, expected) in [
+            ("", "empty"),
+            ("amazon-ssm-agent-worker", "expected \"amazon-ssm-agen\""),
+            ("/usr/bin/x", "a path"),
+        ] {
+            let error = process(bad).unwrap_err();
+            assert!(error.contains(expected), "{bad}: {error}");
+        }
     }
 
     #[test]

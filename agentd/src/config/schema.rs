@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use agent_core::policy::Combine;
+use agent_core::policy::{Combine, RoleLimits};
 
 use super::keys::{self, Caution, KEYS, SECTIONS};
 use super::nearest;
@@ -24,6 +24,8 @@ pub struct SourceKnown {
     pub combine: Combine,
     /// The default limit. Zero: its signals have no limit (marks and blocks).
     pub busy_above: f64,
+    /// The default limits of what is not people's work, where there are any.
+    pub limits: Option<RoleLimits>,
     /// Counters are averaged over at most this long.
     pub average: Duration,
     /// Its own keys.
@@ -54,6 +56,10 @@ pub enum OptionKind {
     Text,
     /// A list of texts.
     TextList,
+    /// A list of units.
+    Units,
+    /// A list of programs as the kernel names them.
+    Programs,
     /// A number from zero.
     Number,
 }
@@ -65,6 +71,8 @@ impl OptionKind {
             Self::Bool => Kind::Switch,
             Self::Text => Kind::Text(256),
             Self::TextList => Kind::Texts,
+            Self::Units => Kind::Units,
+            Self::Programs => Kind::Programs,
             Self::Number => Kind::Number,
         }
     }
@@ -145,6 +153,11 @@ impl Schema {
             let default = source.busy_above.to_string();
             self.add(name("busy_above"), Kind::Limit { most }, &default, &about, None)?;
         }
+        for limit in source.limits.iter().flat_map(role_limits) {
+            let about = format!("{} ({}).", limit.about, source.unit);
+            let kind = Kind::Limit { most: 1e15 };
+            self.add(name(limit.key), kind, &limit.default.to_string(), &about, None)?;
+        }
         let about = "How often this source is read. \"auto\" is sampling.interval.";
         self.add(name("interval"), keys::INTERVAL_KIND, "\"auto\"", about, None)?;
         for option in &source.options {
@@ -190,6 +203,14 @@ impl Schema {
     /// The sources.
     pub fn sources(&self) -> &[SourceKnown] {
         &self.sources
+    }
+
+    /// Whether a name is the parent of limits of single units: `source.cpu.unit`.
+    pub(super) fn has_units(&self, name: &str) -> bool {
+        let source = name.strip_prefix("source.").and_then(|rest| rest.strip_suffix(".unit"));
+        source.is_some_and(|name| {
+            self.sources.iter().any(|it| it.name == name && it.limits.is_some())
+        })
     }
 
     /// Whether a name is a section, or the parent of sections.
@@ -244,6 +265,43 @@ impl Schema {
         let ends_with = |full: &&str| full.rsplit('.').next() == Some(name);
         names().find(ends_with).or_else(|| nearest::of(name, names()))
     }
+}
+
+/// One limit of a role as a key of a source.
+pub(super) struct RoleLimit {
+    /// The key within the source's section.
+    pub(super) key: &'static str,
+    /// Its default, in the source's unit.
+    pub(super) default: f64,
+    about: &'static str,
+}
+
+/// The limits of the roles as keys.
+pub(super) fn role_limits(of: &RoleLimits) -> [RoleLimit; 5] {
+    let limit = |key, default, about| RoleLimit { key, default, about };
+    [
+        limit(
+            "local_above",
+            of.local_above,
+            "At or above this a unit that no package brought counts as use by itself; below it, it counts in part",
+        ),
+        limit("server_above", of.server_above, "The same for a server that a package brought"),
+        limit(
+            "upkeep_above",
+            of.upkeep_above,
+            "From here on one of the units that keep the machine counts as a server; below it, it does not count",
+        ),
+        limit(
+            "upkeep_together",
+            of.upkeep_together,
+            "From here on all units that keep the machine count as servers, however little each of them does",
+        ),
+        limit(
+            "unexplained_above",
+            of.unexplained_above,
+            "From here on what no account explains counts as use",
+        ),
+    ]
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use agent_core::action::Power;
 use agent_core::interruption::{InterruptionPolicy, Reaction};
-use agent_core::policy::{HoldPolicy, IdlePolicy, Mode, Policy, SourcePolicy, TagPolicy};
+use agent_core::policy::{
+    HoldPolicy, IdlePolicy, Limits, Mode, Policy, RoleLimits, SourcePolicy, TagPolicy,
+};
 use agent_core::reading::SourceName;
 
 use super::duration;
@@ -263,9 +265,19 @@ fn source_policy(
 ) -> Result<SourcePolicy, Lacking> {
     let key = |word: &str| format!("source.{}.{word}", source.name);
     let limited = source.busy_above > 0.0;
+    let busy_above =
+        if limited { effective.number(&key("busy_above"))? } else { source.busy_above };
+    let limits = match &source.limits {
+        Some(_) => Some(Limits {
+            roles: role_limits(effective, source)?,
+            units: effective.unit_limits(source.name),
+        }),
+        None => None,
+    };
     Ok(SourcePolicy {
         enabled: effective.switch(&key("enabled"))?,
-        busy_above: if limited { effective.number(&key("busy_above"))? } else { source.busy_above },
+        busy_above,
+        limits,
         unit: source.unit.to_owned(),
         scale: source.scale,
         combine: source.combine,
@@ -274,12 +286,31 @@ fn source_policy(
     })
 }
 
+fn role_limits(effective: &Effective, source: &SourceKnown) -> Result<RoleLimits, Lacking> {
+    let value = |key: &str| effective.number(&format!("source.{}.{key}", source.name));
+    Ok(RoleLimits {
+        local_above: value("local_above")?,
+        server_above: value("server_above")?,
+        upkeep_above: value("upkeep_above")?,
+        upkeep_together: value("upkeep_together")?,
+        unexplained_above: value("unexplained_above")?,
+    })
+}
+
+/// The key of the units that a person counts as upkeep.
+const UPKEEP: &str = "upkeep.units";
+
 fn own_options(effective: &Effective, source: &SourceKnown) -> Result<toml::Table, Lacking> {
     let mut table = toml::Table::new();
     for option in &source.options {
         let key = format!("source.{}.{}", source.name, option.key);
         let entry = effective.entry(&key).ok_or_else(|| Lacking::of(&key))?;
         table.insert(option.key.to_owned(), entry.value.to_toml());
+    }
+    // Whoever tells work from upkeep by units must know what somebody counts as upkeep.
+    if source.options.iter().any(|option| option.key == "units") {
+        let upkeep = effective.entry(UPKEEP).ok_or_else(|| Lacking::of(UPKEEP))?;
+        table.insert("upkeep".to_owned(), upkeep.value.to_toml());
     }
     Ok(table)
 }

@@ -5,7 +5,8 @@ use std::fs;
 
 use agent_core::action::Power;
 use agent_core::interruption::Reaction;
-use agent_core::policy::{Combine, Mode};
+use agent_core::policy::{Combine, Mode, RoleLimits};
+use agent_core::reading::Role;
 use proptest::prelude::*;
 
 use super::*;
@@ -19,6 +20,7 @@ pub(in crate::config) fn sources() -> Vec<SourceKnown> {
         scale: 1.0,
         combine: Combine::Sum,
         busy_above,
+        limits: None,
         average: Duration::from_mins(1),
         options,
     };
@@ -26,6 +28,13 @@ pub(in crate::config) fn sources() -> Vec<SourceKnown> {
     vec![
         SourceKnown {
             scale: 1e-6,
+            limits: Some(RoleLimits {
+                local_above: 0.08,
+                server_above: 0.12,
+                upkeep_above: 0.15,
+                upkeep_together: 0.4,
+                unexplained_above: 0.05,
+            }),
             ..source(
                 "cpu",
                 "CPU time of the workload.",
@@ -59,6 +68,45 @@ fn try_load(text: &str) -> Result<Loaded, ConfigError> {
     let file = folder.path().join("f");
     fs::write(&file, text).unwrap();
     load(&LoadFrom::File(file), &sources())
+}
+
+#[test]
+fn a_unit_may_have_a_limit_of_its_own() {
+    let text = "[source.cpu]\nbusy_above = 0.1\n[source.cpu.unit.\"game.service\"]\nbusy_above = 0.3\n[source.cpu.unit.db]\nbusy_above = 1\n";
+    let cpu = settings(text).policy.sources[&"cpu".into()].clone();
+    let limits = cpu.limits.clone().unwrap();
+    assert_eq!(
+        limits.units,
+        [("db.service".to_owned(), 1.0), ("game.service".to_owned(), 0.3)].into()
+    );
+    assert!(limits.roles.local_above >= 0.1, "never below people's own");
+    for (subject, role, expected) in [
+        ("system.slice/game.service", Role::Server, Some(0.3)),
+        ("system.slice/other.service", Role::Server, Some(0.12)),
+        ("user.slice/user-1000.slice/session-1.scope", Role::Workload, Some(0.1)),
+        ("system.slice/game.service", Role::Ignored, None),
+    ] {
+        assert_eq!(cpu.limit_of(subject, role), expected, "{subject}");
+    }
+}
+
+#[test]
+fn a_limit_of_a_unit_that_makes_no_sense_is_told_with_its_place() {
+    for (text, expected) in [
+        ("source.cpu.unit.\"game.sevice\".busy_above = 1", "did you mean .service?"),
+        ("source.cpu.unit.\"game@.service\".busy_above = 1", "template"),
+        ("source.cpu.unit.game.busy_abov = 1", "unknown key"),
+        ("source.cpu.unit.game = 1", "expected the section"),
+        ("source.cpu.unit = 1", "a section for each unit"),
+        ("source.cpu.unit.game.busy_above = 0", "source.cpu.unit.\"game\".busy_above"),
+        ("source.input.unit.game.busy_above = 1", "unknown"),
+    ] {
+        let found = problems(text);
+        assert!(
+            found.iter().any(|it| it.starts_with("f:1:") && it.contains(expected)),
+            "{text}: {found:?}"
+        );
+    }
 }
 
 fn settings(text: &str) -> Settings {

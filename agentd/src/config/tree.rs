@@ -31,6 +31,8 @@ pub(super) struct Given {
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     given: BTreeMap<String, Vec<Given>>,
+    /// The keys among them whose tables a person named: `source.cpu.unit."game.service".busy_above`.
+    named: Vec<String>,
     /// The files that were read.
     pub(super) files: Vec<PathBuf>,
 }
@@ -39,6 +41,11 @@ impl Merged {
     /// What the files give for a key, the one that counts last.
     pub(super) fn of(&self, key: &str) -> &[Given] {
         self.given.get(key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The keys that have a name of a person's own in them, in the order in which they were met first.
+    pub(super) fn named(&self) -> &[String] {
+        &self.named
     }
 
     /// Reads the text of one file on top of what is there.
@@ -79,6 +86,17 @@ impl Walk<'_> {
             let name = joined(section, word.get_ref());
             if let Some(key) = self.schema.key(&name) {
                 self.value(key, value);
+            } else if self.schema.has_units(&name) {
+                match value.get_ref() {
+                    DeValue::Table(units) => self.units(units, &name),
+                    other => {
+                        let message = format!(
+                            "is {}, expected a section for each unit such as [{name}.\"game.service\"]",
+                            type_name(other)
+                        );
+                        self.problem(&name, value, message);
+                    }
+                }
             } else if self.schema.is_section(&name) {
                 match value.get_ref() {
                     DeValue::Table(inner) if depth < DEEPEST => self.table(inner, &name, depth + 1),
@@ -92,6 +110,48 @@ impl Walk<'_> {
                 self.unknown(section, word, &name, value.get_ref());
             }
         }
+    }
+
+    /// The limits of units that have their own.
+    fn units(&mut self, units: &DeTable<'_>, section: &str) {
+        for (word, value) in units {
+            let unit = word.get_ref();
+            let name = format!("{section}.\"{}\"", printable(unit, 80));
+            let table = match value.get_ref() {
+                DeValue::Table(table) => table,
+                other => {
+                    let message = format!("is {}, expected the section [{name}]", type_name(other));
+                    self.problem(&name, value, message);
+                    continue;
+                }
+            };
+            if let Err(why) = super::name::work_unit(unit) {
+                let place = self.place(word.span().start);
+                self.problems.push(Problem::error(Some(place), name.as_str(), why));
+                continue;
+            }
+            for (word, value) in table {
+                if word.get_ref() == "busy_above" {
+                    self.limit(&format!("{name}.busy_above"), value);
+                } else {
+                    self.unknown(&name, word, &joined(&name, word.get_ref()), value.get_ref());
+                }
+            }
+        }
+    }
+
+    fn limit(&mut self, name: &str, value: &Spanned<DeValue<'_>>) {
+        if !self.merged.given.contains_key(name) {
+            self.merged.named.push(name.to_owned());
+        }
+        let key = Key {
+            name: name.to_owned(),
+            kind: super::value::Kind::Limit { most: 1e15 },
+            default: Value::Number(0.0),
+            about: String::new(),
+            caution: None,
+        };
+        self.value(&key, value);
     }
 
     fn value(&mut self, key: &Key, value: &Spanned<DeValue<'_>>) {

@@ -59,6 +59,10 @@ pub enum Kind {
     Text(usize),
     /// Texts of at most 256 characters, at most 64 of them.
     Texts,
+    /// Names of units that can have processes, with or without `.service`.
+    Units,
+    /// Names of programs as the kernel keeps them, at most 15 bytes each.
+    Programs,
     /// A program by absolute path, a systemd unit by name, or empty for none.
     Command,
     /// Programs and units that are started or stopped, at most 16 of them.
@@ -146,6 +150,12 @@ impl Kind {
             Self::Text(most) => self.text(value, most).map(Value::Text),
             Self::Texts => self
                 .list(value, LONGEST_LIST, |item| self.text(item, LONGEST_TEXT))
+                .map(Value::Texts),
+            Self::Units => self
+                .list(value, LONGEST_LIST, |item| self.named(item, name::work_unit))
+                .map(Value::Texts),
+            Self::Programs => self
+                .list(value, LONGEST_LIST, |item| self.named(item, name::process))
                 .map(Value::Texts),
             Self::Command => self.named(value, name::optional_command).map(Value::Text),
             Self::Hooks => self
@@ -352,6 +362,8 @@ impl fmt::Display for Kind {
             Self::Number => f.write_str("a number from 0"),
             Self::Text(_) => f.write_str("text"),
             Self::Texts => f.write_str("a list of texts"),
+            Self::Units => f.write_str("a list of units such as [\"game.service\"]"),
+            Self::Programs => f.write_str("a list of names of programs"),
             Self::Command => f.write_str("an absolute path, a unit name or \"\""),
             Self::Hooks => f.write_str("a list of absolute paths and unit names"),
             Self::Webhook => f.write_str("a URL that begins with https://"),

@@ -174,6 +174,12 @@ impl Hierarchy {
             .ok_or_else(|| HostError::malformed(file, "a line is not a pid"))
     }
 
+    /// The number by which the kernel calls a group, its inode; none if it is gone. A group that is made anew under the same
+    /// name has another one.
+    pub fn id(&self, path: &str) -> Result<Option<u64>, HostError> {
+        Ok(self.root.inspect(&self.file(path, ""))?.map(|metadata| metadata.ino()))
+    }
+
     /// Whether a group exists.
     pub fn exists(&self, path: &str) -> Result<bool, HostError> {
         self.root.exists(&self.file(path, ""))

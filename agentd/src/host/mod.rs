@@ -6,10 +6,12 @@
 
 pub mod block;
 pub mod cgroup;
+pub mod counters;
 pub mod lock;
 pub mod logind;
 pub mod logins;
 pub mod namespace;
+pub mod packages;
 pub mod process;
 pub mod program;
 pub mod psi;
@@ -21,6 +23,8 @@ pub mod tcp;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tree;
+pub mod udp;
+pub mod units;
 pub mod users;
 pub mod volume;
 

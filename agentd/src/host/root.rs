@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::tcp::Shared;
+use super::{tcp, units};
 
 /// The error codes of a file that is not, or no longer, there.
 const GONE: [i32; 4] = [nix::libc::ENOENT, nix::libc::ESRCH, nix::libc::ENODEV, nix::libc::ENOTDIR];
@@ -75,7 +75,8 @@ impl HostError {
 pub struct HostRoot {
     base: Arc<Path>,
     real: bool,
-    sockets: Arc<Shared>,
+    sockets: Arc<tcp::Shared>,
+    units: Arc<units::Shared>,
 }
 
 impl HostRoot {
@@ -87,7 +88,12 @@ impl HostRoot {
     /// The folder `base`. It counts as the machine only if it is `/` itself.
     pub fn at(base: impl AsRef<Path>) -> Self {
         let base = base.as_ref();
-        Self { base: Arc::from(base), real: base == Path::new("/"), sockets: Arc::default() }
+        Self {
+            base: Arc::from(base),
+            real: base == Path::new("/"),
+            sockets: Arc::default(),
+            units: Arc::default(),
+        }
     }
 
     /// Whether this is the running machine, so that what the kernel says through system calls belongs to it too.
@@ -96,8 +102,13 @@ impl HostRoot {
     }
 
     /// The connections that were last asked for.
-    pub(super) fn sockets(&self) -> &Shared {
+    pub(super) fn sockets(&self) -> &tcp::Shared {
         &self.sockets
+    }
+
+    /// What is known of the units of systemd.
+    pub(super) fn units(&self) -> &units::Shared {
+        &self.units
     }
 
     /// Drops what is kept of the machine for the rest of a round of readings.

@@ -16,7 +16,7 @@ use agent_core::input::Input;
 use agent_core::memory::{IdleClock, Memory, Recovery};
 use agent_core::policy::Policy;
 use agent_core::stamp::Stamp;
-use agent_core::trace::{Boot, Encoder, Header, Line, Record};
+use agent_core::trace::{ACCOUNTS, Boot, Encoder, Header, Line, Record};
 
 use crate::config::RecorderSettings;
 use folder::{Folder, Piece};
@@ -76,6 +76,7 @@ impl Recorder {
         let path = folder(state);
         let boot = Boot {
             id: boot_id.to_owned(),
+            accounts: ACCOUNTS,
             policy: Some(policy.clone()),
             memory: recovery.memory.clone(),
             same_boot: recovery.same_boot,

@@ -291,6 +291,7 @@ pub(crate) mod tests {
                 subject: format!("{name}-subject"),
                 owner: Some("alice".into()),
                 role: Role::Workload,
+                limit: None,
                 value,
                 judgement,
                 last_activity: Some(ago(1_320)),

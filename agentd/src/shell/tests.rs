@@ -162,6 +162,7 @@ fn policy(hook: bool) -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
         combine: Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Enforce,

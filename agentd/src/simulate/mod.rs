@@ -4,6 +4,7 @@
 mod anonymous;
 mod command;
 mod export;
+mod services;
 mod text;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use serde_json::json;
 
 use crate::config::duration;
 use crate::ledger::recorder::read::TraceError;
+use services::{Follower, Unaccounted};
 
 pub use command::{ExportRequest, SimulateRequest, SimulateTask, simulate};
 
@@ -55,6 +57,8 @@ struct Simulation {
     /// The stage at the end and why, where nothing would have been done.
     end: String,
     notes: Vec<String>,
+    /// A part of the trace keeps no accounts of services.
+    unaccounted: Option<Unaccounted>,
 }
 
 impl Simulation {
@@ -94,6 +98,7 @@ impl Simulation {
                 "interrupting": self.interrupted(),
             },
             "notes": self.notes,
+            "unaccounted": self.unaccounted,
         })
     }
 }
@@ -124,6 +129,8 @@ fn run(
     let head = records.by_ref().take(LEARN_FROM).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = head.first().map(|record| record.at) else { return Ok(None) };
     let known = Known::learn(&head);
+    let ceilings = policies.tried.as_ref().unwrap_or(&policies.own);
+    let mut follower = Follower::new(ceilings, &policies.own);
     let mut notes = Vec::new();
     let carried = policies.tried.is_none() && known.policy.is_some();
     let judge = known.judge(&policies.own);
@@ -139,13 +146,16 @@ fn run(
     for (place, record) in head.into_iter().map(Ok).chain(records).enumerate() {
         let record = record?;
         tally.count(&record);
+        follower.take(&record);
         // The replay began with the first record, if that is a boot.
         if place > 0 || !matches!(record.content, Content::Boot(_)) {
             replay.record(record);
         }
+        follower.judge(replay.happened());
         tick(tally.last);
     }
     replay.finish(tally.last);
+    follower.judge(replay.happened());
     let view = replay.view();
     Ok(Some(Simulation {
         policy,
@@ -159,6 +169,7 @@ fn run(
         happened: replay.happened().to_vec(),
         downs: replay.downs().to_vec(),
         notes,
+        unaccounted: follower.finish(),
     }))
 }
 

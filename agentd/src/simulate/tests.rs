@@ -3,9 +3,11 @@
 use agent_core::action::Power;
 use agent_core::input::{Actor, Command};
 use agent_core::interruption::InterruptionPolicy;
-use agent_core::policy::{Combine, HoldPolicy, IdlePolicy, Mode, SourcePolicy, TagPolicy};
+use agent_core::policy::{
+    Combine, HoldPolicy, IdlePolicy, Limits, Mode, RoleLimits, SourcePolicy, TagPolicy,
+};
 use agent_core::reading::{Observation, Reading, Signal, Value};
-use agent_core::trace::{Boot, Line};
+use agent_core::trace::{ACCOUNTS, Boot, Line};
 use jiff::tz::TimeZone;
 
 use super::anonymous::Names;
@@ -25,6 +27,7 @@ fn policy() -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TEN_S),
         combine: Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Observe,
@@ -247,4 +250,117 @@ fn an_exported_trace_is_plain_lines_that_simulate_the_same() {
     assert!(read(&one) == read(&two) && read(&one).len() > 300);
     let text = std::fs::read_to_string(&two).unwrap();
     assert!(text.lines().skip(1).all(|line| line.starts_with("{\"at\":{")), "every line is whole");
+}
+
+/// The same machine as an agent of before accounts recorded it: services are one sum that is ignored. In these minutes they
+/// use `cores`.
+fn old_records(until: u64, cores: f64, at_work: (u64, u64)) -> Vec<Record> {
+    let mut total = 0;
+    let mut records = records(until, &[(0, 5)], &[]);
+    for record in &mut records {
+        let minute = record.at.boot_ms / 60_000;
+        let busy = (at_work.0..at_work.1).contains(&minute);
+        total += if busy { Duration::from_secs(10).mul_f64(cores).as_micros() } else { 100_000 };
+        let Content::Inputs(inputs) = &mut record.content else { continue };
+        let Some(Input::Observed(observation)) = inputs.first_mut() else { continue };
+        let Reading::Signals(signals) = &mut observation.reading else { continue };
+        let total = u64::try_from(total).unwrap();
+        signals.push(Signal::new("system.slice", Value::Counter { total }).ignored());
+    }
+    records
+}
+
+/// The policy with the limits of roles.
+fn with_limits() -> Policy {
+    let mut policy = policy();
+    let roles = RoleLimits {
+        local_above: 0.08,
+        server_above: 0.12,
+        upkeep_above: 0.15,
+        upkeep_together: 0.4,
+        unexplained_above: 0.05,
+    };
+    let cpu = policy.sources.get_mut(&SourceName::new("cpu")).unwrap();
+    cpu.limits = Some(Limits { roles, units: BTreeMap::new() });
+    policy
+}
+
+fn simulated_old(records: Vec<Record>) -> Simulation {
+    let policies = Policies { tried: Some(with_limits()), own: with_limits() };
+    run(records.into_iter().map(Ok), policies, &mut |_| {}).unwrap().unwrap()
+}
+
+#[test]
+fn an_old_trace_names_the_stops_that_would_be_no_more() {
+    let simulation = simulated_old(old_records(60, 7.5, (8, 60)));
+    assert_eq!(simulation.downs.len(), 1, "the trace itself decides as it did");
+    let text = shown(&simulation, false);
+    let line = "  2026-11-18 08:34:50  no more      services used 7.500 core of cpu in the idle time before; from 0.4 on that is use, whoever it was\n";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("Unknown from 2026-11-18 08:00:00 to 2026-11-18 08:59:50: "), "{text}");
+    assert!(!text.contains("cannot say"), "{text}");
+}
+
+#[test]
+fn of_a_stop_beside_little_work_of_services_an_old_trace_says_that_it_does_not_know() {
+    // A quarter of a core: a job of somebody's, or agents. It is not said to be one of them.
+    let simulation = simulated_old(old_records(60, 0.25, (8, 60)));
+    let said = simulation.unaccounted.as_ref().unwrap();
+    assert_eq!((said.no_more.len(), said.unknown), (0, 1));
+    let text = shown(&simulation, false);
+    let line = "Of 1 other stop in that time the trace cannot say whether services were at work.\n";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn work_of_services_before_the_idle_time_does_not_change_a_stop() {
+    let simulation = simulated_old(old_records(60, 7.5, (0, 3)));
+    let said = simulation.unaccounted.unwrap();
+    assert_eq!((said.no_more.len(), said.unknown), (0, 1));
+}
+
+#[test]
+fn a_burst_that_is_shorter_than_the_average_is_not_taken_for_work() {
+    let mut all = old_records(60, 0.0, (0, 0));
+    // One look with a second of a core, as logrotate has: a sixtieth of a core over a minute.
+    let Content::Inputs(inputs) = &mut all[150].content else { panic!() };
+    let Some(Input::Observed(observation)) = inputs.first_mut() else { panic!() };
+    let Reading::Signals(signals) = &mut observation.reading else { panic!() };
+    let Value::Counter { total } = &mut signals[1].value else { panic!() };
+    *total += 90_000;
+    assert_eq!(simulated_old(all).unaccounted.unwrap().no_more.len(), 0);
+}
+
+#[test]
+fn a_trace_that_keeps_accounts_has_nothing_unknown() {
+    let boot = Boot { id: "b".to_owned(), accounts: ACCOUNTS, ..Boot::default() };
+    let mut all = vec![Record::boot(stamp(0), boot)];
+    all.extend(old_records(60, 7.5, (8, 60)));
+    let simulation = simulated_old(all);
+    assert_eq!(simulation.unaccounted, None);
+    assert!(!shown(&simulation, false).contains("Unknown"));
+    let document = simulation.document("t.jsonl", "x", None);
+    assert_eq!(document["unaccounted"], serde_json::Value::Null);
+}
+
+#[test]
+fn after_the_agent_was_renewed_nothing_is_unknown_any_more() {
+    let mut all = old_records(200, 7.5, (110, 200));
+    let at = all.iter().position(|record| record.at.boot_ms >= minutes(100)).unwrap();
+    let boot = Boot { id: "b".to_owned(), accounts: ACCOUNTS, same_boot: true, ..Boot::default() };
+    all.insert(at, Record::boot(stamp(minutes(100)), boot));
+    let said = simulated_old(all).unaccounted.unwrap();
+    assert_eq!(said.to, stamp(minutes(100) - TEN_S));
+    assert_eq!((said.no_more.len(), said.unknown), (0, 1), "only the stop before it");
+}
+
+#[test]
+fn programs_get_what_an_old_trace_does_not_tell() {
+    let simulation = simulated_old(old_records(60, 7.5, (8, 60)));
+    let document = simulation.document("t.jsonl", "x", None);
+    assert_eq!(document["unaccounted"]["unknown"], 0);
+    let stop = &document["unaccounted"]["no_more"][0];
+    assert_eq!((&stop["source"], &stop["unit"]), (&"cpu".into(), &"core".into()));
+    assert_eq!(stop["limit"], 0.4);
+    assert!(stop["value"].as_f64().unwrap() > 7.4, "{stop}");
 }

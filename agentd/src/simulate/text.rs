@@ -10,6 +10,7 @@ use agent_core::stamp::Stamp;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::services::{NoMore, Unaccounted};
 use super::{Simulation, saved};
 use crate::config::duration;
 use crate::events::text::printable;
@@ -54,6 +55,9 @@ pub(super) fn text(simulation: &Simulation, name: &str, under: &str, look: &Look
         text.push('\n');
     }
     sum(&mut text, simulation, look);
+    if let Some(unaccounted) = &simulation.unaccounted {
+        services(&mut text, unaccounted, look);
+    }
     for note in &simulation.notes {
         let _ = writeln!(text, "Note: {}", printable(note, MOST_TEXT));
     }
@@ -178,6 +182,31 @@ fn sum(text: &mut String, simulation: &Simulation, look: &Look) {
             };
             let _ = writeln!(text, "    {}: {when}", printable(&of_use(used), MOST_TEXT));
         }
+    }
+}
+
+/// What an old trace does not tell, and which stops would be no more.
+fn services(text: &mut String, said: &Unaccounted, look: &Look) {
+    let Unaccounted { from, to, no_more, unknown } = said;
+    let _ = writeln!(
+        text,
+        "Unknown from {} to {}: what root and services did. It was recorded as one sum that never counted; today it counts.",
+        look.moment(*from),
+        look.moment(*to)
+    );
+    for NoMore { at, source, value, limit, unit } in no_more {
+        let _ = writeln!(
+            text,
+            "  {}  no more      services used {value:.3} {unit} of {source} in the idle time before; from {limit} on that is use, whoever it was",
+            look.moment(*at)
+        );
+    }
+    if *unknown > 0 {
+        let _ = writeln!(
+            text,
+            "Of {unknown} other {} in that time the trace cannot say whether services were at work.",
+            if *unknown == 1 { "stop" } else { "stops" }
+        );
     }
 }
 

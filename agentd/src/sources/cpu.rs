@@ -3,9 +3,9 @@
 //! Cores, not percent of the machine: one busy thread is one core on every machine, while five percent of 96 CPUs are
 //! nearly five threads.
 //!
-//! Where systemd keeps its slices in a control group hierarchy (the unified one or cpuacct of version 1), work is told
-//! from housekeeping by group (`ownership`), and processes are looked at only in the groups of
-//! housekeeping services, in which people's processes may hide (`people`). Elsewhere (no systemd, a container, a
+//! Where systemd keeps its slices in a control group hierarchy (the unified one or cpuacct of version 1), people's work, servers
+//! and upkeep are told apart by group (`ownership`), and processes are looked at only in the groups of services, in which
+//! people's processes may hide (`people`). Elsewhere (no systemd, a container, a
 //! hybrid hierarchy without slices) every process counts that is not a kernel thread, not pid 1 and not the agent.
 //!
 //! What servers of development environments use for their own sake (`servers`) is shown and does not count.
@@ -14,10 +14,11 @@ mod groups;
 mod people;
 mod servers;
 mod tally;
+mod units;
 
 use std::time::Duration;
 
-use agent_core::policy::Combine;
+use agent_core::policy::{Combine, RoleLimits};
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -42,12 +43,19 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1e-6,
     combine: Combine::Sum,
     busy_above: 0.05,
+    limits: Some(RoleLimits {
+        local_above: 0.08,
+        server_above: 0.12,
+        upkeep_above: 0.15,
+        upkeep_together: 0.4,
+        unexplained_above: 0.05,
+    }),
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_secs(1),
     options: &[OptionSpec {
         key: "units",
-        kind: OptionKind::TextList,
+        kind: OptionKind::Units,
         default: "[]",
         about: "Services of the system whose CPU time counts as work too.",
     }],
@@ -58,6 +66,7 @@ pub const SPEC: SourceSpec = SourceSpec {
 struct Cpu {
     root: HostRoot,
     units: Vec<String>,
+    upkeep: Vec<String>,
     users: Users,
     look: Option<Look>,
 }
@@ -80,7 +89,8 @@ impl Cpu {
     fn new(context: &Context) -> Self {
         let root = context.host.clone();
         let users = Users::new(root.clone());
-        Self { root, units: context.list("units"), users, look: None }
+        let (units, upkeep) = (context.list("units"), context.list("upkeep"));
+        Self { root, units, upkeep, users, look: None }
     }
 
     fn look(&mut self, now: Stamp) -> Result<Vec<Signal>, HostError> {
@@ -93,7 +103,7 @@ impl Cpu {
                 helpers.begin(now)?;
                 let found = groups.look(people.services(), helpers, &mut self.users)?;
                 helpers.finish();
-                people.look(now, groups.hierarchy(), &found.housekeeping)?;
+                people.look(now, groups.hierarchy(), groups.ownership(), &found.mixed)?;
                 let mut signals = found.signals;
                 signals.extend(people.signals(&mut self.users));
                 signals.extend(helpers.signals(&mut self.users));
@@ -107,7 +117,9 @@ impl Cpu {
     fn choose(&self) -> Result<Look, HostError> {
         Ok(match Hierarchy::find(&self.root)? {
             Some(hierarchy) => {
-                let ownership = Ownership::new(hierarchy.own()?, self.units.clone());
+                let own = hierarchy.own()?;
+                let (units, upkeep) = (self.units.clone(), self.upkeep.clone());
+                let ownership = Ownership::new(&self.root, own, units, upkeep);
                 let people = People::new(self.root.clone());
                 let helpers = Helpers::new(self.root.clone());
                 let groups = Groups::new(hierarchy, ownership);

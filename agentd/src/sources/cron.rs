@@ -37,6 +37,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1.0,
     combine: Combine::Sum,
     busy_above: 0.0,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_millis(500),

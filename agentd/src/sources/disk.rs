@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use agent_core::policy::Combine;
+use agent_core::policy::{Combine, RoleLimits};
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 
@@ -26,12 +26,19 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1.0,
     combine: Combine::Sum,
     busy_above: 262_144.0,
+    limits: Some(RoleLimits {
+        local_above: 524_288.0,
+        server_above: 1_048_576.0,
+        upkeep_above: 4_194_304.0,
+        upkeep_together: 8_388_608.0,
+        unexplained_above: 262_144.0,
+    }),
     average: Duration::from_mins(2),
     lane: Lane::Fast,
     deadline: Duration::from_millis(500),
     options: &[OptionSpec {
         key: "units",
-        kind: OptionKind::TextList,
+        kind: OptionKind::Units,
         default: "[]",
         about: "Services of the system whose disk traffic counts as work too.",
     }],
@@ -62,16 +69,17 @@ impl Disk {
 
     /// The counters of the groups, or nothing if one that counts has none.
     fn by_group(&self, groups: &Hierarchy) -> Result<Option<Vec<Signal>>, HostError> {
-        let ownership = Ownership::new(groups.own()?, self.units.clone());
+        let ownership = Ownership::new(&self.root, groups.own()?, self.units.clone(), Vec::new());
         let mut signals = Vec::new();
         let mut known = true;
         let mut add = |path: &str, class: Class| -> Result<(), HostError> {
             match (groups.io_bytes(path)?, class) {
-                (Some(bytes), Class::Workload) => signals.push(counter(path, bytes)),
-                (Some(bytes), Class::Housekeeping) => signals.push(counter(path, bytes).ignored()),
-                (Some(_), Class::Own) | (None, Class::Housekeeping | Class::Own) => {}
+                (Some(bytes), Class::People) => signals.push(counter(path, bytes)),
+                (Some(_), Class::Own) => {}
+                (Some(bytes), _) => signals.push(counter(path, bytes).ignored()),
                 // The group may have ended just now; if not, the controller is off.
-                (None, Class::Workload) => known &= !groups.exists(path)?,
+                (None, Class::People) => known &= !groups.exists(path)?,
+                (None, _) => {}
             }
             Ok(())
         };
@@ -81,8 +89,8 @@ impl Disk {
         }
         for unit in groups.children("system.slice")? {
             let path = format!("system.slice/{unit}");
-            if ownership.of(&path).class == Class::Workload {
-                add(&path, Class::Workload)?;
+            if ownership.of(&path).class == Class::People {
+                add(&path, Class::People)?;
             }
         }
         Ok((known && !signals.is_empty()).then_some(signals))

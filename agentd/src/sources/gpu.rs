@@ -39,6 +39,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1.0,
     combine: Combine::Sum,
     busy_above: 1.0,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Slow,
     deadline: Duration::from_secs(2),

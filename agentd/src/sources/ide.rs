@@ -263,6 +263,12 @@ impl Asked {
         CANDIDATES.iter().any(|name| self.comm.starts_with(name))
     }
 
+    /// Its name, as the kernel cuts it.
+    pub(super) fn name(&self) -> &[u8] {
+        let end = self.comm.iter().position(|byte| *byte == 0).unwrap_or(self.comm.len());
+        self.comm.get(..end).unwrap_or_default()
+    }
+
     /// Whether it is too young for what it is to be final. Start times are in ticks of 10 ms since boot.
     pub(super) fn is_young(&self, now: Stamp) -> bool {
         now.boot_ms < self.start.saturating_mul(10).saturating_add(SETTLED_MS)

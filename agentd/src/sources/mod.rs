@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use agent_core::policy::Combine;
+use agent_core::policy::{Combine, RoleLimits};
 use agent_core::reading::Reading;
 use agent_core::stamp::Stamp;
 
@@ -42,6 +42,8 @@ pub struct SourceSpec {
     pub combine: Combine,
     /// The default limit in `unit`: from here on it is activity. 0 where nothing is measured.
     pub busy_above: f64,
+    /// The default limits of what is not people's work. None: everything that counts has `busy_above`.
+    pub limits: Option<RoleLimits>,
     /// The default time over which a counter's rate is averaged.
     pub average: Duration,
     /// Where it is read.
@@ -78,6 +80,10 @@ pub enum OptionKind {
     Text,
     /// An array of strings.
     TextList,
+    /// A list of units.
+    Units,
+    /// A list of programs as the kernel names them.
+    Programs,
     /// A number.
     Number,
 }

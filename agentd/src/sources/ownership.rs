@@ -1,18 +1,53 @@
 //! Whose work a control group does.
 //!
-//! What people start lives in session scopes, in their user manager, in containers and in groups of their own; what
-//! keeps the system going lives in `system.slice`. Everything that is not known to be housekeeping counts as work: the
-//! doubt is on the side that keeps the machine up.
+//! The first of these that fits says it:
+//!
+//! 1. **People**: sessions, user managers, containers, virtual machines, groups of their own, units that `systemd-run` made, what
+//!    cloud-init's last stage or `rc.local` left running, and units that an administrator named.
+//! 2. **Upkeep**: units that are known to keep a machine (`upkeep`), and those that an administrator named.
+//! 3. **A server**: a unit that a package brought.
+//! 4. **A local unit**: every other one.
+//!
+//! What is in the group of a daemon that starts others' work is told by process (`cpu::people`).
+
+mod jobs;
+mod upkeep;
+
+use std::sync::Arc;
+
+use agent_core::reading::Role;
+
+use crate::host::units::{Origin, Registry};
+use crate::host::{HostError, HostRoot};
+pub(super) use jobs::{Jobs, Step};
+pub(super) use upkeep::{is_agent, starts_work};
 
 /// Whose work it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// Somebody's: it counts.
-    Workload,
-    /// The system's own: it is shown and does not count.
-    Housekeeping,
-    /// The agent's: it is neither.
+    People,
+    /// A unit's that no package brought.
+    Local,
+    /// A server's that a package brought.
+    Server,
+    /// What keeps the machine: it counts above a ceiling.
+    Upkeep,
+    /// The agent's: it never counts.
     Own,
+}
+
+impl Class {
+    /// How it counts.
+    pub(super) fn role(self) -> Role {
+        match self {
+            Self::People => Role::Workload,
+            Self::Local => Role::Local,
+            Self::Server => Role::Server,
+            Self::Upkeep => Role::Upkeep,
+            Self::Own => Role::Ignored,
+        }
+    }
 }
 
 /// What is known of a group from its path.
@@ -29,22 +64,54 @@ pub(super) struct Place<'a> {
 /// Units that systemd starts for the agent: the probe of the source `exec` and the pre-stop hook.
 const FOR_THE_AGENT: [&str; 2] =
     ["system.slice/agentd-probe.service", "system.slice/agentd-pre-stop.service"];
+/// Units of the system whose processes somebody's scripts are: user-data, and the script of old.
+const SCRIPTS: [&str; 3] = ["cloud-final.service", "rc-local.service", "rc.local.service"];
+/// Where user-data and the like begin; the groups of containers below a slice or a unit begin with one of these.
+const PAYLOADS: [&str; 8] = [
+    "libpod-",
+    "docker-",
+    "cri-containerd-",
+    "crio-",
+    "nerdctl-",
+    "buildkit-",
+    "lxc.payload",
+    "machine-",
+];
 
-/// What tells work from housekeeping on the machine.
-#[derive(Clone, Debug, Default)]
+/// What tells people's work, servers and upkeep on the machine.
+#[derive(Clone, Debug)]
 pub(super) struct Ownership {
     own: Option<String>,
-    units: Vec<String>,
+    units: Arc<[String]>,
+    upkeep: Arc<[String]>,
+    registry: Registry,
 }
 
 impl Ownership {
-    /// `own` is the agent's group; `units` are units of `system.slice` that count as work, with or without `.service`.
+    /// `own` is the agent's group; `units` are units of `system.slice` that count as people's work and `upkeep` further
+    /// ones that keep the machine, both with or without `.service`.
     ///
     /// The agent's group is left out only if it is a service of `system.slice`: if it was started by hand, it shares
     /// its group with somebody's work.
-    pub(super) fn new(own: Option<String>, units: Vec<String>) -> Self {
+    pub(super) fn new(
+        root: &HostRoot,
+        own: Option<String>,
+        units: Vec<String>,
+        upkeep: Vec<String>,
+    ) -> Self {
         let service = |path: &String| path.starts_with("system.slice/") && kind(path) == "service";
-        Self { own: own.filter(service), units }
+        let registry = Registry::of(root);
+        Self { own: own.filter(service), units: units.into(), upkeep: upkeep.into(), registry }
+    }
+
+    /// Notices units and packages that came or went. To be called before each look.
+    pub(super) fn look(&self) -> Result<(), HostError> {
+        self.registry.look()
+    }
+
+    /// What is known of units.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Judges a path without a leading slash.
@@ -55,48 +122,79 @@ impl Ownership {
         }
         let first = path.split('/').next().unwrap_or_default();
         match first {
-            "init.scope" => Place { class: Class::Housekeeping, group: first, uid: None },
+            "init.scope" => Place { class: Class::Upkeep, group: first, uid: None },
             "user.slice" => Place {
-                class: Class::Workload,
+                class: Class::People,
                 group: prefix(path, 3),
                 uid: path.split('/').nth(1).and_then(slice_uid),
             },
-            "machine.slice" => Place { class: Class::Workload, group: prefix(path, 2), uid: None },
-            "system.slice" => {
-                let group = unit_path(path);
-                let class = self.unit_class(group.rsplit('/').next().unwrap_or_default());
-                Place { class, group, uid: None }
-            }
-            _ => {
-                let class =
-                    if holds_no_process(first) { Class::Housekeeping } else { Class::Workload };
-                Place { class, group: first, uid: None }
-            }
+            "machine.slice" => Place { class: Class::People, group: prefix(path, 2), uid: None },
+            "system.slice" => self.in_system(path),
+            _ if is_bare(first) => Place { class: Class::Upkeep, group: first, uid: None },
+            _ => Place { class: Class::People, group: first, uid: None },
         }
     }
 
+    fn in_system<'a>(&self, path: &'a str) -> Place<'a> {
+        if let Some(group) = payload(path) {
+            return Place { class: Class::People, group, uid: None };
+        }
+        let group = unit_path(path);
+        let unit = group.rsplit('/').next().unwrap_or_default();
+        // The slice itself is no unit's: whoever asks for it wants all that is in it.
+        let class = if kind(unit) == "slice" { Class::Upkeep } else { self.unit_class(unit) };
+        Place { class, group, uid: None }
+    }
+
     /// A unit of `system.slice`. Scopes hold what something other than systemd started: containers, `systemd-run
-    /// --scope`. `run-*.service` is what somebody started with `systemd-run`.
+    /// --scope`. A name that is none of a unit's was made by somebody, too.
     fn unit_class(&self, unit: &str) -> Class {
-        let stem = unit.strip_suffix(".service");
-        let chosen = self.units.iter().any(|name| name == unit || Some(name.as_str()) == stem);
-        let transient = stem.is_some_and(|stem| stem.starts_with("run-"));
-        if chosen || transient || kind(unit) == "scope" {
-            Class::Workload
-        } else {
-            Class::Housekeeping
+        if is_among(&self.units, unit) || SCRIPTS.contains(&unit) {
+            return Class::People;
+        }
+        let known = self.registry.unit(unit);
+        let keeps = upkeep::keeps(unit, &known.program) || is_among(&self.upkeep, unit);
+        match (kind(unit), known.origin) {
+            ("scope", _) | (_, Origin::Transient | Origin::Container) => Class::People,
+            _ if keeps => Class::Upkeep,
+            // A daemon of FUSE lives in the unit of its mount.
+            ("mount" | "swap" | "socket" | "automount", _) | (_, Origin::Package) => Class::Server,
+            ("service", Origin::Local | Origin::Unknown) if unit.starts_with("run-") => {
+                Class::People
+            }
+            ("service", _) => Class::Local,
+            _ => Class::People,
         }
     }
 }
 
-/// Whether a unit of this name is of a kind that has no processes of its own to speak of.
-pub(super) fn holds_no_process(unit: &str) -> bool {
+/// Whether a unit is listed, with or without `.service`.
+fn is_among(list: &[String], unit: &str) -> bool {
+    let stem = unit.strip_suffix(".service");
+    list.iter().any(|name| name == unit || Some(name.as_str()) == stem)
+}
+
+/// Whether a group at the top is one that systemd makes for a unit without processes to speak of.
+fn is_bare(unit: &str) -> bool {
     ["mount", "automount", "swap", "socket"].contains(&kind(unit))
 }
 
 /// The kind of a unit, the part of its name behind the last dot: `service`, `scope`, `slice`.
 pub(super) fn kind(unit: &str) -> &str {
     unit.rsplit_once('.').map_or("", |(_, kind)| kind)
+}
+
+/// Whether a group of this name holds the processes of a container: `docker-ID.scope`, `libpod-payload-ID`, and what runc calls
+/// `SLICE:PREFIX:NAME` where it is told a path of systemd's and has no systemd (`system.slice:docker:ID` of `BuildKit`).
+pub(super) fn is_payload(name: &str) -> bool {
+    let container = PAYLOADS.iter().any(|start| name.starts_with(start));
+    (container && kind(name) != "service") || name.split(':').count() == 3
+}
+
+/// The path up to the group of a container, if there is one below `system.slice`.
+fn payload(path: &str) -> Option<&str> {
+    let depth = path.split('/').position(is_payload)?;
+    Some(prefix(path, depth + 1))
 }
 
 /// Whether `path` is `group` or lies below it.
@@ -124,52 +222,91 @@ fn slice_uid(slice: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::tree::Tree;
 
-    fn class(path: &str) -> Class {
-        let own = Some("system.slice/agentd.service".to_owned());
-        Ownership::new(own, vec!["slurmd".to_owned(), "batch.service".to_owned()]).of(path).class
+    /// A machine with units of every origin.
+    fn tree() -> Tree {
+        let tree = Tree::new();
+        tree.file(
+            "/var/lib/dpkg/info/x.list",
+            "/lib/systemd/system/postgresql@.service\n/lib/systemd/system/nginx.service\n/lib/systemd/system/cron.service\n",
+        );
+        for unit in ["postgresql@", "nginx", "cron"] {
+            tree.file(&format!("/usr/lib/systemd/system/{unit}.service"), "");
+        }
+        tree.file("/etc/systemd/system/train.service", "[Service]\nExecStart=/opt/train\n");
+        tree.file(
+            "/etc/systemd/system/metrics.service",
+            "[Service]\nExecStart=/opt/node_exporter\n",
+        );
+        tree.file("/run/systemd/transient/job.service", "");
+        tree.file(
+            "/run/systemd/generator/web.service",
+            "[Unit]\nSourcePath=/etc/containers/systemd/web.container\n",
+        );
+        tree
+    }
+
+    fn ownership(tree: &Tree, own: &str) -> Ownership {
+        let units = vec!["slurmd".to_owned(), "batch.service".to_owned()];
+        Ownership::new(&tree.root(), Some(own.to_owned()), units, vec!["watcher".to_owned()])
     }
 
     #[test]
-    fn work_and_housekeeping_are_told_apart() {
+    fn whose_a_group_is() {
+        let tree = tree();
+        let ownership = ownership(&tree, "system.slice/agentd.service");
         for (path, expected) in [
-            ("user.slice/user-1000.slice/session-3.scope", Class::Workload),
-            ("user.slice/user-1000.slice/user@1000.service/app.slice/x.service", Class::Workload),
-            ("user.slice/user-0.slice/session-1.scope", Class::Workload),
-            ("user.slice", Class::Workload),
-            ("machine.slice/libpod-1234.scope/container", Class::Workload),
-            ("kubepods.slice/kubepods-burstable.slice/x", Class::Workload),
-            ("docker/0123", Class::Workload),
-            ("custom.slice", Class::Workload),
-            ("", Class::Workload),
-            ("system.slice/docker-0123.scope", Class::Workload),
-            ("system.slice/run-r5f.scope", Class::Workload),
-            ("system.slice/run-u12.service", Class::Workload),
-            ("system.slice/slurmd.service", Class::Workload),
-            ("system.slice/batch.service/worker", Class::Workload),
+            ("user.slice/user-1000.slice/session-3.scope", Class::People),
+            ("user.slice/user-1000.slice/user@1000.service/app.slice/x.service", Class::People),
+            ("user.slice/user-0.slice/session-1.scope", Class::People),
+            ("user.slice", Class::People),
+            ("machine.slice/libpod-1234.scope/container", Class::People),
+            ("kubepods.slice/kubepods-burstable.slice/x", Class::People),
+            ("docker/0123", Class::People),
+            ("custom.slice", Class::People),
+            ("", Class::People),
+            ("system.slice/docker-0123.scope", Class::People),
+            ("system.slice/run-r5f.scope", Class::People),
+            ("system.slice/run-u12.service", Class::People),
+            ("system.slice/job.service", Class::People),
+            ("system.slice/web.service", Class::People),
+            ("system.slice/system.slice:docker:jvif", Class::People),
+            ("system.slice/x.service/libpod-payload-99/y", Class::People),
+            ("system.slice/something", Class::People),
+            ("system.slice/cloud-final.service", Class::People),
+            ("system.slice/rc-local.service", Class::People),
+            ("system.slice/slurmd.service", Class::People),
+            ("system.slice/batch.service/worker", Class::People),
+            ("system.slice/train.service", Class::Local),
+            ("system.slice/nowhere.service", Class::Local),
+            ("system.slice/nginx.service", Class::Server),
+            ("system.slice/system-postgresql.slice/postgresql@15-main.service", Class::Server),
+            ("system.slice/mnt-data.mount", Class::Server),
             (
                 "system.slice/system-serial\\x2dgetty.slice/serial-getty@ttyS0.service",
-                Class::Housekeeping,
+                Class::Upkeep,
             ),
-            ("system.slice/amazon-ssm-agent.service", Class::Housekeeping),
-            ("system.slice/cron.service", Class::Housekeeping),
-            ("system.slice/run-user-1000.mount", Class::Housekeeping),
-            ("system.slice", Class::Housekeeping),
-            ("init.scope", Class::Housekeeping),
-            ("dev-hugepages.mount", Class::Housekeeping),
+            ("system.slice/amazon-ssm-agent.service", Class::Upkeep),
+            ("system.slice/metrics.service", Class::Upkeep),
+            ("system.slice/watcher.service", Class::Upkeep),
+            ("system.slice/cron.service", Class::Upkeep),
+            ("system.slice", Class::Upkeep),
+            ("init.scope", Class::Upkeep),
+            ("dev-hugepages.mount", Class::Upkeep),
             ("system.slice/agentd.service", Class::Own),
             ("system.slice/agentd.service/sub", Class::Own),
             ("system.slice/agentd-probe.service", Class::Own),
             ("system.slice/agentd-pre-stop.service", Class::Own),
-            ("system.slice/agentd.service.d", Class::Housekeeping),
+            ("system.slice/agentd.service.d", Class::People),
         ] {
-            assert_eq!(class(path), expected, "{path}");
+            assert_eq!(ownership.of(path).class, expected, "{path}");
         }
     }
 
     #[test]
     fn the_group_is_what_people_know() {
-        let ownership = Ownership::default();
+        let ownership = Ownership::new(&Tree::new().root(), None, Vec::new(), Vec::new());
         for (path, group, uid) in [
             (
                 "user.slice/user-1000.slice/session-3.scope/x",
@@ -180,6 +317,11 @@ mod tests {
             ("user.slice/odd", "user.slice/odd", None),
             ("machine.slice/a.scope/b", "machine.slice/a.scope", None),
             ("system.slice/a.service/b", "system.slice/a.service", None),
+            (
+                "system.slice/a.service/libpod-payload-9/b",
+                "system.slice/a.service/libpod-payload-9",
+                None,
+            ),
             (
                 "system.slice/system-getty.slice/getty@tty1.service",
                 "system.slice/system-getty.slice/getty@tty1.service",
@@ -195,11 +337,18 @@ mod tests {
 
     #[test]
     fn an_agent_started_by_hand_does_not_hide_the_session_it_runs_in() {
+        let tree = Tree::new();
         for own in ["user.slice/user-1000.slice/session-3.scope", "", "system.slice"] {
-            let ownership = Ownership::new(Some(own.to_owned()), Vec::new());
+            let ownership = ownership(&tree, own);
             let place = ownership.of("user.slice/user-1000.slice/session-3.scope");
-            assert_eq!(place.class, Class::Workload, "{own}");
-            assert_eq!(ownership.of("system.slice/x.service").class, Class::Housekeeping, "{own}");
+            assert_eq!(place.class, Class::People, "{own}");
+            assert_eq!(ownership.of("system.slice/x.service").class, Class::Local, "{own}");
         }
+    }
+
+    #[test]
+    fn a_service_that_is_called_like_a_container_is_a_service() {
+        assert!(!is_payload("docker-registry.service"));
+        assert!(is_payload("docker-0123.scope") && is_payload("libpod-payload-9"));
     }
 }

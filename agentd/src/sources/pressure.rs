@@ -28,6 +28,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1e-4,
     combine: Combine::Each,
     busy_above: 10.0,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_millis(500),
@@ -76,7 +77,7 @@ impl Pressure {
         let Some(groups) = groups.filter(|groups| groups.version() == Version::Unified) else {
             return Ok(Vec::new());
         };
-        let ownership = Ownership::new(groups.own()?, Vec::new());
+        let ownership = Ownership::new(&self.root, groups.own()?, Vec::new(), Vec::new());
         let mut signals = Vec::new();
         for path in workgroups::of(&groups, &ownership)? {
             match groups.pressure(&path, "memory")?.and_then(|pressure| pressure.full_us) {

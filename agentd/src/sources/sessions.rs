@@ -14,6 +14,7 @@
 //! user is attached.
 
 mod command;
+mod renewed;
 mod running;
 mod scan;
 mod service;
@@ -32,6 +33,7 @@ use crate::host::logins::{self, Login};
 use crate::host::users::Users;
 use crate::host::{HostError, HostRoot, terminal};
 use command::{Kind, Multiplexer};
+use renewed::Renewed;
 use running::{Looker, Running};
 use scan::{Carrier, Client, Connection, Found, Line, Scanner, Server, Terminal};
 
@@ -43,6 +45,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1.0,
     combine: Combine::Sum,
     busy_above: 0.0,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_secs(1),
@@ -69,6 +72,7 @@ struct Sessions {
     running: Vec<(u32, Option<Running>)>,
     /// Pseudo-terminals that nobody was found to lead; they are not searched for again.
     leaderless: HashSet<u32>,
+    renewed: Renewed,
     logins: Vec<Login>,
     version: Option<(i64, i64)>,
 }
@@ -86,6 +90,7 @@ impl Sessions {
             found: Found::default(),
             running: Vec::new(),
             leaderless: HashSet::new(),
+            renewed: Renewed::default(),
             logins: Vec::new(),
             version: None,
         }
@@ -125,7 +130,7 @@ impl Sessions {
         self.judge_terminals()?;
         let mut signals = Stretches::default();
         self.say_terminals(&mut signals);
-        self.say_connections(&mut signals)?;
+        self.say_connections(now, &mut signals)?;
         self.say_servers(&mut signals);
         Ok(signals.into_signals())
     }
@@ -250,10 +255,22 @@ impl Sessions {
         }
     }
 
-    fn say_connections(&mut self, signals: &mut Stretches) -> Result<(), HostError> {
+    fn say_connections(
+        &mut self,
+        now: Stamp,
+        signals: &mut Stretches,
+    ) -> Result<(), HostError> {
+        let ssh = self.found.connections.iter().filter(|it| it.is_tunnel());
+        let carriers: Vec<_> = ssh.map(|it| it.process).collect();
+        self.renewed.look(now, &carriers);
         for connection in self.found.connections.iter().filter(|it| !it.terminal) {
             let user = self.users.name(connection.uid);
-            let subject = connection.subject.clone();
+            let Connection { subject, process, uid, .. } = connection;
+            let subject = if connection.is_tunnel() {
+                self.renewed.name(now, *process, *uid, subject)
+            } else {
+                subject.clone()
+            };
             let carried = match connection.carrier {
                 Carrier::Ssh => self.looker.carried(connection.process.pid)?,
                 Carrier::Ssm | Carrier::SsmCommand => None,
@@ -266,6 +283,11 @@ impl Sessions {
                 None => (Stretch::Connected, "without a terminal".to_owned()),
             };
             signals.stretch(subject, by, &user, &words);
+        }
+        for (subject, uid) in self.renewed.gone(now) {
+            let user = self.users.name(uid);
+            let words = "without a terminal, gone within two minutes";
+            signals.stretch(subject.to_owned(), Stretch::Connected, &user, words);
         }
         for login in self.logins.iter().filter(|login| login.is_desktop()) {
             let user = self.users.name(login.uid);

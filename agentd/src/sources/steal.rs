@@ -28,6 +28,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1e-6,
     combine: Combine::Sum,
     busy_above: 0.3,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_millis(500),
@@ -107,7 +108,7 @@ impl Steal {
     /// What the groups that do work used and waited; nothing where there are no groups to tell it.
     fn groups(&self) -> Result<Option<BTreeMap<String, Wants>>, HostError> {
         let Some(groups) = Hierarchy::find(&self.root)? else { return Ok(None) };
-        let ownership = Ownership::new(groups.own()?, Vec::new());
+        let ownership = Ownership::new(&self.root, groups.own()?, Vec::new(), Vec::new());
         let mut wants = BTreeMap::new();
         for path in workgroups::of(&groups, &ownership)? {
             if let Some(ran_us) = groups.cpu_us(&path)? {

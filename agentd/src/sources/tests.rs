@@ -30,7 +30,7 @@ fn every_default_is_toml_of_its_kind() {
         let fits = match option.kind {
             OptionKind::Duration | OptionKind::Text => value.is_str(),
             OptionKind::Bool => value.is_bool(),
-            OptionKind::TextList => value.is_array(),
+            OptionKind::TextList | OptionKind::Units | OptionKind::Programs => value.is_array(),
             OptionKind::Number => value.is_float() || value.is_integer(),
         };
         assert!(fits, "{}: {}", option.key, option.default);
@@ -258,12 +258,12 @@ fn reading_changes_nothing_on_the_machine() {
 }
 
 #[test]
-fn a_blocking_set_up_and_a_busy_session_are_told_apart_from_housekeeping() {
+fn a_blocking_set_up_and_a_busy_session_are_told_apart_from_upkeep() {
     let tree = machine();
     let Reading::Signals(signals) = reading(&tree, "cpu") else { panic!("not read") };
     let role = |subject: &str| signals.iter().find(|s| s.subject == subject).map(|s| s.role);
     assert_eq!(role("user.slice/user-1000.slice/session-3.scope"), Some(Role::Workload));
-    assert_eq!(role("system.slice"), Some(Role::Ignored));
+    assert_eq!(role("init.scope"), Some(Role::Upkeep));
     let Reading::Signals(signals) = reading(&tree, "cloudinit") else { panic!("not read") };
     let blocks = |signal: &Signal| matches!(signal.value, Value::Blocks { .. });
     assert!(signals.iter().all(blocks) && signals.len() == 1);

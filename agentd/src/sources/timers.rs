@@ -29,6 +29,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     scale: 1.0,
     combine: Combine::Sum,
     busy_above: 0.0,
+    limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Async,
     deadline: Duration::from_secs(1),

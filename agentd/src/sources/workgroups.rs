@@ -11,7 +11,7 @@ const MOST: usize = 256;
 /// Their paths without a leading slash. Who is below `user.slice` and `machine.slice` is all work, so these stand for
 /// everything in them.
 pub(super) fn of(groups: &Hierarchy, ownership: &Ownership) -> Result<Vec<String>, HostError> {
-    let works = |path: &str| ownership.of(path).class == Class::Workload;
+    let works = |path: &str| ownership.of(path).class == Class::People;
     let mut found: Vec<String> =
         groups.children("")?.into_iter().filter(|path| works(path)).collect();
     let units = groups.children("system.slice")?.into_iter();

@@ -10,6 +10,7 @@ const CORE: Step = Step::new("tests: core", &[], rings::core);
 const SHELL: Step = Step::new("tests: shell", &["build"], rings::shell);
 const WORLD: Step = Step::new("tests: world", &["build"], rings::world);
 const ACCURACY: Step = Step::new("tests: accuracy", &["build"], rings::accuracy);
+const CELLS: Step = Step::new("tests: cells", &["build"], rings::cells);
 const TIDY: Step = Step::new("tests: tidy", &[], rings::tidy);
 const DOCS: Step = Step::new("docs", &[], rings::docs);
 const SCRIPTS: Step = Step::new("scripts", &[], scripts::check);
@@ -29,7 +30,7 @@ pub(crate) fn quick() -> Vec<Step> {
 pub(crate) fn everything() -> Vec<Step> {
     let mut steps = vec![Step::new("set-up", &[], setup::install)];
     steps.extend(quick());
-    steps.extend([DOCS, SCRIPTS, UNITS, RELEASE, DEB, LINTIAN, CONTENTS, E2E]);
+    steps.extend([CELLS, DOCS, SCRIPTS, UNITS, RELEASE, DEB, LINTIAN, CONTENTS, E2E]);
     steps
 }
 

@@ -109,13 +109,14 @@ pub(crate) fn exists(program: &str) -> bool {
 
 /// The sums over the lines `test result: ok. 12 passed; 0 failed; 1 ignored; …` of `cargo test`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
+pub(crate) struct Tally {
     passed: u64,
     ignored: u64,
 }
 
 impl Tally {
-    fn of(text: &str) -> Self {
+    /// Adds them up.
+    pub(crate) fn of(text: &str) -> Self {
         let mut tally = Self::default();
         for line in text.lines().filter(|line| line.starts_with("test result:")) {
             let words: Vec<&str> = line.split_whitespace().collect();

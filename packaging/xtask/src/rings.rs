@@ -1,6 +1,6 @@
 //! Format, lints, builds and the test rings that cargo runs.
 
-use crate::command::Tool;
+use crate::command::{Tally, Tool};
 use crate::steps::Trouble;
 use crate::workspace::Workspace;
 
@@ -58,6 +58,18 @@ pub(crate) fn accuracy(workspace: &Workspace) -> Result<String, Trouble> {
     cargo(workspace, "test --locked -p agent-accuracy")
         .env("AGENTD_BIN", workspace.target.join("debug/agentd"))
         .tests()
+}
+
+/// The real agent among real processes, each case in namespaces of its own. Skipped where none can be made.
+pub(crate) fn cells(workspace: &Workspace) -> Result<String, Trouble> {
+    let text = cargo(workspace, "test --locked -p agent-cells")
+        .env("AGENTD_BIN", workspace.target.join("debug/agentd"))
+        .env("AGENTCTL_BIN", workspace.target.join("debug/agentctl"))
+        .tee()?;
+    match text.lines().find_map(|line| line.strip_prefix("skipped: ")) {
+        Some(why) => Err(Trouble::Skipped(why.to_owned())),
+        None => Ok(Tally::of(&text).to_string()),
+    }
 }
 
 /// The rules of the repository itself.

@@ -5,12 +5,14 @@
 //! other tools (`peers`) are written from their documented behaviour, with their documented faults. `score` compares
 //! both with the label; `table` writes the comparison of `packaging/doc/accuracy.md`.
 
+pub mod classes;
 pub mod corpus;
 pub mod ours;
 pub mod peers;
 pub mod results;
 pub mod scenario;
 pub mod score;
+pub mod second;
 pub mod signals;
 pub mod step;
 pub mod table;

@@ -47,7 +47,8 @@ pub struct Sample {
     pub peers: Vec<Count>,
 }
 
-/// Scores every rule in random worlds, one factor for every rate and one phase for every scenario.
+/// Scores every rule in random worlds, one factor for every rate and one phase for every scenario. Scenarios whose label
+/// is a choice are left out.
 pub fn random_worlds(scenarios: &[Scenario]) -> Vec<Sample> {
     (0..WORLDS).map(|seed| sample(scenarios, seed)).collect()
 }
@@ -59,7 +60,7 @@ fn sample(scenarios: &[Scenario], seed: u64) -> Sample {
         ours: Count::default(),
         peers: vec![Count::default(); PEERS.len()],
     };
-    for scenario in scenarios {
+    for scenario in scenarios.iter().filter(|scenario| !scenario.choice) {
         let world = World::random(&mut dice);
         let policy = ours::lean(&ours::policy(scenario.profile), scenario);
         let verdict = ours::verdict(scenario, &world, &policy);

@@ -3,32 +3,69 @@
 //! It is a base of noise, segments that override some of its signals, key presses, events, and a label. From it come
 //! steps of ten seconds, the same for every rule.
 
+use std::sync::Arc;
+
+use crate::second::State;
 use crate::signals::Signals;
 
 /// The length of a step in seconds.
 pub const STEP: u32 = 10;
 
-/// Changes the signals of a segment.
-pub type Patch = fn(&mut Signals);
+/// What differs in a segment.
+#[derive(Clone, Debug)]
+pub enum Patch {
+    /// Code that changes signals: the first corpus.
+    Code(fn(&mut Signals)),
+    /// Words that were read from a file: the second corpus.
+    Words(Arc<State>),
+}
+
+impl Patch {
+    /// Changes the signals.
+    pub fn apply(&self, signals: &mut Signals) {
+        match self {
+            Self::Code(change) => change(signals),
+            Self::Words(state) => state.apply(signals),
+        }
+    }
+}
+
+/// A part of every period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// The period, seconds.
+    pub period: u32,
+    /// The part of it, seconds.
+    pub on: u32,
+    /// The part begins so many seconds after the beginning of the period.
+    pub offset: u32,
+}
 
 /// A stretch of time in which some signals differ from the base, in seconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Segment {
     /// From.
     pub from: u32,
     /// To, not included.
     pub to: u32,
-    /// Only the first so many seconds (second) of every so many (first), counted from the start.
-    pub cycle: Option<(u32, u32)>,
+    /// Only in a part of every period, counted from the start.
+    pub cycle: Option<Cycle>,
     /// What differs.
     pub patch: Patch,
+}
+
+impl Cycle {
+    /// Whether it holds so many seconds after the start.
+    fn holds(self, since: u32) -> bool {
+        since.checked_sub(self.offset).is_some_and(|since| since % self.period < self.on)
+    }
 }
 
 impl Segment {
     /// Whether it holds at `t` seconds.
     pub fn holds(&self, t: u32) -> bool {
         let inside = (self.from..self.to).contains(&t);
-        inside && self.cycle.is_none_or(|(period, on)| (t - self.from) % period < on)
+        inside && self.cycle.is_none_or(|cycle| cycle.holds(t - self.from))
     }
 }
 
@@ -61,6 +98,8 @@ pub struct Work {
 pub enum History {
     /// It ran and was used up to the first second.
     Used,
+    /// It ran, and nobody used it in the ten minutes before the first second.
+    Quiet,
     /// It has just been made and boots for the first time.
     FreshBoot,
     /// It was stopped for fourteen hours and boots.
@@ -123,6 +162,8 @@ pub struct Scenario {
     pub work: Vec<Work>,
     /// The label: the machine must be stopped in the end.
     pub stop: bool,
+    /// Careful people disagree about the label: it is counted apart.
+    pub choice: bool,
 }
 
 /// Begins a scenario of so many minutes.
@@ -139,6 +180,7 @@ pub fn scene(id: &'static str, title: &'static str, minutes: u32) -> Scenario {
         history: History::Used,
         work: Vec::new(),
         stop: true,
+        choice: false,
     }
 }
 
@@ -162,24 +204,32 @@ impl Scenario {
 
     /// From one minute to another some signals differ.
     #[must_use]
-    pub fn during(mut self, from: f64, to: f64, patch: Patch) -> Self {
+    pub fn during(mut self, from: f64, to: f64, patch: fn(&mut Signals)) -> Self {
         let (from, to) = (seconds(from), seconds(to));
-        self.segments.push(Segment { from, to, cycle: None, patch });
+        self.segments.push(Segment { from, to, cycle: None, patch: Patch::Code(patch) });
         self
     }
 
     /// All the time some signals differ.
     #[must_use]
-    pub fn always(self, patch: Patch) -> Self {
+    pub fn always(self, patch: fn(&mut Signals)) -> Self {
         let end = f64::from(self.minutes);
         self.during(0.0, end, patch)
     }
 
     /// Between two minutes some signals differ in the first `on` seconds of every `period` seconds.
     #[must_use]
-    pub fn bursts(mut self, from: f64, to: f64, period: u32, on: u32, patch: Patch) -> Self {
+    pub fn bursts(
+        mut self,
+        from: f64,
+        to: f64,
+        period: u32,
+        on: u32,
+        patch: fn(&mut Signals),
+    ) -> Self {
         let (from, to) = (seconds(from), seconds(to));
-        self.segments.push(Segment { from, to, cycle: Some((period, on)), patch });
+        let cycle = Some(Cycle { period, on, offset: 0 });
+        self.segments.push(Segment { from, to, cycle, patch: Patch::Code(patch) });
         self
     }
 
@@ -267,7 +317,7 @@ impl Scenario {
     pub fn signals_at(&self, t: u32) -> Signals {
         let mut signals = Signals::base();
         for segment in self.segments.iter().filter(|segment| segment.holds(t)) {
-            (segment.patch)(&mut signals);
+            segment.patch.apply(&mut signals);
         }
         signals
     }

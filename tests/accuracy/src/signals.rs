@@ -1,7 +1,13 @@
 //! What can be seen of a machine, as rates and states. Every rule reads its part of it.
 
+use agent_core::reading::Stretch;
+use serde::Deserialize;
+
+use crate::second::Conn;
+
 /// A notebook server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Jupyter {
     /// None runs.
     #[default]
@@ -17,19 +23,22 @@ pub enum Jupyter {
 }
 
 /// A remote desktop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Desktop {
     /// None.
     #[default]
     Off,
     /// A session exists, and nobody moves the mouse.
+    #[serde(rename = "away")]
     Open,
     /// Somebody uses it: input every two minutes.
     Active,
 }
 
 /// What runs in the foreground of the terminals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Foreground {
     /// The shell, at its prompt.
     #[default]
@@ -43,7 +52,8 @@ pub enum Foreground {
 }
 
 /// Where the workload's processes run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Place {
     /// In a session of a user.
     #[default]
@@ -52,6 +62,24 @@ pub enum Place {
     Container,
     /// In a unit made by `systemd-run`.
     Transient,
+    /// In a unit of a user's manager.
+    UserUnit,
+    /// In the group of a daemon that starts people's jobs: cron.
+    People,
+}
+
+/// Whose the services are that use more than a resting machine's, by who started them and in which unit they run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// The list of what keeps a machine: agents, cron's daemon, systemd.
+    #[default]
+    Upkeep,
+    /// A package's server.
+    Server,
+    /// A unit that no package brought.
+    Local,
+    /// People's jobs in the group of a daemon: user-data, Run Command, a crontab that no package brought.
+    People,
 }
 
 /// The signals of one step. Processor time is in cores, traffic in bytes a second.
@@ -64,6 +92,12 @@ pub struct Signals {
     pub ide_cpu: f64,
     /// Processor time of the system's services.
     pub sys_cpu: f64,
+    /// Whose the services are, as far as they use more than on a resting machine.
+    pub service: Service,
+    /// The helpers of the editor lie in a folder of a known editor.
+    pub ide_seen: bool,
+    /// Processor time in containers, beside that of people's work.
+    pub cont_cpu: f64,
     /// Processor time of kernel threads.
     pub kthr: f64,
     /// Processor time lost in waiting for disks.
@@ -76,8 +110,20 @@ pub struct Signals {
     pub net: f64,
     /// Of it, in connections of people's work.
     pub net_user: f64,
+    /// Every part of the card's traffic is named: what is not in another of these words is the services'.
+    pub itemised: bool,
+    /// Of it, in connections of people that neither a client opened nor a job of theirs in the background.
+    pub net_other: f64,
+    /// Of it, in containers.
+    pub net_cont: f64,
+    /// Of it, datagrams that are answered.
+    pub udp: f64,
     /// Payload that clients of people send.
     pub rx_client: f64,
+    /// Payload that sshd sends to clients.
+    pub ssh_tx: f64,
+    /// Connections that are followed one by one.
+    pub conns: Vec<Conn>,
     /// Packets a second.
     pub pkts: f64,
     /// Traffic of the disks.
@@ -106,6 +152,10 @@ pub struct Signals {
     pub ssh_estab: u32,
     /// Established connections to other services.
     pub estab_app: u32,
+    /// Of them, to programs of people, where that is said.
+    pub people_app: Option<u32>,
+    /// Who is connected and which jobs run, where that is said.
+    pub sess: Vec<(String, Stretch)>,
     /// A server of VS Code runs.
     pub vscode_srv: bool,
     /// A session of Systems Manager.
@@ -128,6 +178,8 @@ pub struct Signals {
     pub place: Place,
     /// A user's timer is due at this second.
     pub timer_at: Option<u32>,
+    /// A job of cron is due, or runs, until this second.
+    pub cron_until: Option<u32>,
     /// Requests a second that a service answers.
     pub svc_req: f64,
     /// `CloudWatch` has no data.
@@ -145,7 +197,7 @@ pub struct Signals {
     /// Percent of time in which every task waits for memory.
     pub mem_full: f64,
     /// Sources that cannot be read.
-    pub blind: &'static [&'static str],
+    pub blind: Vec<&'static str>,
     /// The metadata service does not answer.
     pub imds_down: bool,
 }
@@ -157,13 +209,22 @@ impl Signals {
             user_cpu: 0.0,
             ide_cpu: 0.0,
             sys_cpu: 0.02,
+            service: Service::Upkeep,
+            ide_seen: true,
+            cont_cpu: 0.0,
             kthr: 0.005,
             iowait: 0.0,
             steal: 0.0,
             dstate: 0,
             net: 450.0,
             net_user: 0.0,
+            itemised: false,
+            net_other: 0.0,
+            net_cont: 0.0,
+            udp: 0.0,
             rx_client: 0.0,
+            ssh_tx: 0.0,
+            conns: Vec::new(),
             pkts: 4.0,
             disk: 6000.0,
             disk_user: 0.0,
@@ -178,6 +239,8 @@ impl Signals {
             ssh_notty: 0,
             ssh_estab: 0,
             estab_app: 0,
+            people_app: None,
+            sess: Vec::new(),
             vscode_srv: false,
             ssm: false,
             tmux: false,
@@ -189,6 +252,7 @@ impl Signals {
             fg: Foreground::Prompt,
             place: Place::Session,
             timer_at: None,
+            cron_until: None,
             svc_req: 0.0,
             cw_gap: false,
             tag_denied: false,
@@ -197,7 +261,7 @@ impl Signals {
             sky_job: false,
             batch: false,
             mem_full: 0.0,
-            blind: &[],
+            blind: Vec::new(),
             imds_down: false,
         }
     }
@@ -232,14 +296,20 @@ impl Signals {
         self.gpus = vec![Some(percent); count];
     }
 
+    /// The parts of the card's traffic that are named one by one, bytes a second.
+    pub fn items(&self) -> f64 {
+        let people = self.net_user + self.net_other + self.rx_client + self.ssh_tx;
+        people + self.net_cont + self.udp
+    }
+
     /// Processor time that somebody wants or gets, in cores: what a hypervisor sees.
     pub fn busy(&self) -> f64 {
-        self.user_cpu + self.ide_cpu + self.sys_cpu + self.kthr
+        self.user_cpu + self.ide_cpu + self.cont_cpu + self.sys_cpu + self.kthr
     }
 
     /// What the busiest processor does, as a share of one.
     pub fn busiest_core(&self) -> f64 {
-        [self.user_cpu, self.ide_cpu, self.sys_cpu, self.kthr]
+        [self.user_cpu, self.ide_cpu, self.cont_cpu, self.sys_cpu, self.kthr]
             .into_iter()
             .fold(0.0, f64::max)
             .min(1.0)

@@ -58,11 +58,11 @@ pub fn steps(scenario: &Scenario, world: &World) -> Vec<Step> {
     let mut load = (0.0, 0.0);
     let mut totals = Totals::default();
     let mut wall = match scenario.history {
-        History::Used | History::FreshBoot => 0,
+        History::Used | History::Quiet | History::FreshBoot => 0,
         History::Started | History::Resumed => i64::from(OFF),
     };
     let mut uptime = match scenario.history {
-        History::Used => 36_000,
+        History::Used | History::Quiet => 36_000,
         History::FreshBoot | History::Started => 0,
         History::Resumed => 36_000 + OFF,
     };

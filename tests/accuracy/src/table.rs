@@ -2,6 +2,7 @@
 
 use core::fmt::Write as _;
 
+use crate::classes;
 use crate::peers::PEERS;
 use crate::results::{Row, Sample, with_own_timeout};
 use crate::scenario::Scenario;
@@ -9,15 +10,59 @@ use crate::score::{Count, Verdict};
 use crate::teeth::Bite;
 
 const HEAD: &str = include_str!("head.md");
+const LEGEND: &str = "✓ as labelled; **W**@m stopped in the middle of work, in minute m; N never stopped, or more than 100 minutes late.";
+
+/// The scores of one corpus.
+#[derive(Clone, Copy, Debug)]
+pub struct Scores<'a> {
+    /// Every scenario.
+    pub rows: &'a [Row],
+    /// The same in random worlds.
+    pub worlds: &'a [Sample],
+}
+
+/// The groups of the first corpus, by the first letter of an id.
+const FIRST: &[&str] = &["A", "B", "C", "D"];
+/// Those of the second.
+const SECOND: &[&str] = &["P", "J", "S", "L", "X"];
 
 /// The whole document.
-pub fn document(rows: &[Row], worlds: &[Sample], bites: &[Bite]) -> String {
+pub fn document(first: Scores<'_>, second: Scores<'_>, bites: &[Bite]) -> String {
     let mut text = HEAD.to_owned();
-    summary(&mut text, rows, worlds);
-    scenarios(&mut text, rows);
-    peers(&mut text, rows);
+    write(&mut text, "## Out of sample: the second corpus");
+    write(&mut text, "");
+    let clear: Vec<Row> = second.rows.iter().filter(|row| !row.scenario.choice).cloned().collect();
+    let choices: Vec<Row> = second.rows.iter().filter(|row| row.scenario.choice).cloned().collect();
+    summary(&mut text, Scores { rows: &clear, worlds: second.worlds }, SECOND);
+    write(&mut text, &apart(&choices));
+    write(&mut text, "");
+    write(&mut text, classes::TEXT);
+    let all: Vec<Row> = clear.iter().chain(first.rows).cloned().collect();
+    classes::table(&mut text, &all);
+    write(&mut text, "## In sample: the first corpus");
+    write(&mut text, "");
+    summary(&mut text, first, FIRST);
+    write(&mut text, "## Every scenario");
+    write(&mut text, "");
+    write(&mut text, LEGEND);
+    write(&mut text, "");
+    scenarios(&mut text, second.rows);
+    scenarios(&mut text, first.rows);
+    peers(&mut text, first.rows, &clear);
     teeth(&mut text, bites);
     text
+}
+
+/// The scenarios whose label is a choice, in one line.
+fn apart(choices: &[Row]) -> String {
+    let right = |column: usize| Count::of(choices.iter().map(|row| verdict(row, column))).right;
+    let rules: Vec<String> =
+        (0..=PEERS.len()).map(|column| format!("{} {}", name(column), right(column))).collect();
+    format!(
+        "Of the {} machines about whose label careful people disagree, which are counted apart, are right: {}.",
+        choices.len(),
+        rules.join(", ")
+    )
 }
 
 fn write(text: &mut String, line: &str) {
@@ -43,7 +88,8 @@ fn count_in(sample: &Sample, column: usize) -> Count {
     }
 }
 
-fn summary(text: &mut String, rows: &[Row], worlds: &[Sample]) {
+fn summary(text: &mut String, scores: Scores<'_>, groups: &[&str]) {
+    let Scores { rows, worlds } = scores;
     let mut columns: Vec<usize> = (0..=PEERS.len()).collect();
     let counts = |column: usize| Count::of(rows.iter().map(|row| verdict(row, column)));
     columns.sort_by_key(|column| (core::cmp::Reverse(counts(*column).right), *column));
@@ -51,16 +97,17 @@ fn summary(text: &mut String, rows: &[Row], worlds: &[Sample]) {
     write(
         text,
         &format!(
-            "| rule | right of {all} | wrong stops | missed | right of A/B/C/D | random worlds: right, least/mean/most | minutes wasted |"
+            "| rule | right of {all} | wrong stops | missed | right of {} | random worlds: right, least/mean/most | minutes wasted |",
+            groups.join("/")
         ),
     );
     write(text, "|---|---|---|---|---|---|---|");
     for column in columns {
         let count = counts(column);
-        let groups: Vec<String> = ["A", "B", "C", "D"]
-            .into_iter()
+        let groups: Vec<String> = groups
+            .iter()
             .map(|group| {
-                let rows = rows.iter().filter(|row| row.scenario.id.starts_with(group));
+                let rows = rows.iter().filter(|row| row.scenario.id.starts_with(*group));
                 Count::of(rows.map(|row| verdict(row, column))).right.to_string()
             })
             .collect();
@@ -108,42 +155,41 @@ fn bold(text: &str, is: bool) -> String {
 }
 
 fn scenarios(text: &mut String, rows: &[Row]) {
-    write(text, "## Every scenario");
-    write(text, "");
-    write(
-        text,
-        "✓ as labelled; **W**@m stopped in the middle of work, in minute m; N never stopped, or more than 100 minutes late.",
-    );
-    write(text, "");
     let names: Vec<&str> = (0..=PEERS.len()).map(name).collect();
     write(text, &format!("| id | scenario | right | {} |", names.join(" | ")));
     write(text, &format!("|---|---|---|{}", "---|".repeat(names.len())));
     for row in rows {
         let cells: Vec<String> = (0..=PEERS.len()).map(|n| verdict(row, n).cell()).collect();
         let Scenario { id, title, .. } = row.scenario;
-        write(
-            text,
-            &format!("| {id} | {title} | {} | {} |", row.scenario.right(), cells.join(" | ")),
-        );
+        let choice = if row.scenario.choice { " (a choice)" } else { "" };
+        let right = row.scenario.right();
+        write(text, &format!("| {id} | {title}{choice} | {right} | {} |", cells.join(" | ")));
     }
     write(text, "");
 }
 
-fn peers(text: &mut String, rows: &[Row]) {
-    let scenarios: Vec<Scenario> = rows.iter().map(|row| row.scenario.clone()).collect();
+fn peers(text: &mut String, first: &[Row], second: &[Row]) {
+    let scenarios = |rows: &[Row]| rows.iter().map(|row| row.scenario.clone()).collect();
+    let [first, second]: [Vec<Scenario>; 2] = [scenarios(first), scenarios(second)];
     write(text, "## The other rules");
     write(text, "");
     write(
         text,
-        "Above, all wait for 30 minutes, so that what they see is compared. The last column is with their own timeout.",
+        "Above, all wait for 30 minutes, so that what they see is compared. The last columns are with their own timeout.",
     );
     write(text, "");
-    write(text, "| rule | looks at | own timeout, minutes | right with it |");
-    write(text, "|---|---|---|---|");
+    let (in_sample, out) = (first.len(), second.len());
+    write(
+        text,
+        &format!(
+            "| rule | looks at | own timeout, minutes | right of the second {out} | right of the first {in_sample} |"
+        ),
+    );
+    write(text, "|---|---|---|---|---|");
     for peer in PEERS {
-        let count = with_own_timeout(peer, &scenarios);
+        let [first, second] = [&first, &second].map(|all| with_own_timeout(peer, all).right);
         let (name, about, own) = (peer.name, peer.about, peer.own_timeout);
-        write(text, &format!("| {name} | {about} | {own} | {} |", count.right));
+        write(text, &format!("| {name} | {about} | {own} | {second} | {first} |"));
     }
     write(text, "");
 }

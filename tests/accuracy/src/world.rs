@@ -52,6 +52,7 @@ impl World {
         for (value, factor) in [
             (&mut signals.user_cpu, user),
             (&mut signals.ide_cpu, ide),
+            (&mut signals.cont_cpu, ide),
             (&mut signals.sys_cpu, sys),
             (&mut signals.kthr, kthr),
             (&mut signals.iowait, iowait),
@@ -59,12 +60,16 @@ impl World {
         ] {
             *value = (*value * factor).min(cores);
         }
-        // The card carries what its connections carry, and the noise beside it.
-        let beside = (signals.net - signals.net_user).max(0.0);
-        signals.net_user *= net_user;
-        signals.net = beside * net + signals.net_user;
-        signals.rx_client *= if signals.net_user > 0.0 { net_user } else { rx };
-        signals.net = signals.net.max(signals.rx_client + base.net * net);
+        if signals.itemised {
+            scale_items(signals, net, net_user, rx);
+        } else {
+            // The card carries what its connections carry, and the noise beside it.
+            let beside = (signals.net - signals.net_user).max(0.0);
+            signals.net_user *= net_user;
+            signals.net = beside * net + signals.net_user;
+            signals.rx_client *= if signals.net_user > 0.0 { net_user } else { rx };
+            signals.net = signals.net.max(signals.rx_client + base.net * net);
+        }
         signals.pkts *= pkts;
         let beside = (signals.disk - signals.disk_user).max(0.0);
         signals.disk_user *= disk_user;
@@ -74,6 +79,26 @@ impl World {
         }
         signals.mem_full = (signals.mem_full * mem).min(100.0);
     }
+}
+
+/// Scales traffic of which every part is named; the card carries them all.
+fn scale_items(signals: &mut Signals, beside: f64, work: f64, clients: f64) {
+    let services = (signals.net - signals.items()).max(0.0);
+    for (value, factor) in [
+        (&mut signals.net_user, work),
+        (&mut signals.net_other, work),
+        (&mut signals.net_cont, work),
+        (&mut signals.udp, work),
+        (&mut signals.rx_client, clients),
+        (&mut signals.ssh_tx, clients),
+    ] {
+        *value *= factor;
+    }
+    for conn in &mut signals.conns {
+        conn.received *= clients;
+        conn.sent *= clients;
+    }
+    signals.net = services * beside + signals.items();
 }
 
 /// Numbers that look random and are the same in every run (`SplitMix64`).

@@ -102,7 +102,7 @@ impl Engine {
             Phase::Standing { since, .. } => {
                 if let Some(barrier) = self.barrier(now, now) {
                     self.call_off_for(now, barrier, out);
-                } else if now.since(since) >= NO_ANSWER {
+                } else if now.awake_since(since) >= NO_ANSWER {
                     self.call_off(now, "Auto Scaling gave no answer".to_owned(), out);
                 }
             }

@@ -21,6 +21,7 @@ fn policy() -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TICK_MS),
         combine: Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Enforce,
@@ -389,6 +390,7 @@ fn a_replay_from_the_start_of_an_agent_keeps_its_holds() {
     engine.step(stamp(0), Input::Command { actor, command });
     let boot = Boot {
         id: "a".to_owned(),
+        accounts: crate::trace::ACCOUNTS,
         policy: Some(policy()),
         memory: Some(engine.memory().clone()),
         same_boot: true,

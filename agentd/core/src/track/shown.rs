@@ -21,7 +21,21 @@ impl Track {
                 best = Some((name, subject));
             }
         }
-        best.map(|(name, subject)| (name.as_str(), subject.owner.as_deref()))
+        best.or_else(|| self.largest())
+            .map(|(name, subject)| (name.as_str(), subject.owner.as_deref()))
+    }
+
+    /// Where many small parts are a use together, the largest of them.
+    fn largest(&self) -> Option<(&String, &Subject)> {
+        let counts = |s: &Subject| !matches!(s.role, Role::Ignored | Role::Upkeep);
+        let share = |name: &str, s: &Subject| {
+            let limit = self.policy.limit_of(name, s.role).filter(|limit| *limit > 0.0)?;
+            s.shown.map(|value| value / limit)
+        };
+        let parts =
+            self.subjects.iter().filter(|(_, s)| self.judgement == Judgement::Busy && counts(s));
+        let shares = parts.filter_map(|part| share(part.0, part.1).map(|share| (share, part)));
+        shares.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, part)| part)
     }
 
     /// The subject that stretches the required idle time in this way, the latest used first.
@@ -43,6 +57,7 @@ impl Track {
                 subject: subject.clone(),
                 owner: s.owner.clone(),
                 role: s.role,
+                limit: policy.limit_of(subject, s.role).filter(|limit| *limit > 0.0),
                 value: s.shown,
                 judgement: s.judgement,
                 last_activity: s.last_activity,

@@ -34,6 +34,8 @@ pub(super) struct Presence {
     since: Stamp,
     /// It came while the source was followed, and its coming was not counted as use yet.
     new: bool,
+    /// Whoever it is had been here of late: neither this coming nor its going is a use.
+    again: bool,
 }
 
 /// The last raw value of a subject.
@@ -70,6 +72,7 @@ impl Subject {
         total: u64,
         compared_at: Option<Stamp>,
         policy: &SourcePolicy,
+        limit: Option<f64>,
     ) -> Option<u64> {
         self.last = Last::Counter(total);
         let growth = total.checked_sub(old.unwrap_or(total))?;
@@ -77,24 +80,26 @@ impl Subject {
         if span_ms > 0 {
             let rate = to_f64(growth) * policy.scale * 1000.0 / to_f64(span_ms);
             self.shown = Some(rate);
-            if policy.combine == Combine::Sum && rate >= policy.busy_above {
+            let averaged = matches!(self.role, Role::Upkeep | Role::Unexplained);
+            if policy.combine == Combine::Sum && !averaged && limit.is_some_and(|it| rate >= it) {
                 self.used(now);
             }
         }
         Some(growth)
     }
 
-    /// The rate of this subject alone, after it grew by so much since the last reading.
+    /// The rate of this subject alone against its own limit, after it grew by so much since the last reading.
     pub(super) fn rated(
         &mut self,
         now: Stamp,
         growth: u64,
         compared_at: Stamp,
         policy: &SourcePolicy,
+        limit: f64,
     ) -> Rate {
         let amount = to_f64(growth) * policy.scale;
         let span = now.since(compared_at);
-        let rate = self.window.push(now, span, amount, policy.average, policy.busy_above);
+        let rate = self.window.push(now, span, amount, policy.average, limit);
         self.shown = Some(rate.value);
         if let Some(at) = rate.used_at {
             self.last_activity = Some(self.last_activity.map_or(at, |before| before.max(at)));
@@ -106,20 +111,26 @@ impl Subject {
     }
 
     /// Takes in what stretches the required idle time; the moment of use that it proves. Presence is no use, but the
-    /// coming of a connection that stays is, and so is the end of a long job.
+    /// coming of a connection that stays is, and so is the end of a long job. A connection of somebody who was here of late
+    /// (`again`) is renewed by a program, after a NAT dropped it or a laptop woke up for a moment: it proves nothing. Whoever
+    /// uses it types or sends, which is seen by itself.
     pub(super) fn present(
         &mut self,
         now: Stamp,
         before: Option<Last>,
         by: Stretch,
         followed: bool,
+        again: bool,
     ) -> Option<Stamp> {
         let ended = before.and_then(|last| last.long_job_over(now, Some(by)));
         let mut presence = match before {
             Some(Last::Stretches(known)) if known.by == by => known,
             // A terminal that goes back to its prompt is the same connection.
-            Some(Last::Stretches(_)) => Presence { by, since: now, new: false },
-            _ => Presence { by, since: now, new: followed && by == Stretch::Connected },
+            Some(Last::Stretches(known)) => Presence { by, since: now, new: false, ..known },
+            _ => {
+                let connected = by == Stretch::Connected;
+                Presence { by, since: now, new: followed && connected && !again, again }
+            }
         };
         let mut used_at = ended;
         if presence.new && now.since(presence.since) >= ARRIVED {
@@ -153,14 +164,14 @@ impl Subject {
 
     /// Whether it keeps the machine up: a block that counts and has not outlived its cap.
     pub(super) fn blocks(&self) -> bool {
-        self.role == Role::Workload && matches!(self.last, Last::Blocks { expired: false, .. })
+        self.role != Role::Ignored && matches!(self.last, Last::Blocks { expired: false, .. })
     }
 
     /// Whether what blocked before is over: the subject shows something else now, or counts no more. One that only outlived
     /// its cap is still there. Its cap ends the waiting and proves nothing: neither use until then nor that nobody uses
     /// what runs, whose processor time and bytes other sources go on counting.
     pub(super) fn stopped_blocking(&self) -> bool {
-        self.role != Role::Workload || !matches!(self.last, Last::Blocks { .. })
+        self.role == Role::Ignored || !matches!(self.last, Last::Blocks { .. })
     }
 
     /// Takes in a block; whether it outlived its cap.
@@ -188,7 +199,7 @@ impl Last {
         }
         let Self::Stretches(presence) = self else { return None };
         let stayed = now.since(presence.since) >= ARRIVED;
-        let hung_up = presence.by == Stretch::Connected && stayed;
+        let hung_up = presence.by == Stretch::Connected && stayed && !presence.again;
         hung_up.then_some(now).or_else(|| self.long_job_over(now, None))
     }
 

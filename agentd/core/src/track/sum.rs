@@ -8,7 +8,12 @@ use crate::window::Rate;
 #[derive(Debug, Default)]
 pub(super) struct Sum {
     pub(super) counted: bool,
-    pub(super) growth: u64,
+    /// What grew, in the counters' base unit, each part weighed by its limit: what weighs 1 is people's work.
+    pub(super) growth: f64,
+    /// What keeps the machine and stays below its ceiling, one by one, not weighed.
+    pub(super) upkeep: u64,
+    /// All of what keeps the machine.
+    pub(super) upkeep_all: u64,
     /// Why the reading cannot be right.
     pub(super) garbage: Option<String>,
     pub(super) level: Option<f64>,
@@ -23,11 +28,9 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    pub(super) fn grow(&mut self, subject: &str, growth: Option<u64>) {
-        match growth {
-            Some(growth) => self.growth = self.growth.saturating_add(growth),
-            None => self.garbage = Some(format!("counter of '{subject}' went backwards")),
-        }
+    /// Notes that a counter says something impossible.
+    pub(super) fn ran_back(&mut self, subject: &str) {
+        self.garbage = Some(format!("counter of '{subject}' went backwards"));
     }
 
     /// Something ended now that proves use until now.

@@ -35,6 +35,7 @@ fn policy() -> Policy {
             average: Duration::from_mins(1),
             interval: Duration::from_millis(INTERVAL_MS),
             combine: Combine::Sum,
+            limits: None,
         };
         (SourceName::new(name), policy)
     };

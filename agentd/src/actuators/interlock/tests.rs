@@ -38,6 +38,7 @@ fn policy(hook: bool) -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_secs(10),
         combine: agent_core::policy::Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Enforce,

@@ -5,27 +5,27 @@ use std::collections::BTreeMap;
 use agent_core::reading::{Role, Signal, Value};
 
 use super::servers::Helpers;
+use super::units::{Found as Unit, Units};
 use crate::host::HostError;
 use crate::host::cgroup::Hierarchy;
 use crate::host::users::Users;
-use crate::sources::ownership::{Class, Ownership, holds_no_process, kind};
+use crate::sources::ownership::{Class, Ownership};
 
 /// The most groups of one slice that are shown one by one; the others are in the slice's rest.
 const SHOWN: usize = 200;
-/// The most units of `system.slice`.
-const UNITS: usize = 4096;
 /// What is wrong with a slice whose counter fell; it may have been made anew.
 const BACKWARDS: &str = "its CPU time went backwards";
-/// How deep slices may lie in slices.
-const DEPTH: usize = 8;
 
 /// What one look gave.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The counters.
     pub(super) signals: Vec<Signal>,
-    /// The groups of housekeeping services, and the root group, in which people's processes may be.
-    pub(super) housekeeping: Vec<String>,
+    /// The groups in which people's processes may be among others, and whose they are as a whole: units of the
+    /// system, and the root group.
+    pub(super) mixed: Vec<(String, Class)>,
+    /// What the groups at the top used since they were made, each with its name: everything that processes used.
+    pub(super) tops: Vec<(String, u64)>,
 }
 
 /// The groups of one machine.
@@ -34,12 +34,13 @@ pub(super) struct Groups {
     hierarchy: Hierarchy,
     ownership: Ownership,
     rests: BTreeMap<&'static str, Rest>,
+    units: Units,
 }
 
 impl Groups {
     /// Looks at `hierarchy` and judges by `ownership`.
     pub(super) fn new(hierarchy: Hierarchy, ownership: Ownership) -> Self {
-        Self { hierarchy, ownership, rests: BTreeMap::new() }
+        Self { hierarchy, ownership, rests: BTreeMap::new(), units: Units::default() }
     }
 
     /// The hierarchy that is looked at.
@@ -47,64 +48,63 @@ impl Groups {
         &self.hierarchy
     }
 
+    /// What tells whose groups are.
+    pub(super) fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
     /// Reads every group that matters. `services` are the units of `system.slice` that turned out to be people's.
     pub(super) fn look(
         &mut self,
-        services: &BTreeMap<String, u32>,
+        services: &BTreeMap<String, Option<u32>>,
         helpers: &mut Helpers,
         users: &mut Users,
     ) -> Result<Found, HostError> {
-        let mut found = Found { signals: Vec::new(), housekeeping: vec![String::new()] };
+        self.ownership.look()?;
+        let mut found = Found { mixed: vec![(String::new(), Class::People)], ..Found::default() };
         for top in self.hierarchy.tops()? {
+            let Some(total) = self.hierarchy.cpu_us(&top)? else { continue };
             match top.as_str() {
-                "user.slice" => self.slice("user.slice", 2, helpers, users, &mut found)?,
+                "user.slice" => self.slice("user.slice", (2, total), helpers, users, &mut found)?,
                 "machine.slice" => {
-                    self.slice("machine.slice", 1, helpers, users, &mut found)?;
+                    self.slice("machine.slice", (1, total), helpers, users, &mut found)?;
                 }
-                "system.slice" => self.system(services, helpers, users, &mut found)?,
-                "init.scope" => {
-                    found.signals.extend(self.counter(&top)?.map(Signal::ignored));
-                    found.housekeeping.push(top);
+                "system.slice" => self.system(total, services, helpers, users, &mut found)?,
+                _ => {
+                    let class = self.ownership.of(&top).class;
+                    found.signals.push(counter(&top, total).of(class.role()));
+                    if class != Class::People {
+                        found.mixed.push((top.clone(), class));
+                    }
                 }
-                _ if self.ownership.of(&top).class == Class::Workload => {
-                    found.signals.extend(self.counter(&top)?);
-                }
-                _ => {}
             }
+            found.tops.push((top, total));
         }
         Ok(found)
     }
 
-    fn counter(&self, path: &str) -> Result<Option<Signal>, HostError> {
-        let total = self.hierarchy.cpu_us(path)?;
-        Ok(total.map(|total| Signal::new(path, Value::Counter { total })))
-    }
-
     /// A slice whose groups count as work, one by one, and its rest: what groups used that ended since the last look
-    /// and groups beyond the number that is shown.
+    /// and groups beyond the number that is shown. The slice was read before its parts: what they use in between then never
+    /// looks like a rest.
     fn slice(
         &mut self,
         path: &'static str,
-        depth: usize,
+        (depth, total): (usize, u64),
         helpers: &mut Helpers,
         users: &mut Users,
         found: &mut Found,
     ) -> Result<(), HostError> {
-        // The slice is read before its parts: what they use in between then never looks like a rest.
-        let Some(total) = self.hierarchy.cpu_us(path)? else { return Ok(()) };
         let mut parts = BTreeMap::new();
         for leaf in self.leaves(path, depth)?.into_iter().take(SHOWN) {
             let Some(used) = self.hierarchy.cpu_us(&leaf)? else { continue };
             let uid = self.ownership.of(&leaf).uid;
             let total = helpers.work(&self.hierarchy, &leaf, used, uid)?;
             let owner = uid.map(|uid| users.name(uid));
-            let signal = Signal::new(leaf.as_str(), Value::Counter { total });
-            found.signals.push(Signal { owner, ..signal });
+            found.signals.push(Signal { owner, ..counter(&leaf, total) });
             parts.insert(leaf, used);
         }
         let rest = self.rest(path, total, parts)?;
-        let subject = format!("rest of {path}");
-        found.signals.push(Signal::new(subject, Value::Counter { total: rest }));
+        found.signals.push(counter(&format!("rest of {path}"), rest));
         Ok(())
     }
 
@@ -118,46 +118,42 @@ impl Groups {
         Ok(leaves)
     }
 
-    /// `system.slice`: the units that count as work one by one, the others as one ignored sum.
+    /// `system.slice`: units that count as people's one by one, the others by their role, and what ended in between.
     fn system(
         &mut self,
-        services: &BTreeMap<String, u32>,
+        total: u64,
+        services: &BTreeMap<String, Option<u32>>,
         helpers: &mut Helpers,
         users: &mut Users,
         found: &mut Found,
     ) -> Result<(), HostError> {
-        let path = "system.slice";
-        let Some(total) = self.hierarchy.cpu_us(path)? else { return Ok(()) };
-        let mut parts = BTreeMap::new();
-        for unit in self.units(path, DEPTH)? {
-            match self.ownership.of(&unit).class {
-                Class::Housekeeping if !services.contains_key(&unit) => {
-                    found.housekeeping.push(unit);
+        self.units.begin(total);
+        for path in Units::list(&self.hierarchy)? {
+            let class = self.ownership.of(&path).class;
+            let Some((used, id)) = Units::read(&self.hierarchy, &path)? else { continue };
+            let mut unit = Unit { role: class.role(), id, used_us: used, owner: None };
+            if class != Class::People {
+                // A service that is people's as a whole is still looked into, since that may end.
+                if let Some(uid) = services.get(&path) {
+                    unit.role = Role::Workload;
+                    unit.owner = uid.map(|uid| users.name(uid));
                 }
-                Class::Own => {
-                    parts.extend(self.hierarchy.cpu_us(&unit)?.map(|used| (unit, used)));
-                }
-                Class::Housekeeping | Class::Workload => {
-                    // A service that is people's is still looked into, since that may end.
-                    let uid = services.get(&unit).copied();
-                    if uid.is_some() {
-                        found.housekeeping.push(unit.clone());
-                    }
-                    let Some(used) = self.hierarchy.cpu_us(&unit)? else { continue };
-                    let total = match uid {
-                        Some(_) => helpers.work(&self.hierarchy, &unit, used, uid)?,
-                        None => used,
-                    };
-                    let signal = Signal::new(unit.as_str(), Value::Counter { total });
-                    let owner = uid.map(|uid| users.name(uid));
-                    found.signals.push(Signal { owner, ..signal });
-                    parts.insert(unit, used);
+                if class != Class::Own {
+                    found.mixed.push((path.clone(), class));
                 }
             }
+            let total = self.units.take(&path, &unit)?;
+            if unit.role == Role::Workload {
+                let uid = services.get(&path).copied().flatten();
+                let total = if uid.is_some() {
+                    helpers.work(&self.hierarchy, &path, total, uid)?
+                } else {
+                    total
+                };
+                found.signals.push(Signal { owner: unit.owner, ..counter(&path, total) });
+            }
         }
-        let rest = self.rest(path, total, parts)?;
-        let signal = Signal::new(path, Value::Counter { total: rest });
-        found.signals.push(Signal { role: Role::Ignored, ..signal });
+        found.signals.extend(self.units.finish());
         Ok(())
     }
 
@@ -170,22 +166,10 @@ impl Groups {
         let rest = self.rests.entry(path).or_default().update(total, parts);
         rest.ok_or_else(|| HostError::malformed(format!("/sys/fs/cgroup/{path}"), BACKWARDS))
     }
+}
 
-    fn units(&self, path: &str, depth: usize) -> Result<Vec<String>, HostError> {
-        let mut units = Vec::new();
-        for name in self.hierarchy.children(path)? {
-            let child = format!("{path}/{name}");
-            if kind(&name) == "slice" && depth > 1 {
-                units.extend(self.units(&child, depth - 1)?);
-            } else if !holds_no_process(&name) {
-                units.push(child);
-            }
-            if units.len() > UNITS {
-                return Err(HostError::malformed(path, format!("more than {UNITS} units")));
-            }
-        }
-        Ok(units)
-    }
+fn counter(subject: &str, total: u64) -> Signal {
+    Signal::new(subject, Value::Counter { total })
 }
 
 /// What a slice used beyond those of its parts that are counted one by one.

@@ -1,8 +1,10 @@
 //! People's processes inside the system's services.
 //!
-//! Jobs of cron and at, the shell of an SSM session and a daemon's workers live in the group of the service that
-//! started them. A process counts as somebody's if it runs as an ordinary user or has a controlling terminal; a
-//! service all of whose processes run as ordinary users (`User=alice`) counts as a whole, with what ended in it. In
+//! Jobs of cron and at, the shell of an SSM session, what Run Command runs and a runner's builds live in the group of the service
+//! that started them. There, every process counts that is not the daemon's own nor a job that a package brought. In other
+//! services a process counts as somebody's if it runs as an ordinary user or has a controlling terminal; not so in a
+//! package's server, which may have a user of its own, and not an agent by its own name. A local service all of whose processes
+//! run as ordinary users (`User=alice`) counts as a whole, with what ended in it, and so does one with containers in it. In
 //! the root group, which systemd leaves empty, every process counts.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +19,7 @@ use crate::host::process::{self, Processes};
 use crate::host::users::{Users, is_ordinary};
 use crate::host::{HostError, HostRoot};
 use crate::sources::ide::{self, Asked, Tools};
+use crate::sources::ownership::{self, Class, Jobs, Ownership, Step};
 use crate::sources::pace::Pace;
 
 /// A process here costs so many times what it does in a walk: its user is looked up too.
@@ -24,16 +27,51 @@ const WEIGHT: usize = 4;
 /// How deep groups may lie in a service.
 const DEPTH: usize = 4;
 
+/// Ancestors are followed this far.
+const GENERATIONS: usize = 32;
+
+/// What is known of a group before its processes are looked at.
+struct Kin<'a> {
+    group: &'a str,
+    class: Class,
+    /// The names of the daemon's own processes, where the daemon starts others' work.
+    own: Option<&'static [&'static str]>,
+    /// Containers are in it.
+    contains: bool,
+}
+
+impl Kin<'_> {
+    /// Whether a process in the group is somebody's.
+    fn is_persons(&self, asked: &Asked, ordinary: bool, terminal: bool) -> bool {
+        let name = asked.name();
+        if self.group.is_empty() {
+            return true;
+        }
+        if let Some(own) = self.own {
+            return !own.iter().any(|it| it.as_bytes() == name);
+        }
+        let is_own = || std::str::from_utf8(name).is_ok_and(ownership::is_agent);
+        match self.class {
+            Class::Server => terminal,
+            Class::Upkeep => terminal || (ordinary && !is_own()),
+            _ => ordinary || terminal,
+        }
+    }
+}
+
 /// Finds and counts them.
 #[derive(Debug)]
 pub(super) struct People {
+    root: HostRoot,
     own: Option<u32>,
     processes: Processes,
+    jobs: Jobs,
+    buffer: Vec<u8>,
     tools: Tools,
     pace: Pace,
     walked: bool,
     tallies: BTreeMap<String, Tally>,
-    services: BTreeMap<String, u32>,
+    services: BTreeMap<String, Option<u32>>,
     uids: HashMap<u32, Known>,
     look: u64,
 }
@@ -51,7 +89,10 @@ impl People {
         Self {
             own: process::own_pid(&root),
             processes: Processes::new(root.clone()),
-            tools: Tools::new(root),
+            jobs: Jobs::default(),
+            buffer: Vec::new(),
+            tools: Tools::new(root.clone()),
+            root,
             pace: Pace::default(),
             walked: false,
             tallies: BTreeMap::new(),
@@ -61,8 +102,8 @@ impl People {
         }
     }
 
-    /// The services that count as a whole, and as whose, as of the last look.
-    pub(super) fn services(&self) -> &BTreeMap<String, u32> {
+    /// The services that count as a whole, and as whose, as of the last look. None: nobody can be named.
+    pub(super) fn services(&self) -> &BTreeMap<String, Option<u32>> {
         &self.services
     }
 
@@ -76,24 +117,29 @@ impl People {
         &mut self,
         now: Stamp,
         hierarchy: &Hierarchy,
-        groups: &[String],
+        ownership: &Ownership,
+        groups: &[(String, Class)],
     ) -> Result<(), HostError> {
         if !self.pace.due(now) {
             return Ok(());
         }
         self.look += 1;
         self.tools.begin();
+        self.jobs = Jobs::read(&self.root, ownership.registry())?;
         let proc = self.processes.open()?;
         let mut count = 0;
-        for group in groups {
+        for (group, class) in groups {
             let mut pids = Vec::new();
-            members(hierarchy, group, DEPTH, &mut pids)?;
+            let contains = members(hierarchy, group, DEPTH, &mut pids)?;
             count += pids.len();
-            self.census(now, &proc, group, &pids)?;
+            let unit = group.rsplit('/').next().unwrap_or_default();
+            let kin = Kin { group, class: *class, own: ownership::starts_work(unit), contains };
+            self.census(now, &proc, &kin, ownership, &pids)?;
         }
         self.tools.finish();
-        self.tallies.retain(|group, _| groups.contains(group));
-        self.services.retain(|group, _| groups.contains(group));
+        let listed = |group: &String| groups.iter().any(|(it, _)| it == group);
+        self.tallies.retain(|group, _| listed(group));
+        self.services.retain(|group, _| listed(group));
         let look = self.look;
         self.uids.retain(|_, known| known.look == look);
         self.walked = true;
@@ -105,18 +151,21 @@ impl People {
         &mut self,
         now: Stamp,
         proc: &OwnedFd,
-        group: &str,
+        kin: &Kin<'_>,
+        ownership: &Ownership,
         pids: &[u32],
     ) -> Result<(), HostError> {
-        let unmanaged = group.is_empty();
+        let group = kin.group;
         let own = self.own;
         let mut found = Vec::new();
         let mut ordinary = None;
         let mut only_ordinary = true;
+        let jobs = self.steps(proc, kin, ownership, pids)?;
         for pid in pids.iter().copied().filter(|pid| Some(*pid) != own) {
             let Some((start, terminal, asked)) = self.glance(proc, pid)? else { continue };
             let Some(uid) = self.uid(pid, start)? else { continue };
-            let mut person = unmanaged || is_ordinary(uid) || terminal;
+            let mut person = kin.is_persons(&asked, is_ordinary(uid), terminal)
+                && !jobs.get(&pid).is_some_and(|of_package| *of_package);
             // A server of a development environment is nobody's work; what is run in it is.
             if person && asked.may_serve() {
                 person = self.tools.of(now, &asked)?.is_none_or(|tool| tool.part != ide::Part::Helper);
@@ -125,7 +174,10 @@ impl People {
             ordinary = ordinary.or(Some(uid));
             found.push((pid, person));
         }
-        let whole = ordinary.filter(|_| only_ordinary && !unmanaged);
+        let whole = match ordinary.filter(|_| only_ordinary && kin.class == Class::Local) {
+            Some(uid) => Some(Some(uid)),
+            None => kin.contains.then_some(None),
+        };
         match whole {
             Some(uid) => self.services.insert(group.to_owned(), uid),
             None => self.services.remove(group),
@@ -145,6 +197,41 @@ impl People {
         tally.finish();
         self.tallies.insert(group.to_owned(), tally);
         Ok(())
+    }
+
+    /// Which processes of a daemon that starts jobs belong to a job that a package brought, or start such jobs.
+    fn steps(
+        &mut self,
+        proc: &OwnedFd,
+        kin: &Kin<'_>,
+        ownership: &Ownership,
+        pids: &[u32],
+    ) -> Result<HashMap<u32, bool>, HostError> {
+        if kin.own.is_none() {
+            return Ok(HashMap::new());
+        }
+        let mut steps = HashMap::new();
+        for pid in pids {
+            let Some(stat) = self.processes.read(proc, *pid)? else { continue };
+            let parent = stat.ppid;
+            self.processes.arguments(*pid, &mut self.buffer)?;
+            let words = process::words(&self.buffer);
+            steps.insert(*pid, (parent, self.jobs.step(&words, ownership.registry())));
+        }
+        let of_package = |pid: u32| {
+            let mut at = pid;
+            for depth in 0..GENERATIONS {
+                match steps.get(&at) {
+                    Some((_, Step::Packaged)) => return true,
+                    // What starts scripts is nobody's job, and what it starts is judged by itself.
+                    Some((_, Step::Runner)) => return depth == 0,
+                    Some((parent, Step::Other)) => at = *parent,
+                    None => break,
+                }
+            }
+            false
+        };
+        Ok(steps.keys().map(|pid| (*pid, of_package(*pid))).collect())
     }
 
     /// Start time, whether there is a controlling terminal, and what else tells what it is; none for kernel threads
@@ -202,20 +289,23 @@ pub(super) fn top_owner(
     Some(user.map_or(process.clone(), |user| format!("{user}, {process}")))
 }
 
-/// The processes of a group and of those below it. Those of the root group are its own only.
+/// The processes of a group and of those below it; whether containers are among those. Those of the root group are its
+/// own only.
 pub(super) fn members(
     hierarchy: &Hierarchy,
     group: &str,
     depth: usize,
     pids: &mut Vec<u32>,
-) -> Result<(), HostError> {
+) -> Result<bool, HostError> {
     pids.extend(hierarchy.pids(group)?);
+    let mut contains = false;
     if !group.is_empty() && depth > 1 {
         for name in hierarchy.children(group)? {
-            members(hierarchy, &format!("{group}/{name}"), depth - 1, pids)?;
+            contains |= ownership::is_payload(&name);
+            contains |= members(hierarchy, &format!("{group}/{name}"), depth - 1, pids)?;
         }
     }
-    Ok(())
+    Ok(contains)
 }
 
 #[cfg(test)]
@@ -224,7 +314,7 @@ mod tests {
     use crate::host::tree::{Process, Tree};
     use std::time::Duration;
 
-    const CRON: &str = "system.slice/cron.service";
+    const LAB: &str = "system.slice/lab.service";
 
     struct Machine {
         tree: Tree,
@@ -248,8 +338,13 @@ mod tests {
         fn look(&mut self, groups: &[&str]) -> Result<(), HostError> {
             self.now = self.now.after(Duration::from_mins(2));
             let hierarchy = Hierarchy::find(&self.tree.root())?.unwrap();
-            let groups: Vec<_> = groups.iter().map(|group| (*group).to_owned()).collect();
-            self.people.look(self.now, &hierarchy, &groups)
+            let root = self.tree.root();
+            let ownership = Ownership::new(&root, None, Vec::new(), Vec::new());
+            let groups: Vec<_> = groups
+                .iter()
+                .map(|group| ((*group).to_owned(), ownership.of(group).class))
+                .collect();
+            self.people.look(self.now, &hierarchy, &ownership, &groups)
         }
 
         fn total(&self, group: &str) -> Option<u64> {
@@ -260,10 +355,10 @@ mod tests {
     #[test]
     fn nobody_is_remembered_in_a_group_without_people() {
         let mut machine = Machine::new();
-        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.tree.cgroup(LAB, 0, &[5]);
         machine.process(5, 0, 100);
-        machine.look(&[CRON]).unwrap();
-        assert_eq!(machine.total(CRON), None);
+        machine.look(&[LAB]).unwrap();
+        assert_eq!(machine.total(LAB), None);
         assert!(machine.people.services().is_empty());
         assert!(machine.people.signals(&mut Users::new(machine.tree.root())).is_empty());
     }
@@ -271,90 +366,189 @@ mod tests {
     #[test]
     fn who_comes_later_counts_from_the_start() {
         let mut machine = Machine::new();
-        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.tree.cgroup(LAB, 0, &[5]);
         machine.process(5, 0, 100);
-        machine.look(&[CRON]).unwrap();
-        machine.tree.cgroup(CRON, 0, &[5, 6]);
+        machine.look(&[LAB]).unwrap();
+        machine.tree.cgroup(LAB, 0, &[5, 6]);
         machine.process(6, 1000, 30);
-        machine.look(&[CRON]).unwrap();
-        assert_eq!(machine.total(CRON), Some(300_000));
+        machine.look(&[LAB]).unwrap();
+        assert_eq!(machine.total(LAB), Some(300_000));
     }
 
     #[test]
     fn processes_below_a_service_belong_to_it() {
         let mut machine = Machine::new();
-        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.tree.cgroup(LAB, 0, &[5]);
         machine.process(5, 0, 0);
-        let below = format!("{CRON}/payload/a");
+        let below = format!("{LAB}/payload/a");
         machine.tree.cgroup(&below, 0, &[6]);
         machine.process(6, 1000, 0);
-        machine.look(&[CRON]).unwrap();
+        machine.look(&[LAB]).unwrap();
         machine.process(6, 1000, 4);
-        machine.look(&[CRON]).unwrap();
-        assert_eq!(machine.total(CRON), Some(40_000));
+        machine.look(&[LAB]).unwrap();
+        assert_eq!(machine.total(LAB), Some(40_000));
     }
 
     #[test]
     fn a_service_belongs_to_its_only_user_until_somebody_else_comes() {
         let mut machine = Machine::new();
-        machine.tree.cgroup(CRON, 0, &[5, 6]);
+        machine.tree.cgroup(LAB, 0, &[5, 6]);
         machine.process(5, 1000, 0);
         machine.process(6, 1001, 0);
-        machine.look(&[CRON]).unwrap();
-        assert_eq!(machine.people.services().get(CRON), Some(&1000));
+        machine.look(&[LAB]).unwrap();
+        assert_eq!(machine.people.services().get(LAB), Some(&Some(1000)));
         machine.process(5, 1000, 50);
-        machine.look(&[CRON]).unwrap();
-        assert_eq!(machine.total(CRON), Some(0), "the group's own counter has it");
-        machine.tree.cgroup(CRON, 0, &[5, 6, 7]);
+        machine.look(&[LAB]).unwrap();
+        assert_eq!(machine.total(LAB), Some(0), "the group's own counter has it");
+        machine.tree.cgroup(LAB, 0, &[5, 6, 7]);
         machine.process(7, 0, 0);
         machine.process(5, 1000, 52);
-        machine.look(&[CRON]).unwrap();
+        machine.look(&[LAB]).unwrap();
         assert!(machine.people.services().is_empty());
-        assert_eq!(machine.total(CRON), Some(20_000));
+        assert_eq!(machine.total(LAB), Some(20_000));
     }
 
     #[test]
     fn a_group_that_is_gone_is_forgotten() {
         let mut machine = Machine::new();
-        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.tree.cgroup(LAB, 0, &[5]);
         machine.process(5, 1000, 0);
-        machine.look(&[CRON]).unwrap();
+        machine.look(&[LAB]).unwrap();
         machine.look(&[]).unwrap();
         assert!(machine.people.services().is_empty());
-        assert_eq!(machine.total(CRON), None);
+        assert_eq!(machine.total(LAB), None);
         assert!(machine.people.uids.is_empty());
     }
 
     #[test]
     fn a_process_that_ends_in_between_is_no_error() {
         let mut machine = Machine::new();
-        machine.tree.cgroup(CRON, 0, &[5, 6, 0]);
+        machine.tree.cgroup(LAB, 0, &[5, 6, 0]);
         machine.process(5, 1000, 0);
-        machine.look(&[CRON]).unwrap();
+        machine.look(&[LAB]).unwrap();
         machine.tree.remove("/proc/5");
-        machine.look(&[CRON]).unwrap();
+        machine.look(&[LAB]).unwrap();
         assert!(machine.people.services().is_empty());
     }
 
     #[test]
     fn a_process_whose_user_cannot_be_told_is_an_error() {
         let mut machine = Machine::new();
-        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.tree.cgroup(LAB, 0, &[5]);
         machine.process(5, 1000, 0);
         machine.tree.file("/proc/5/status", "Name:\tjob\nUid:\tx\n");
-        let error = machine.look(&[CRON]).unwrap_err().to_string();
+        let error = machine.look(&[LAB]).unwrap_err().to_string();
         assert!(error.contains("/proc/5/status"), "{error}");
     }
 
     #[test]
     fn a_reused_pid_is_asked_for_its_user_again() {
         let mut machine = Machine::new();
-        machine.tree.cgroup(CRON, 0, &[5]);
+        machine.tree.cgroup(LAB, 0, &[5]);
         machine.process(5, 1000, 0);
-        machine.look(&[CRON]).unwrap();
+        machine.look(&[LAB]).unwrap();
         machine.tree.process(&Process::new(5, "daemon").with(|p| (p.start, p.own) = (999, 70)));
-        machine.look(&[CRON]).unwrap();
+        machine.look(&[LAB]).unwrap();
         assert!(machine.people.services().is_empty());
-        assert_eq!(machine.total(CRON), Some(0));
+        assert_eq!(machine.total(LAB), Some(0));
+    }
+
+    const CRON: &str = "system.slice/cron.service";
+
+    #[test]
+    fn roots_job_of_cron_is_somebodys_and_a_packages_is_not() {
+        let mut machine = Machine::new();
+        machine.tree.file("/var/lib/dpkg/info/x.list", "/etc/cron.d/sysstat\n");
+        machine.tree.file("/etc/cron.d/sysstat", "* * * * * root sa1 1 1\n");
+        let process = |machine: &Machine, pid, parent, name: &str, line: &[&str], own| {
+            machine.tree.process(&Process::new(pid, name).with(|p| {
+                (p.ppid, p.own) = (parent, own);
+                p.arguments = line.iter().map(|word| (*word).to_owned()).collect();
+            }));
+        };
+        let all = |machine: &Machine, etl, sa, left| {
+            process(machine, 5, 1, "cron", &["/usr/sbin/cron", "-f"], 90);
+            process(machine, 6, 5, "cron", &["/usr/sbin/CRON", "-f"], 0);
+            process(machine, 7, 6, "sh", &["/bin/sh", "-c", "/opt/etl"], 0);
+            process(machine, 8, 7, "python3", &["python3", "/opt/etl"], etl);
+            process(machine, 9, 6, "sh", &["/bin/sh", "-c", "sa1 1 1"], 0);
+            process(machine, 10, 9, "sadc", &["sadc"], sa);
+            process(machine, 11, 1, "python3", &["python3", "left.py"], left);
+        };
+        machine.tree.cgroup(CRON, 0, &[5, 6, 7, 8, 9, 10, 11]);
+        all(&machine, 0, 0, 0);
+        machine.look(&[CRON]).unwrap();
+        all(&machine, 20, 700, 0);
+        machine.look(&[CRON]).unwrap();
+        assert_eq!(machine.total(CRON), Some(200_000), "the package's does not count");
+        all(&machine, 20, 700, 30);
+        machine.look(&[CRON]).unwrap();
+        assert_eq!(machine.total(CRON), Some(500_000), "what lost its parent is somebody's");
+    }
+
+    #[test]
+    fn what_an_agent_of_management_starts_is_somebodys() {
+        let unit = "system.slice/amazon-ssm-agent.service";
+        let mut machine = Machine::new();
+        machine.tree.cgroup(unit, 0, &[5, 6, 7]);
+        let named = |machine: &Machine, pid, name: &str, own| {
+            machine.tree.process(&Process::new(pid, name).with(|p| p.own = own));
+        };
+        named(&machine, 5, "amazon-ssm-agen", 0);
+        named(&machine, 6, "ssm-document-wo", 0);
+        named(&machine, 7, "sh", 0);
+        machine.look(&[unit]).unwrap();
+        named(&machine, 5, "amazon-ssm-agen", 500);
+        named(&machine, 6, "ssm-document-wo", 500);
+        named(&machine, 7, "sh", 30);
+        machine.look(&[unit]).unwrap();
+        assert_eq!(machine.total(unit), Some(300_000));
+    }
+
+    #[test]
+    fn an_agents_user_is_nobody_and_what_else_runs_as_one_in_its_unit_is_somebody() {
+        let unit = "system.slice/node_exporter.service";
+        let mut machine = Machine::new();
+        machine.tree.cgroup(unit, 0, &[5, 6]);
+        let named = |machine: &Machine, pid, name: &str, own| {
+            machine.tree.process(&Process::new(pid, name).with(|p| (p.uid, p.own) = (1001, own)));
+        };
+        named(&machine, 5, "node_exporter", 0);
+        named(&machine, 6, "train", 0);
+        machine.look(&[unit]).unwrap();
+        named(&machine, 5, "node_exporter", 500);
+        named(&machine, 6, "train", 30);
+        machine.look(&[unit]).unwrap();
+        assert_eq!(machine.total(unit), Some(300_000));
+        assert!(machine.people.services().is_empty(), "it is not somebody's as a whole");
+    }
+
+    #[test]
+    fn a_packages_server_does_not_become_a_persons_by_its_user() {
+        let mut machine = Machine::new();
+        machine.tree.file("/var/lib/dpkg/info/x.list", "/lib/systemd/system/game.service\n");
+        machine.tree.file("/usr/lib/systemd/system/game.service", "");
+        let unit = "system.slice/game.service";
+        machine.tree.cgroup(unit, 0, &[5]);
+        machine.process(5, 1001, 0);
+        machine.look(&[unit]).unwrap();
+        machine.process(5, 1001, 50);
+        machine.look(&[unit]).unwrap();
+        assert_eq!(machine.total(unit), None);
+        assert!(machine.people.services().is_empty());
+    }
+
+    #[test]
+    fn a_unit_with_a_container_in_it_is_somebodys_as_a_whole() {
+        let mut machine = Machine::new();
+        machine.tree.file("/var/lib/dpkg/info/x.list", "/lib/systemd/system/web.service\n");
+        machine.tree.file("/usr/lib/systemd/system/web.service", "");
+        let unit = "system.slice/web.service";
+        machine.tree.cgroup(unit, 0, &[5]);
+        machine.tree.cgroup(&format!("{unit}/libpod-payload-7f"), 0, &[6]);
+        machine.process(5, 0, 0);
+        machine.process(6, 0, 0);
+        machine.look(&[unit]).unwrap();
+        assert_eq!(machine.people.services().get(unit), Some(&None));
     }
 }

@@ -76,19 +76,27 @@ fn a_session_counts_and_belongs_to_its_user() {
 }
 
 #[test]
-fn housekeeping_is_shown_and_ignored() {
+fn services_are_told_by_whose_they_are() {
     let mut machine = Machine::debian(&[]);
-    machine.tree.cgroup("system.slice/cron.service", 4000, &[]);
+    machine.tree.file("/var/lib/dpkg/info/x.list", "/lib/systemd/system/nginx.service\n");
+    machine.tree.file("/usr/lib/systemd/system/nginx.service", "");
+    let units = [("cron", Role::Upkeep), ("nginx", Role::Server), ("train", Role::Local)];
+    for (unit, _) in units {
+        machine.tree.cgroup(&format!("system.slice/{unit}.service"), 4000, &[]);
+    }
     assert!(machine.work().values().all(|total| *total == 0));
-    machine.tree.cgroup("system.slice", 9000, &[]);
-    machine.tree.cgroup("system.slice/cron.service", 8000, &[]);
+    machine.tree.cgroup("system.slice", 6_000_000, &[]);
+    for (unit, _) in units {
+        machine.tree.cgroup(&format!("system.slice/{unit}.service"), 1_004_000, &[]);
+    }
     let signals = machine.signals();
-    let ignored: Vec<_> = signals
-        .iter()
-        .filter(|signal| signal.role == Role::Ignored)
-        .map(|signal| (signal.subject.as_str(), total(signal)))
-        .collect();
-    assert_eq!(ignored, [("init.scope", 900), ("system.slice", 4000)]);
+    for (unit, role) in units {
+        let subject = format!("system.slice/{unit}.service");
+        let signal = signals.iter().find(|signal| signal.subject == subject).unwrap();
+        assert_eq!((signal.role, total(signal)), (role, 1_000_000), "{unit}");
+    }
+    let ended = signals.iter().find(|signal| signal.role == Role::Unexplained).unwrap();
+    assert_eq!(total(ended), 6_000_000 - 5_000 - 3_000_000, "nobody can be named for it");
 }
 
 #[test]

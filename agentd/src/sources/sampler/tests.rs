@@ -95,6 +95,7 @@ const fn spec(name: &'static str, lane: Lane, open: fn(&Context) -> Opened) -> S
         scale: 1.0,
         combine: Combine::Sum,
         busy_above: 0.0,
+        limits: None,
         average: Duration::from_secs(1),
         lane,
         deadline: Duration::from_millis(200),

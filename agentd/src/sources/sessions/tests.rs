@@ -519,6 +519,63 @@ fn a_job_in_a_terminal_of_a_lingering_server_is_a_job() {
     assert_eq!(machine.waits(), [wait("pts/7", Job, "alice, python3[420]")]);
 }
 
+impl Machine {
+    /// The connection of a monitor ends, and so many seconds pass until the next look.
+    fn hang_up(&self, monitor: u32) {
+        for pid in [monitor, monitor + 1] {
+            self.tree.remove(&format!("/proc/{pid}"));
+        }
+    }
+
+    /// The names of those who are connected, so many seconds later.
+    fn later(&mut self, seconds: u64) -> Vec<String> {
+        self.now = self.now.after(Duration::from_secs(seconds));
+        self.sessions.refresh();
+        self.waits().into_iter().map(|(subject, ..)| subject).collect()
+    }
+}
+
+#[test]
+fn a_tunnel_that_is_renewed_was_never_away() {
+    let mut machine = Machine::new();
+    machine.ssh(810, 1000, "alice@notty");
+    let name = machine.later(0);
+    assert_eq!(name, ["ssh session 42 of alice"]);
+    assert_eq!(machine.later(700), name);
+    machine.hang_up(810);
+    assert_eq!(machine.later(10), name, "a NAT dropped it");
+    // The next one is in a session of its own.
+    machine.ssh(910, 1000, "alice@notty");
+    machine.tree.file("/proc/911/cgroup", "0::/user.slice/user-1000.slice/session-43.scope\n");
+    assert_eq!(machine.later(10), name);
+    assert_eq!(machine.later(700), name);
+    machine.hang_up(910);
+    assert_eq!(machine.later(100), name);
+    assert!(machine.later(30).is_empty(), "it did not come back");
+}
+
+#[test]
+fn a_connection_of_some_seconds_does_not_linger() {
+    let mut machine = Machine::new();
+    machine.ssh(810, 1000, "alice@notty");
+    assert_eq!(machine.later(0).len(), 1);
+    assert_eq!(machine.later(30).len(), 1);
+    machine.hang_up(810);
+    assert!(machine.later(10).is_empty());
+}
+
+#[test]
+fn somebody_elses_connection_takes_nobodys_place() {
+    let mut machine = Machine::new();
+    machine.ssh(810, 1000, "alice@notty");
+    machine.later(0);
+    machine.later(700);
+    machine.hang_up(810);
+    machine.ssh(910, 1001, "bob@notty");
+    let both = ["ssh session 42 of alice", "ssh session 42 of bob"];
+    assert_eq!(machine.later(10), both);
+}
+
 #[test]
 fn a_script_fed_through_a_connection_is_what_it_runs() {
     let mut machine = Machine::new();
@@ -550,6 +607,15 @@ fn sessions_of_systems_manager_have_terminals_or_not() {
     machine.sessions.refresh();
     let command = wait("SSM command 77", Job, "root, a command of Systems Manager");
     assert_eq!(machine.waits()[0], command);
+}
+
+#[test]
+fn a_shell_that_tailscale_opened_is_live() {
+    let mut machine = Machine::new();
+    machine.tree.process(&Process::new(300, "tailscaled").called("/usr/sbin/tailscaled --port=41641"));
+    machine.tree.process(&Process::new(301, "tailscaled").called("tailscaled be-child ssh").with(|p| p.ppid = 300));
+    machine.shell(302, 301, 1000, 1, 302);
+    assert_eq!(machine.waits(), [wait("pts/1", Connected, "alice, at the prompt")]);
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn faults() -> Vec<Scenario> {
         scene("D20", "processor time unreadable for 90 min while a job computes", 600)
             .during(0.0, 90.0, |s| {
                 s.user_cpu = 1.0;
-                s.blind = &["cpu"];
+                s.blind = vec!["cpu"];
             })
             .job(0.0, 90.0),
         scene("D22", "metadata service down for 60 min, machine idle", 600).during(
@@ -143,7 +143,7 @@ fn faults() -> Vec<Scenario> {
         scene("D26", "logind does not answer for 45 min, then nobody holds anything", 600).during(
             0.0,
             45.0,
-            |s| s.blind = &["inhibitors"],
+            |s| s.blind = vec!["inhibitors"],
         ),
     ]
 }

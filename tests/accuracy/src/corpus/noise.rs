@@ -1,7 +1,7 @@
 //! C: the machine's own life, services, strangers, and things that must not be interrupted.
 
 use crate::scenario::{Event, History, Kind, Profile, Scenario, scene};
-use crate::signals::{Place, Signals};
+use crate::signals::{Place, Service, Signals};
 
 /// The group.
 pub(super) fn all() -> Vec<Scenario> {
@@ -152,6 +152,7 @@ fn services() -> Vec<Scenario> {
             .always(|s| {
                 s.net = 3450.0;
                 s.pkts = 20.0;
+                s.service = Service::Server;
                 s.sys_cpu = 0.03;
                 s.estab_app = 20;
                 s.svc_req = 0.2;
@@ -162,6 +163,7 @@ fn services() -> Vec<Scenario> {
             .always(|s| {
                 s.net = 3450.0;
                 s.pkts = 20.0;
+                s.service = Service::Server;
                 s.sys_cpu = 0.03;
                 s.estab_app = 20;
                 s.svc_req = 0.2;
@@ -173,6 +175,7 @@ fn services() -> Vec<Scenario> {
             .always(|s| {
                 s.net = 9000.0;
                 s.pkts = 30.0;
+                s.service = Service::Server;
                 s.sys_cpu = 0.05;
                 s.estab_app = 3;
                 s.svc_req = 2.0;
@@ -209,6 +212,7 @@ fn containers() -> Vec<Scenario> {
         scene("C24", "an idle service with dirty pages: the system writes 400 KB/s", 600).always(
             |s| {
                 s.disk = 4e5;
+                s.service = Service::Server;
                 s.sys_cpu = 0.04;
             },
         ),

@@ -6,7 +6,7 @@
 use agent_core::policy::Policy;
 
 use super::machine::app_clients;
-use crate::scenario::{STEP, Scenario};
+use crate::scenario::{STEP, Scenario, Segment};
 use crate::signals::{Desktop, Foreground, Signals};
 
 /// The policy without what the scenario never touches.
@@ -19,7 +19,8 @@ pub fn lean(policy: &Policy, scenario: &Scenario) -> Policy {
 
 /// Whether a scenario ever has something for a source.
 pub fn is_touched(source: &str, scenario: &Scenario) -> bool {
-    let mut edges: Vec<u32> = scenario.segments.iter().map(|segment| segment.from).collect();
+    let begin = |segment: &Segment| segment.from + segment.cycle.map_or(0, |cycle| cycle.offset);
+    let mut edges: Vec<u32> = scenario.segments.iter().map(begin).collect();
     // A segment that comes and goes may be away at another's beginning.
     edges.extend(scenario.segments.iter().map(|segment| segment.to));
     edges.extend([0, STEP]);
@@ -33,19 +34,21 @@ fn has(source: &str, signals: &Signals) -> bool {
     match source {
         "batch" => signals.batch,
         "clients" => signals.rx_client > 0.0 || app_clients(signals) > 0,
-        "cron" | "exec" | "jupyter" => false,
+        "cron" => signals.cron_until.is_some(),
+        "exec" | "jupyter" => false,
         "cloudinit" => signals.cloudinit,
-        "disk" => signals.disk_user > 0.0,
+        "disk" => signals.disk > Signals::base().disk,
         "gpu" => !signals.gpus.is_empty(),
         "inhibitors" => signals.inhibit,
         "input" => signals.pts > 0,
-        "network" => signals.net_user > 0.0 || signals.rx_client > 0.0 || signals.ssh_estab > 0,
+        "network" => signals.net > Signals::base().net || signals.ssh_estab > 0,
         "packages" => signals.dpkg,
         "pressure" => signals.mem_full > 0.0,
         "sessions" => {
             let terminal = signals.ssh_pts + signals.ssh_notty + signals.who > 0;
             let desktop = signals.dcv != Desktop::Off;
-            terminal || desktop || signals.ssm || signals.fg == Foreground::Job
+            let others = signals.ssm || signals.vscode_srv || !signals.sess.is_empty();
+            terminal || desktop || others || signals.fg == Foreground::Job
         }
         "steal" => signals.steal > 0.0,
         "timers" => signals.timer_at.is_some(),

@@ -1,13 +1,19 @@
 //! A machine as the sources of agentd see it: from the signals of a scenario to raw readings.
 //!
-//! Attribution is what the sources can know. Processor time is by control group: sessions, containers and transient
-//! units count, services of the system and the helpers of editors are shown and ignored, kernel threads are in no
-//! group. Traffic of connections is by owner; strangers at sshd, agents and services of the system are not people's. Disk traffic is by
-//! group. What no source reads (packets, load averages, rows of `who`) is in no reading.
+//! Attribution is what the sources can know. Processor time is by control group: sessions, containers, units of users,
+//! transient units and the jobs that daemons start are people's; other services are by their unit's origin; what keeps a
+//! machine is upkeep; the helpers of editors and programs that only show are ignored; kernel threads are an account of
+//! their own, and a small rest is explained by nothing. Traffic of connections is by owner; strangers at sshd are
+//! nobody's. Disk traffic is by group. What no source reads (packets, load averages, rows of `who`) is in no reading.
+
+mod accounts;
+
+use std::collections::BTreeMap;
 
 use agent_core::reading::{Reading, Signal, Stretch, Value};
 
-use crate::signals::{Desktop, Foreground, Jupyter, Place, Signals};
+use crate::signals::{Desktop, Foreground, Jupyter, Signals};
+use accounts::Accounts;
 
 /// The sources that readings are made for.
 pub const SOURCES: &[&str] = &[
@@ -30,47 +36,33 @@ pub const SOURCES: &[&str] = &[
     "timers",
 ];
 
-/// The control groups of people's work, by [`Place`].
-const GROUPS: [&str; 3] = [
-    "user.slice/user-1000.slice/session-4.scope",
-    "system.slice/docker-4f2a.scope",
-    "system.slice/run-u12.service",
-];
-
-const fn place(place: Place) -> usize {
-    match place {
-        Place::Session => 0,
-        Place::Container => 1,
-        Place::Transient => 2,
-    }
-}
-
 /// The kernel notes the access time of a terminal in steps of eight seconds.
 const QUANTUM_MS: i64 = 8000;
 const HOUR_MS: u64 = 3_600_000;
 /// A user's timer that is due within this keeps the machine up, seconds.
 const TIMER_SOON: i64 = 90 * 60;
+/// A connection that was there for so long has arrived…
+const ARRIVED_MS: i64 = 60_000;
+/// …and one that comes back within this after it was never away.
+const LINGER_MS: i64 = 120_000;
 /// Time that the hypervisor took counts only while work wants to run, cores.
 const RUNS: f64 = 0.005;
-/// What a terminal takes to redraw itself, bytes a second.
-const REDRAW: f64 = 16_384.0;
 /// A GPU on which processes only draw counts from here on, percent.
 const DRAWING_ABOVE: f64 = 10.0;
 
 /// Running sums and terminals.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Machine {
-    user_us: [f64; 3],
-    ide_us: f64,
-    sys_us: f64,
-    work_bytes: f64,
-    ssh_bytes: f64,
-    system_bytes: f64,
-    disk_work: f64,
-    disk_system: f64,
+    cpu: Accounts,
+    network: Accounts,
+    disk: Accounts,
     /// What the talking client has sent on its connection, and the connection.
     client_bytes: f64,
     client_port: u32,
+    /// The same for connections that are followed one by one.
+    conns: BTreeMap<String, f64>,
+    /// Since when a connection without a terminal has been there, and when it was seen last.
+    tunnel: Option<(i64, i64)>,
     stalled_us: f64,
     stolen_us: f64,
     /// The mark of each pseudo-terminal.
@@ -80,34 +72,43 @@ pub(super) struct Machine {
 impl Machine {
     /// So many seconds pass.
     pub(super) fn pass(&mut self, signals: &Signals, seconds: f64) {
-        self.user_us[place(signals.place)] += signals.user_cpu * seconds * 1e6;
-        self.ide_us += signals.ide_cpu * seconds * 1e6;
-        self.sys_us += signals.sys_cpu * seconds * 1e6;
-        let carried = session_payload(signals).max(signals.net_user);
-        let (of_work, of_ssh) = match signals.ssh_estab {
-            // A copy over ssh is traffic of sshd's connection.
-            0 => (carried, 0.0),
-            connections => (0.0, beyond_redraws(carried, signals.rx_client, connections)),
-        };
-        self.work_bytes += of_work * seconds;
-        self.ssh_bytes += of_ssh * seconds;
-        self.system_bytes += (signals.net - carried).max(0.0) * seconds;
+        self.cpu.pass(accounts::cpu(signals), seconds * 1e6);
+        self.network.pass(accounts::network(signals), seconds);
+        self.disk.pass(accounts::disk(signals), seconds);
         self.client_bytes += signals.rx_client * seconds;
         self.stalled_us += signals.mem_full / 100.0 * seconds * 1e6;
         if signals.user_cpu >= RUNS {
             self.stolen_us += signals.steal * seconds * 1e6;
         }
-        self.disk_work += signals.disk_user * seconds;
-        self.disk_system += (signals.disk - signals.disk_user).max(0.0) * seconds;
+        for conn in &signals.conns {
+            if let Some(bytes) = self.conns.get_mut(&conn.key) {
+                *bytes += conn.received * seconds;
+            }
+        }
     }
 
     /// Terminals and connections are opened and closed.
     pub(super) fn open(&mut self, signals: &Signals, at_ms: i64) {
         self.marks.resize(signals.pts as usize, at_ms);
+        let since = self.tunnel.map_or(at_ms, |(since, _)| since);
+        // Where it has terminals they stand for it.
+        let lingers = |seen: i64| {
+            signals.pts == 0 && at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS
+        };
+        self.tunnel = match self.tunnel {
+            _ if signals.ssh_notty > 0 => Some((since, at_ms)),
+            Some((_, seen)) if lingers(seen) => self.tunnel,
+            _ => None,
+        };
         if connections(signals) == 0 && self.client_bytes > 0.0 {
             // Who comes back comes by a new connection.
             self.client_bytes = 0.0;
             self.client_port += 1;
+        }
+        let stays = |key: &str| signals.conns.iter().any(|conn| conn.key == key);
+        self.conns.retain(|key, _| stays(key));
+        for conn in &signals.conns {
+            self.conns.entry(conn.key.clone()).or_default();
         }
     }
 
@@ -130,44 +131,23 @@ impl Machine {
             return Reading::blind("read it: input/output error");
         }
         match source {
-            "cpu" => self.cpu(),
-            "disk" => self.disk(),
-            "network" => self.network(),
+            "cpu" => self.cpu.reading(),
+            "disk" => self.disk.reading(),
+            "network" => self.network.reading(),
             "gpu" => gpu(signals),
             "clients" => self.clients(signals),
-            "sessions" => sessions(signals),
+            "sessions" => sessions(signals, self.tunnel.is_some()),
             "pressure" => Reading::Signals(vec![counter("memory", self.stalled_us)]),
             "steal" => Reading::Signals(vec![counter("hypervisor", self.stolen_us)]),
             "timers" => timers(signals, now_ms),
             "batch" => batch(signals),
-            "cron" => Reading::Signals(Vec::new()),
+            "cron" => blocks(due(signals.cron_until, now_ms), "/etc/cron.d/nightly", 2),
             "input" => self.input(now_ms),
             "packages" => blocks(signals.dpkg, "/var/lib/dpkg/lock-frontend", 2),
             "cloudinit" => blocks(signals.cloudinit, "cloud-init", 2),
             "inhibitors" => blocks(signals.inhibit, "backup (shutdown:sleep, pid 812)", 24),
             _ => Reading::absent("no scenario has it"),
         }
-    }
-
-    fn cpu(&self) -> Reading {
-        let mut list = vec![counter("editor servers of alice", self.ide_us).ignored()];
-        for (group, used) in GROUPS.into_iter().zip(self.user_us) {
-            list.push(counter(group, used).owned_by("alice"));
-        }
-        list.push(counter("system.slice", self.sys_us).ignored());
-        Reading::Signals(list)
-    }
-
-    fn disk(&self) -> Reading {
-        let work = counter("user.slice", self.disk_work);
-        Reading::Signals(vec![work, counter("system.slice", self.disk_system).ignored()])
-    }
-
-    fn network(&self) -> Reading {
-        let work = counter("connections of alice", self.work_bytes);
-        let ssh = counter("SSH connections", self.ssh_bytes);
-        let system = counter("system.slice", self.system_bytes).ignored();
-        Reading::Signals(vec![work, ssh, system])
     }
 
     fn clients(&self, signals: &Signals) -> Reading {
@@ -178,6 +158,9 @@ impl Machine {
                 silent => (40_000 + silent, 0.0),
             };
             list.push(counter(&format!("203.0.113.9:{port}"), bytes));
+        }
+        for (key, bytes) in &self.conns {
+            list.push(counter(&format!("203.0.113.9 {key}"), *bytes).owned_by("alice"));
         }
         for number in 0..app_clients(signals) {
             let by = Stretch::Connected;
@@ -197,12 +180,6 @@ impl Machine {
     }
 }
 
-/// What counts of the connections of sshd: of what they send, only what is more than a terminal takes to redraw itself.
-fn beyond_redraws(carried: f64, received: f64, connections: u32) -> f64 {
-    let sent = (carried - received).max(0.0);
-    carried - sent.min(f64::from(connections) * REDRAW)
-}
-
 /// What connections of people carry in both directions: what lies above the noise of a machine that nobody uses.
 fn session_payload(signals: &Signals) -> f64 {
     let connected =
@@ -212,16 +189,25 @@ fn session_payload(signals: &Signals) -> f64 {
 
 /// The clients of people that are no ssh: browsers, rather than programs that talk to a service of the system.
 pub(super) fn app_clients(signals: &Signals) -> u32 {
+    if let Some(said) = signals.people_app {
+        return said;
+    }
     let of_people = signals.rx_client > 0.0 || signals.jup != Jupyter::Off;
-    if of_people { signals.estab_app } else { 0 }
+    if of_people || !signals.conns.is_empty() { signals.estab_app } else { 0 }
 }
 
+/// The connections on which the talking client may be.
 fn connections(signals: &Signals) -> u32 {
-    signals.ssh_estab + app_clients(signals)
+    signals.ssh_estab + if signals.conns.is_empty() { app_clients(signals) } else { 0 }
+}
+
+/// Whether somebody comes over a relay that the machine itself has called: its tunnel is connected.
+fn is_relayed(signals: &Signals) -> bool {
+    signals.itemised && signals.vscode_srv && signals.ssh_estab == 0 && signals.net_user > 0.0
 }
 
 /// Who is connected and what runs in the foreground of the terminals.
-fn sessions(signals: &Signals) -> Reading {
+fn sessions(signals: &Signals, tunnel: bool) -> Reading {
     let mut list = Vec::new();
     let mut present = |subject: &str, by: Stretch| {
         list.push(Signal::new(subject, Value::Stretches { by }).owned_by("alice"));
@@ -229,10 +215,18 @@ fn sessions(signals: &Signals) -> Reading {
     let by = if signals.fg == Foreground::Job { Stretch::Job } else { Stretch::Connected };
     // A terminal that a multiplexer keeps without a client is nothing, unless a job runs on it.
     let attached = signals.ssh_pts > 0 || signals.ssm || signals.who > 0;
-    if signals.pts > 0 && (attached || by == Stretch::Job) {
+    if !signals.sess.is_empty() {
+        for (subject, by) in &signals.sess {
+            present(subject, *by);
+        }
+    } else if signals.pts > 0 && (attached || by == Stretch::Job) {
         present("pts/0", by);
     }
-    if signals.ssh_notty > 0 {
+    if is_relayed(signals) {
+        present("code tunnel", Stretch::Connected);
+    }
+    // A tunnel that is renewed was never away.
+    if tunnel {
         let carries_a_command = signals.pts == 0 && by == Stretch::Job;
         let by = if carries_a_command { Stretch::Job } else { Stretch::Connected };
         present("ssh from 203.0.113.9", by);
@@ -241,6 +235,11 @@ fn sessions(signals: &Signals) -> Reading {
         present("desktop session 3 of alice", Stretch::Connected);
     }
     Reading::Signals(list)
+}
+
+/// Whether a moment is still to come.
+fn due(until: Option<u32>, now_ms: i64) -> bool {
+    until.is_some_and(|until| i64::from(until) > now_ms / 1000)
 }
 
 fn timers(signals: &Signals, now_ms: i64) -> Reading {

@@ -11,7 +11,7 @@ use agent_core::memory::{CallState, HookState, IdleClock, Intent, Memory, Origin
 use agent_core::policy::Policy;
 use agent_core::reading::{Observation, Reading, SourceName};
 use agent_core::stamp::Stamp;
-use agent_core::trace::{Boot, Record};
+use agent_core::trace::{ACCOUNTS, Boot, Record};
 
 use super::machine::Machine;
 use crate::scenario::{Event, History, OFF, STEP, Scenario};
@@ -127,7 +127,7 @@ impl<'a> Runner<'a> {
         watcher: &'a mut dyn Watcher,
     ) -> Self {
         let (at_ms, boot_ms) = match scenario.history {
-            History::Used => (-10 * MINUTE, -UP_MS),
+            History::Used | History::Quiet => (-10 * MINUTE, -UP_MS),
             History::Resumed => (-60 * MINUTE, -UP_MS),
             History::FreshBoot | History::Started => (8 * SECOND, 0),
         };
@@ -191,6 +191,7 @@ impl<'a> Runner<'a> {
         let used = |until: i64| move |at: i64| if at < until { 1.0 } else { 0.0 };
         match self.scenario.history {
             History::Used => self.live_until(0, &used(0)),
+            History::Quiet => self.live_until(0, &|_| 0.0),
             History::Resumed => {
                 self.live_until(0, &used(-50 * MINUTE));
                 // It hibernated itself; the time between is part of the sleep.
@@ -319,7 +320,7 @@ impl<'a> Runner<'a> {
         if self.watcher.records() {
             let Recovery { memory, same_boot, clock } = recovery.clone();
             let id = "boot".to_owned();
-            let boot = Boot { id, policy: None, memory, same_boot, clock };
+            let boot = Boot { id, accounts: ACCOUNTS, policy: None, memory, same_boot, clock };
             let now = self.now();
             self.watcher.recorded(Record::boot(now, boot));
         }

@@ -21,7 +21,7 @@ pub(super) const PEER: Peer = Peer {
             timeout: setting.timeout,
             seen: VecDeque::new(),
             lines: VecDeque::new(),
-            used_before: setting.scenario.history == History::Used,
+            used_before: matches!(setting.scenario.history, History::Used | History::Quiet),
         })
     },
 };

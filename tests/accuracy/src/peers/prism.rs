@@ -33,7 +33,7 @@ impl Prism {
             every: Every { period: 60, phase: setting.phase },
             timeout: setting.timeout,
             ncpu: f64::from(setting.scenario.ncpu),
-            used_before: setting.scenario.history == History::Used,
+            used_before: matches!(setting.scenario.history, History::Used | History::Quiet),
             seen: Vec::new(),
         }
     }

@@ -3,15 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use agent_accuracy::table;
+use agent_accuracy::table::{self, Scores};
 
-use super::{bites, rows, worlds};
+use super::{bites, other_rows, other_worlds, rows, worlds};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/doc/accuracy.md");
 
 #[test]
 fn the_comparison_in_the_documentation_is_current() {
-    let text = table::document(rows(), worlds(), bites());
+    let first = Scores { rows: rows(), worlds: worlds() };
+    let second = Scores { rows: other_rows(), worlds: other_worlds() };
+    let text = table::document(first, second, bites());
     if std::env::var_os("UPDATE_ACCURACY").is_some() {
         fs::write(Path::new(PAGE), &text).unwrap();
     }

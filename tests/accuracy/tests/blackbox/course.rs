@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
-use agent_accuracy::scenario::{Event, History, OFF, STEP, Scenario};
+use agent_accuracy::scenario::{Cycle, Event, History, OFF, STEP, Scenario};
 use agent_accuracy::signals::Signals;
 use agent_tests::agent::{Agent, beside_agent};
 use agent_tests::fault::{Fault, Times};
@@ -59,10 +59,11 @@ impl Outcome {
 /// The last second, until a given one, in which something that comes and goes came or went.
 fn last_edge(scenario: &Scenario, until: u32) -> u32 {
     let edges = scenario.segments.iter().filter_map(|segment| {
-        let (period, on) = segment.cycle?;
+        let Cycle { period, on, offset } = segment.cycle?;
         let end = segment.to.min(until);
-        let gone = end.checked_sub(segment.from)?;
-        let begun = segment.from + gone / period * period;
+        let first = segment.from + offset;
+        let gone = end.checked_sub(first)?;
+        let begun = first + gone / period * period;
         Some(if begun + on <= end { begun + on } else { begun })
     });
     edges.max().unwrap_or(0)
@@ -108,7 +109,7 @@ impl<'a> Course<'a> {
         }
         let plant = Plant::new(agent.machine(), scenario, told)?;
         let (at_ms, boot_ms) = match scenario.history {
-            History::Used => (-10 * MINUTE, -10 * MINUTE - UP_MS),
+            History::Used | History::Quiet => (-10 * MINUTE, -10 * MINUTE - UP_MS),
             History::Resumed => (-60 * MINUTE, -60 * MINUTE - UP_MS),
             History::FreshBoot => (8 * SECOND, 0),
             History::Started => {
@@ -221,6 +222,10 @@ impl<'a> Course<'a> {
             History::Used => {
                 self.start()?;
                 self.live_until(0, Some(&used(0)))?;
+            }
+            History::Quiet => {
+                self.start()?;
+                self.live_until(0, Some(&used(i64::MIN)))?;
             }
             History::Resumed => {
                 self.start()?;

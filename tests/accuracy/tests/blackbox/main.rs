@@ -5,10 +5,13 @@
 //! A scenario that files cannot express is skipped, with the reason.
 
 #![expect(clippy::print_stdout, reason = "what was compared and what was skipped is told")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod course;
 mod people;
 mod plant;
+mod roles;
+mod services;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -20,7 +23,7 @@ use agent_accuracy::scenario::{Event, Profile, Scenario};
 use agent_accuracy::score::{self, Verdict};
 use agent_accuracy::signals::{Desktop, Signals};
 use agent_accuracy::world::World;
-use agent_accuracy::{corpus, ours};
+use agent_accuracy::{corpus, ours, second};
 use agent_tests::timelapse::keep_files_in_memory;
 
 /// One tick, in minutes: sources are read every ten seconds.
@@ -49,7 +52,10 @@ fn inexpressible(scenario: &Scenario) -> Option<&'static str> {
     if ever(|s| s.batch) {
         return Some("the machine in the folder has no batch scheduler");
     }
-    if ever(|s| s.dcv == Desktop::Open) {
+    if ever(|s| s.blind.iter().any(|it| ["sessions", "batch"].contains(it))) {
+        return Some("the processes of a machine in a folder cannot be hidden from root");
+    }
+    if ever(|s| s.dcv != Desktop::Off && s.itemised) || ever(|s| s.dcv == Desktop::Open) {
         return Some("the machine in the folder has no service for remote desktops");
     }
     None
@@ -104,7 +110,7 @@ fn agree(scenario: &Scenario, program: Option<f64>, replay: Option<f64>) -> bool
 fn wanted() -> Vec<Scenario> {
     let chosen = std::env::var("AGENTD_SCENARIOS").ok();
     let chosen = chosen.map(|list| list.split(',').map(str::to_owned).collect::<BTreeSet<_>>());
-    let all = corpus::all().into_iter();
+    let all = corpus::all().into_iter().chain(second::all());
     all.filter(|it| chosen.as_ref().is_none_or(|chosen| chosen.contains(it.id))).collect()
 }
 

@@ -20,6 +20,12 @@ const EDITOR: [&str; 2] = [
     "/home/ada/.vscode-server/bin/17b/out/server-main.js",
 ];
 
+/// The same where somebody comes over a tunnel.
+const RELAYED: [&str; 2] = [
+    "/home/ada/.vscode/cli/servers/Stable-17b/server/node",
+    "/home/ada/.vscode/cli/servers/Stable-17b/server/out/server-main.js",
+];
+
 /// Who keeps a terminal open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Line {
@@ -51,8 +57,12 @@ pub(crate) struct People {
     /// Connections without a terminal.
     tunnels: Vec<u32>,
     keepers: BTreeMap<Line, u32>,
+    /// The editor's server is that of a tunnel.
+    over_relay: bool,
     /// Processor time of the editor's server, seconds.
     editor_time: f64,
+    /// That of the program that only shows.
+    display_time: f64,
 }
 
 fn process(name: &str) -> Process {
@@ -71,13 +81,20 @@ impl People {
             terminals: Vec::new(),
             tunnels: Vec::new(),
             keepers: BTreeMap::new(),
+            over_relay: false,
             editor_time: 0.0,
+            display_time: 0.0,
         }
     }
 
     /// The server of an editor used so much processor time.
     pub(crate) fn edit(&mut self, seconds: f64) {
         self.editor_time += seconds;
+    }
+
+    /// A program that only shows used so much processor time.
+    pub(crate) fn show_off(&mut self, seconds: f64) {
+        self.display_time += seconds;
     }
 
     /// People come and go.
@@ -118,6 +135,7 @@ impl People {
 
     fn keep_editor(&mut self, signals: &Signals) -> io::Result<()> {
         let runs = signals.vscode_srv || signals.ide_cpu > 0.0;
+        self.over_relay = !signals.ide_seen;
         match (self.keepers.get(&Line::Editor).copied(), runs) {
             (Some(pid), false) => {
                 self.keepers.remove(&Line::Editor);
@@ -137,7 +155,9 @@ impl People {
             Line::Ssh => connection("notty"),
             Line::Tmux => process("tmux: server").called(&["tmux"]),
             Line::Ssm => process("ssm-session-wor").of_user(0),
-            Line::Editor => process("node").called(&EDITOR),
+            Line::Editor => {
+                process("node").called(if self.over_relay { &RELAYED } else { &EDITOR })
+            }
             Line::Mosh => process("mosh-server"),
         };
         let pid = self.machine.spawn(&keeper)?;
@@ -218,6 +238,12 @@ impl People {
 
     /// Writes what moves by itself.
     pub(crate) fn show(&self, signals: &Signals) -> io::Result<()> {
+        let on = self.terminals.first();
+        if let Some((on, (Foreground::Display, pid))) = on.and_then(|on| Some((on, on.running?))) {
+            let mut display = process("htop").below(on.pid).on_terminal(on.device);
+            (display.session, display.ticks) = (on.pid, ticks(self.display_time));
+            self.machine.update_stat(pid, &display)?;
+        }
         match self.keepers.get(&Line::Editor) {
             Some(pid) if signals.ide_cpu > 0.0 => {
                 let mut server = process("node");

@@ -3,6 +3,7 @@
 //! It does for the real program what `ours/machine.rs` does for the engine alone: the same rates, but as the kernel shows
 //! them, so that the sources have to read, attribute and subtract by themselves.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
@@ -10,8 +11,9 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use super::people::People;
+use super::services::Services;
 use agent_accuracy::scenario::Scenario;
-use agent_accuracy::signals::{Jupyter, Place, Signals};
+use agent_accuracy::signals::{Foreground, Jupyter, Place, Signals};
 use agent_tests::procfs::{Connection, Machine, Meters, Process, Whole};
 use agent_tests::timelapse::Moment;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -21,8 +23,9 @@ use nix::libc;
 pub(crate) const SESSION: &str = "user.slice/user-1000.slice/session-4.scope";
 const CONTAINER: &str = "system.slice/docker-4f2a.scope";
 const TRANSIENT: &str = "system.slice/run-u12.service";
-/// Housekeeping.
-const HOUSEKEEPING: &str = "system.slice/cron.service";
+const USER_UNIT: &str = "user.slice/user-1000.slice/user@1000.service/app.slice/game.service";
+/// Housekeeping, and where cron's jobs run.
+pub(crate) const HOUSEKEEPING: &str = "system.slice/cron.service";
 const SSHD: &str = "system.slice/ssh.service";
 const DATABASE: &str = "system.slice/postgresql.service";
 const AGENTS: &str = "system.slice/amazon-ssm-agent.service";
@@ -58,14 +61,19 @@ impl Pool {
         }
         while self.cookies.len() < count {
             self.opened += 1;
-            self.cookies.push(meters.connect(Connection {
-                local: self.local.to_owned(),
-                remote: format!("203.0.113.9:{}", 50_000 + self.opened % 10_000),
-                uid: self.uid,
-                cgroup: self.cgroup.to_owned(),
-                received: 0.0,
-                sent: 0.0,
-            }));
+            self.cookies.push(meters.connect(self.next()));
+        }
+    }
+
+    /// A connection from a port that was not used yet.
+    fn next(&self) -> Connection {
+        Connection {
+            local: self.local.to_owned(),
+            remote: format!("203.0.113.9:{}", 50_000 + self.opened % 10_000),
+            uid: self.uid,
+            cgroup: self.cgroup.to_owned(),
+            received: 0.0,
+            sent: 0.0,
         }
     }
 }
@@ -83,6 +91,9 @@ pub(crate) struct Plant {
     tabs: Pool,
     /// Programs at a service of the system.
     programs: Pool,
+    /// Connections that are followed one by one, by their keys.
+    conns: BTreeMap<String, u64>,
+    services: Services,
     lock: Option<File>,
     /// Processor time of the processes on the GPUs, seconds, and how many there are.
     gpu_time: f64,
@@ -100,7 +111,8 @@ impl Plant {
         scenario: &Scenario,
         gpus: Option<PathBuf>,
     ) -> io::Result<Self> {
-        for group in [SESSION, CONTAINER, TRANSIENT, SSHD, DATABASE, AGENTS] {
+        let mut services = Services::new(machine, scenario)?;
+        for group in [SESSION, CONTAINER, TRANSIENT, USER_UNIT, SSHD, DATABASE, AGENTS] {
             machine.open_groups(group)?;
         }
         let mut meters = Meters::new(machine, scenario.ncpu)?;
@@ -116,6 +128,7 @@ impl Plant {
         };
         let work = open(&mut meters, "10.0.0.7:40404", "198.51.100.7:443", ADA, SESSION);
         let system = open(&mut meters, "10.0.0.7:40406", "198.51.100.9:443", 0, AGENTS);
+        services.listen(&mut meters);
         if gpus.is_some() {
             machine.write("dev/nvidia0", "")?;
             machine.write("dev/nvidiactl", "")?;
@@ -129,6 +142,8 @@ impl Plant {
             ssh: Pool::new("10.0.0.7:22", SSHD, 0),
             tabs: Pool::new("10.0.0.7:8888", SESSION, ADA),
             programs: Pool::new("10.0.0.7:5432", DATABASE, 114),
+            conns: BTreeMap::new(),
+            services,
             lock: None,
             gpu_time: 0.0,
             gpu_procs: 0,
@@ -144,14 +159,28 @@ impl Plant {
             Place::Session => SESSION,
             Place::Container => CONTAINER,
             Place::Transient => TRANSIENT,
+            Place::UserUnit => USER_UNIT,
+            Place::People => HOUSEKEEPING,
         };
+        let base = Signals::base();
         self.meters.compute(place, signals.user_cpu * seconds);
+        if signals.place == Place::People {
+            self.services.job_of_ada(signals.user_cpu * seconds);
+        }
+        if signals.fg == Foreground::Display {
+            self.people.show_off(signals.user_cpu * seconds);
+        }
         self.meters.compute(SESSION, signals.ide_cpu * seconds);
         self.people.edit(signals.ide_cpu * seconds);
-        self.meters.compute(HOUSEKEEPING, signals.sys_cpu * seconds);
+        self.meters.compute(CONTAINER, signals.cont_cpu * seconds);
+        let upkeep = signals.sys_cpu.min(base.sys_cpu);
+        self.meters.compute(HOUSEKEEPING, upkeep * seconds);
+        self.services.compute(&mut self.meters, (signals.sys_cpu - upkeep) * seconds);
         self.meters.move_bytes(SESSION, signals.disk_user * seconds);
         let beside = (signals.disk - signals.disk_user).max(0.0);
-        self.meters.move_bytes(HOUSEKEEPING, beside * seconds);
+        let upkeep = beside.min(base.disk);
+        self.meters.move_bytes(HOUSEKEEPING, upkeep * seconds);
+        self.meters.move_bytes(self.services.group(), (beside - upkeep) * seconds);
         self.meters.pass(
             seconds,
             &Whole {
@@ -172,12 +201,21 @@ impl Plant {
     /// What connections carry.
     fn talk(&mut self, signals: &Signals, seconds: f64) {
         let count = |number: u32| usize::try_from(number).unwrap_or(0);
+        self.connect(signals);
         let browsers = has_app_clients(signals);
-        let (tabs, programs) =
-            if browsers { (signals.estab_app, 0) } else { (0, signals.estab_app) };
+        let (tabs, programs) = if !signals.conns.is_empty() {
+            (0, 0)
+        } else if browsers {
+            (signals.estab_app, 0)
+        } else {
+            (0, signals.estab_app)
+        };
         self.ssh.resize(&mut self.meters, count(signals.ssh_estab));
         self.tabs.resize(&mut self.meters, count(tabs));
         self.programs.resize(&mut self.meters, count(programs));
+        if signals.itemised {
+            return self.talk_by_items(signals, seconds);
+        }
         let payload = signals.net_user.max(session_payload(signals));
         let client = self.ssh.first().or(self.tabs.first());
         let rest = (signals.net - payload).max(0.0);
@@ -188,6 +226,49 @@ impl Plant {
                 let of_client = if Some(cookie) == client { signals.rx_client } else { 0.0 };
                 connection.received += of_client * seconds;
                 connection.sent += (rate - of_client).max(0.0) * seconds;
+            }
+        }
+    }
+
+    /// The same where every part of the traffic is named.
+    fn talk_by_items(&mut self, signals: &Signals, seconds: f64) {
+        let mut carry = |cookie: Option<u64>, received: f64, sent: f64| {
+            if let Some(connection) = cookie.and_then(|cookie| self.meters.connection(cookie)) {
+                connection.received += received * seconds;
+                connection.sent += sent * seconds;
+            }
+        };
+        carry(self.ssh.first(), signals.rx_client, signals.ssh_tx);
+        let clients: f64 = signals.conns.iter().map(|conn| conn.received).sum();
+        let served = !signals.conns.is_empty();
+        // What a server of somebody's carries it carries for its clients.
+        let (own, sent) = match served {
+            true => (0.0, (signals.net_user - clients).max(0.0)),
+            false => (signals.net_user, 0.0),
+        };
+        carry(Some(self.work), 0.0, own + signals.net_other);
+        let services = (signals.net - signals.items()).max(0.0);
+        let upkeep = services.min(Signals::base().net);
+        carry(Some(self.system), 0.0, upkeep);
+        carry(self.services.connection(), (services - upkeep) / 2.0, (services - upkeep) / 2.0);
+        let count = f64::from(u32::try_from(signals.conns.len()).unwrap_or(1).max(1));
+        for conn in &signals.conns {
+            carry(self.conns.get(&conn.key).copied(), conn.received, sent / count);
+        }
+    }
+
+    /// Connections that are followed one by one come and go.
+    fn connect(&mut self, signals: &Signals) {
+        let stays = |key: &str| signals.conns.iter().any(|conn| conn.key == key);
+        let gone: Vec<String> = self.conns.keys().filter(|key| !stays(key)).cloned().collect();
+        for key in gone {
+            self.conns.remove(&key).into_iter().for_each(|cookie| self.meters.close(cookie));
+        }
+        for conn in &signals.conns {
+            if !self.conns.contains_key(&conn.key) {
+                self.tabs.opened += 1;
+                let cookie = self.meters.connect(self.tabs.next());
+                self.conns.insert(conn.key.clone(), cookie);
             }
         }
     }
@@ -213,6 +294,7 @@ impl Plant {
         self.show_gpus(signals)?;
         self.show_gpu_processes(signals)?;
         self.people.show(signals)?;
+        self.services.show(signals)?;
         self.show_lock(signals.dpkg)?;
         if signals.cloudinit != self.unfinished {
             self.unfinished = signals.cloudinit;

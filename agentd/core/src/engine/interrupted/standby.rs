@@ -14,8 +14,12 @@ use crate::interruption::{GroupCall, TargetState};
 const PAUSE: Duration = Duration::from_secs(5);
 /// The most doublings: 10 minutes.
 const MOST_DOUBLINGS: u32 = 7;
-/// An answer that has not come after this long never comes.
+/// An answer that has not come after this long is not waited for any more. The machine's sleep does not count: who answers
+/// slept, too.
 pub(in crate::engine) const NO_ANSWER: Duration = Duration::from_mins(2);
+/// But as long as it may still come, no other way to an action begins: two of them would be under way. Every call of the
+/// agent's ends within a minute, so after this long nobody is left who could answer.
+const NEVER: Duration = Duration::from_mins(30);
 
 /// What is being asked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,7 +82,8 @@ impl Engine {
         out.events.push(answered("exit-standby", ok, detail));
         let standby = &mut self.interrupted.standby;
         if ok || matches!(outcome, Outcome::Refused(_)) {
-            *standby = Standby::default();
+            // A question that was never answered is still one.
+            *standby = Standby { entering: standby.entering, ..Standby::default() };
             self.memory.interruptions.standby = false;
             out.dirty = true;
         } else {
@@ -95,7 +100,11 @@ impl Engine {
             out.dirty = true;
         }
         if !matches!(self.phase, Phase::Standing { key: mine, .. } if mine == key) {
-            // It was called off meanwhile, and is put back.
+            // It was called off meanwhile, and is put back, also if it was put back before the answer came.
+            if matches!(outcome, Outcome::Done { .. } | Outcome::Already { .. }) {
+                self.memory.interruptions.standby = true;
+                out.dirty = true;
+            }
             return;
         }
         let Some(intent) = self.memory.intent.clone() else {
@@ -116,10 +125,10 @@ impl Engine {
     /// The action is over or was called off: the group gets its instance back.
     pub(super) fn leave_standby(&mut self, now: Stamp, out: &mut Out) {
         let standby = &mut self.interrupted.standby;
-        let lost = |(_, since): &mut (Key, Stamp)| now.since(*since) >= NO_ANSWER;
-        standby.entering.take_if(lost);
-        standby.leaving.take_if(lost);
-        let waits = standby.entering.is_some()
+        let awaited = |since: Stamp| now.awake_since(since) < NO_ANSWER;
+        standby.entering.take_if(|(_, since)| now.awake_since(*since) >= NEVER);
+        standby.leaving.take_if(|(_, since)| !awaited(*since));
+        let waits = standby.entering.is_some_and(|(_, since)| awaited(since))
             || standby.leaving.is_some()
             || standby.again_at.is_some_and(|at| at.boot_ms > now.boot_ms);
         let is_over = self.memory.interruptions.standby && self.memory.intent.is_none();
@@ -134,6 +143,7 @@ impl Engine {
     pub(super) fn standby_wake(&self) -> Option<Stamp> {
         let standby = &self.interrupted.standby;
         let unanswered = standby.entering.or(standby.leaving).map(|(_, at)| at.after(NO_ANSWER));
+        let unanswered = unanswered.filter(|at| at.boot_ms > self.last.boot_ms);
         unanswered.or(standby.again_at).filter(|_| self.memory.interruptions.standby)
     }
 }

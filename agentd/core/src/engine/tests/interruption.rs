@@ -376,6 +376,23 @@ fn an_action_that_is_called_off_on_standby_puts_the_instance_back() {
 }
 
 #[test]
+fn while_the_group_may_still_answer_it_is_not_asked_for_standby_again() {
+    // It slept while the answer was awaited: who answers slept, too, so the answer may come yet.
+    for sleep in ["30:05 sleeps 59s", "30:05 sleeps 10m", ""] {
+        let lines = did(&format!(
+            "policy interruption true
+             policy standby true
+             group takes 90m
+             00:01 notice target InService
+             {sleep}
+             85:00 end"
+        ));
+        assert_eq!(count(&lines, "autoscaling-enter-standby"), 1, "{sleep}: {lines:?}");
+        assert_eq!(count(&lines, "stop") + count(&lines, "hibernate"), 0, "{sleep}: {lines:?}");
+    }
+}
+
+#[test]
 fn a_group_that_refuses_standby_is_obeyed() {
     let lines = did("policy interruption true
                      policy standby true

@@ -38,6 +38,7 @@ pub(super) fn policy() -> Policy {
         average: Duration::from_mins(1),
         interval: Duration::from_millis(TICK_MS),
         combine: Combine::Sum,
+        limits: None,
     };
     Policy {
         mode: Mode::Enforce,
@@ -164,6 +165,8 @@ pub(super) struct Scene {
     hook_takes: u64,
     drain_takes: u64,
     group_answers: VecDeque<Outcome>,
+    /// So long, in milliseconds, the group takes to answer.
+    group_takes: u64,
     state: InstanceState,
     replies: Vec<(u64, Input)>,
     disk_full: bool,
@@ -217,6 +220,7 @@ impl Scene {
             hook_takes: 20_000,
             drain_takes: 5000,
             group_answers: VecDeque::new(),
+            group_takes: 500,
             state: InstanceState::Stopping,
             replies: Vec::new(),
             disk_full: false,
@@ -515,7 +519,7 @@ impl Scene {
     fn group(&mut self, key: Key, call: GroupCall) {
         self.note(ActionKind::AutoScaling(call).name().to_owned());
         let outcome = self.group_answers.pop_front().unwrap_or_else(|| done("as asked"));
-        self.later(500, finished(key, outcome));
+        self.later(self.group_takes, finished(key, outcome));
     }
 
     fn withdraw(&mut self, key: Key, call: Key) {
@@ -671,6 +675,7 @@ impl Scene {
                 let refusal = Refusal { code, detail, hibernation_only: false };
                 self.group_answers.push_back(Outcome::Refused(refusal));
             }
+            ["group", "takes", span] => self.group_takes = time(span),
             ["group", "throttles", times] => {
                 let (error, retry) = ("throttled".to_owned(), Retry::After { ms: 2000 });
                 let answer = Outcome::Failed { error, retry };

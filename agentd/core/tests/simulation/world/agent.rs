@@ -99,6 +99,7 @@ fn policy(interval: u64, machine: &mut Machine) -> Policy {
             average: Duration::from_millis(interval),
             interval: Duration::from_millis(interval),
             combine: Combine::Sum,
+            limits: None,
         };
         (SourceName::new(name), policy)
     };

@@ -1,0 +1,340 @@
+//! CPU time of the units of `system.slice`.
+//!
+//! A machine has a hundred units, and nearly all of them do nothing. Those that ever used something worth showing are reported
+//! one by one, the others as one sum for each role.
+//!
+//! A unit that is started again gets a new group, whose counter begins at zero; the old one's last stretch stays in the
+//! counter of the slice. So what the slice has and no living unit explains is what units used that ended since the
+//! last look. It counts as the unit that ended would, and where none is known to have ended (it lived for less than the time between
+//! two looks), nobody can say whose it was: unexplained.
+
+use std::collections::BTreeMap;
+
+use agent_core::reading::{Role, Signal, Value};
+
+use crate::host::HostError;
+use crate::host::cgroup::Hierarchy;
+use crate::sources::ownership::kind;
+
+/// The slice.
+const SLICE: &str = "system.slice";
+/// The most units.
+const MOST: usize = 4096;
+/// How deep slices may lie in slices.
+const DEPTH: usize = 8;
+/// A unit is reported by itself once it has used so much, in microseconds.
+const WORTH_US: u64 = 300_000;
+/// A unit that was made anew at so many looks in a row is one that fails and is started again and again. It does no work,
+/// unless it uses so much that it counts as a server.
+const RESTARTS: u32 = 6;
+/// The roles of units, from the one that counts soonest.
+const ROLES: [(Role, &str); 4] = [
+    (Role::Workload, "work of system.slice that ended"),
+    (Role::Local, "other local units of system.slice"),
+    (Role::Server, "other servers of system.slice"),
+    (Role::Upkeep, "other upkeep of system.slice"),
+];
+/// What nobody can be named for.
+const ENDED: &str = "units of system.slice that came and went between two looks";
+
+/// A unit at one look.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// How it counts.
+    pub(super) role: Role,
+    /// The number of its group; another one under the same name is another run of the unit.
+    pub(super) id: u64,
+    /// What its group used since it was made, microseconds.
+    pub(super) used_us: u64,
+    /// Whose it is, where it is somebody's.
+    pub(super) owner: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    role: Role,
+    id: u64,
+    used_us: u64,
+    /// The counter over all runs: it never falls.
+    total_us: u64,
+    /// What was reported of it in a sum; what comes is reported by itself.
+    hidden_us: Option<u64>,
+    restarts: u32,
+    look: u64,
+}
+
+/// All units of `system.slice`.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    known: BTreeMap<String, Known>,
+    look: u64,
+    slice_us: Option<u64>,
+    slice_grown_us: u64,
+    parts_grown_us: u64,
+    /// Growth of units that are not reported by themselves, and of those that ended, by role.
+    sums: BTreeMap<Role, u64>,
+}
+
+impl Units {
+    /// Begins a look, with the slice's own counter, which was read before its parts.
+    pub(super) fn begin(&mut self, slice_us: u64) {
+        self.look += 1;
+        let before = self.slice_us.replace(slice_us).unwrap_or(slice_us);
+        // A slice whose counter falls was made anew. Its parts are compared all the same.
+        self.slice_grown_us = slice_us.saturating_sub(before);
+        self.parts_grown_us = 0;
+    }
+
+    /// The paths of all units.
+    pub(super) fn list(hierarchy: &Hierarchy) -> Result<Vec<String>, HostError> {
+        let mut units = Vec::new();
+        list(hierarchy, SLICE, DEPTH, &mut units)?;
+        Ok(units)
+    }
+
+    /// The counter of a unit and the number of its group; none if it ended.
+    pub(super) fn read(
+        hierarchy: &Hierarchy,
+        path: &str,
+    ) -> Result<Option<(u64, u64)>, HostError> {
+        let Some(id) = hierarchy.id(path)? else { return Ok(None) };
+        Ok(hierarchy.cpu_us(path)?.map(|used| (used, id)))
+    }
+
+    /// Takes in a unit; its counter over all its runs.
+    pub(super) fn take(&mut self, path: &str, unit: &Found) -> Result<u64, HostError> {
+        let first = self.look == 1;
+        let fresh = || Known {
+            role: unit.role,
+            id: unit.id,
+            used_us: if first { unit.used_us } else { 0 },
+            total_us: if first { unit.used_us } else { 0 },
+            hidden_us: Some(0),
+            restarts: 0,
+            look: 0,
+        };
+        let known = self.known.entry(path.to_owned()).or_insert_with(fresh);
+        if known.id == unit.id {
+            known.restarts = 0;
+        } else {
+            known.restarts = known.restarts.saturating_add(1);
+            (known.id, known.used_us) = (unit.id, 0);
+        }
+        let Some(grown) = unit.used_us.checked_sub(known.used_us) else {
+            return Err(HostError::malformed(format!("/sys/fs/cgroup/{path}/cpu.stat"), "its CPU time went backwards"));
+        };
+        let fails = known.restarts >= RESTARTS;
+        known.role = if fails && unit.role != Role::Ignored { Role::Upkeep } else { unit.role };
+        known.used_us = unit.used_us;
+        known.total_us = known.total_us.saturating_add(grown);
+        known.look = self.look;
+        self.parts_grown_us = self.parts_grown_us.saturating_add(grown);
+        let by_itself = known.role == Role::Workload || known.total_us >= WORTH_US;
+        match &mut known.hidden_us {
+            // What is reported by itself from now on begins with what it used since the last look.
+            Some(hidden) if by_itself => {
+                let before = if first { 0 } else { known.total_us.saturating_sub(grown) };
+                *hidden = before;
+                known.total_us = known.total_us.saturating_sub(before);
+                known.hidden_us = None;
+            }
+            Some(_) => *self.sums.entry(known.role).or_default() += grown,
+            None => {}
+        }
+        Ok(known.total_us)
+    }
+
+    /// Ends the look: the counters of what is not people's, and of what ended.
+    pub(super) fn finish(&mut self) -> Vec<Signal> {
+        let mut signals = Vec::new();
+        let mut gone: Option<Role> = None;
+        let look = self.look;
+        self.known.retain(|path, known| {
+            let there = known.look == look;
+            let ended = !there || known.restarts > 0;
+            if ended && known.role != Role::Ignored {
+                // Of several the one that counts soonest.
+                gone = Some(gone.map_or(known.role, |role| role.min(known.role)));
+            }
+            let shown = known.hidden_us.is_none();
+            if there && shown && !matches!(known.role, Role::Workload | Role::Ignored) {
+                signals.push(counter(path, known.total_us).of(known.role));
+            }
+            there
+        });
+        let rest = self.slice_grown_us.saturating_sub(self.parts_grown_us);
+        *self.sums.entry(gone.unwrap_or(Role::Unexplained)).or_default() += rest;
+        for (role, name) in ROLES {
+            signals.push(counter(name, self.sums.get(&role).copied().unwrap_or(0)).of(role));
+        }
+        let ended = self.sums.get(&Role::Unexplained).copied().unwrap_or(0);
+        signals.push(counter(ENDED, ended).of(Role::Unexplained));
+        signals
+    }
+}
+
+fn list(
+    hierarchy: &Hierarchy,
+    path: &str,
+    depth: usize,
+    units: &mut Vec<String>,
+) -> Result<(), HostError> {
+    for name in hierarchy.children(path)? {
+        let child = format!("{path}/{name}");
+        if kind(&name) == "slice" && depth > 1 {
+            list(hierarchy, &child, depth - 1, units)?;
+        } else if !["automount", "swap"].contains(&kind(&name)) {
+            units.push(child);
+        }
+        if units.len() > MOST {
+            return Err(HostError::malformed(path, format!("more than {MOST} units")));
+        }
+    }
+    Ok(())
+}
+
+fn counter(subject: &str, total: u64) -> Signal {
+    Signal::new(subject, Value::Counter { total })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIT: &str = "system.slice/a.service";
+
+    fn unit(role: Role, id: u64, used_us: u64) -> Found {
+        Found { role, id, used_us, owner: None }
+    }
+
+    /// Looks once at a slice with these units; the totals that are not zero.
+    fn look(units: &mut Units, slice_us: u64, list: &[(&str, Found)]) -> Vec<(String, Role, u64)> {
+        units.begin(slice_us);
+        for (path, unit) in list {
+            units.take(path, unit).unwrap();
+        }
+        let signals = units.finish().into_iter();
+        let told = signals.map(|it| match it.value {
+            Value::Counter { total } => (it.subject, it.role, total),
+            other => panic!("{other:?}"),
+        });
+        told.filter(|(_, _, total)| *total > 0).collect()
+    }
+
+    fn sum(told: &[(String, Role, u64)], role: Role) -> u64 {
+        told.iter().filter(|(_, of, _)| *of == role).map(|(_, _, total)| total).sum()
+    }
+
+    #[test]
+    fn a_unit_that_is_started_again_goes_on_where_it_was() {
+        let mut units = Units::default();
+        look(&mut units, 900_000, &[(UNIT, unit(Role::Server, 1, 900_000))]);
+        // It used 100,000 more, was started again, and used 50,000 since.
+        let told = look(&mut units, 1_050_000, &[(UNIT, unit(Role::Server, 2, 50_000))]);
+        assert_eq!(sum(&told, Role::Server), 900_000 + 50_000 + 100_000);
+        assert_eq!(sum(&told, Role::Unexplained), 0);
+    }
+
+    #[test]
+    fn what_came_and_went_unseen_is_unexplained() {
+        let mut units = Units::default();
+        look(&mut units, 1_000, &[(UNIT, unit(Role::Server, 1, 1_000))]);
+        let told = look(&mut units, 71_000, &[(UNIT, unit(Role::Server, 1, 1_000))]);
+        assert_eq!(sum(&told, Role::Unexplained), 70_000);
+    }
+
+    #[test]
+    fn the_last_stretch_of_a_unit_counts_as_the_unit_did() {
+        for role in [Role::Workload, Role::Local, Role::Server, Role::Upkeep] {
+            let mut units = Units::default();
+            look(&mut units, 500_000, &[(UNIT, unit(role, 1, 500_000))]);
+            let told = look(&mut units, 570_000, &[]);
+            assert_eq!(sum(&told, role), 70_000, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn small_units_are_summed_by_role_and_one_that_grows_is_told_by_itself_from_then_on() {
+        let mut units = Units::default();
+        look(&mut units, 0, &[(UNIT, unit(Role::Local, 1, 0))]);
+        let told = look(&mut units, 200_000, &[(UNIT, unit(Role::Local, 1, 200_000))]);
+        assert_eq!(told, [(ROLES[1].1.to_owned(), Role::Local, 200_000)]);
+        let told = look(&mut units, 350_000, &[(UNIT, unit(Role::Local, 1, 350_000))]);
+        // The engine takes what is new for growth: 150,000 now, after the 200,000 of the sum.
+        assert_eq!(
+            told,
+            [
+                (UNIT.to_owned(), Role::Local, 150_000),
+                (ROLES[1].1.to_owned(), Role::Local, 200_000)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_unit_that_fails_again_and_again_does_no_work_and_one_that_works_on_does() {
+        let mut units = Units::default();
+        let mut slice = 0;
+        for id in 0..20 {
+            slice += 500_000;
+            let told = look(&mut units, slice, &[(UNIT, unit(Role::Local, id, 400_000))]);
+            if id > u64::from(RESTARTS) + 1 {
+                assert!(told.iter().any(|(path, role, _)| path == UNIT && *role == Role::Upkeep), "{told:?}");
+            }
+        }
+        slice += 100_000;
+        let told = look(&mut units, slice, &[(UNIT, unit(Role::Local, 19, 500_000))]);
+        assert!(told.iter().any(|(path, role, _)| path == UNIT && *role == Role::Local), "{told:?}");
+    }
+
+    #[test]
+    fn the_counter_of_one_group_that_falls_is_an_error_that_names_it() {
+        let mut units = Units::default();
+        look(&mut units, 900, &[(UNIT, unit(Role::Server, 1, 900))]);
+        units.begin(1000);
+        let error = units.take(UNIT, &unit(Role::Server, 1, 800)).unwrap_err().to_string();
+        assert!(error.contains("a.service/cpu.stat"), "{error}");
+    }
+
+    proptest::proptest! {
+        /// However a load is spread over units that come, go and are started again, every microsecond is reported once.
+        #[test]
+        fn nothing_is_lost_and_nothing_is_told_twice(
+            looks in proptest::collection::vec(proptest::collection::vec((0_usize..5, 0_u64..400_000, 0_u8..4), 0..8), 1..20),
+        ) {
+            let roles = [Role::Local, Role::Server, Role::Upkeep, Role::Workload];
+            let mut units = Units::default();
+            let mut alive: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+            let (mut slice, mut next) = (0_u64, 1);
+            look(&mut units, 0, &[]);
+            let mut reported = 0_u64;
+            let mut before: BTreeMap<String, u64> = BTreeMap::new();
+            for steps in looks {
+                for (which, used, what) in steps {
+                    match what {
+                        0 => { alive.insert(which, (next, 0)); next += 1; }
+                        1 => { alive.remove(&which); }
+                        _ => if let Some(unit) = alive.get_mut(&which) { unit.1 += used; slice += used; },
+                    }
+                }
+                units.begin(slice);
+                let mut now = BTreeMap::new();
+                for (which, (id, used)) in &alive {
+                    let path = format!("system.slice/u{which}.service");
+                    let role = roles[which % roles.len()];
+                    let total = units.take(&path, &unit(role, *id, *used)).unwrap();
+                    if role == Role::Workload { now.insert(path, total); }
+                }
+                for signal in units.finish() {
+                    if let Value::Counter { total } = signal.value { now.insert(signal.subject, total); }
+                }
+                for (subject, total) in &now {
+                    let old = before.get(subject).copied().unwrap_or(0);
+                    proptest::prop_assert!(*total >= old, "{} fell", subject);
+                    reported += total - old;
+                }
+                before = now;
+                proptest::prop_assert_eq!(reported, slice);
+            }
+        }
+    }
+}

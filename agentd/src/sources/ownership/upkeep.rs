@@ -1,0 +1,229 @@
+//! What keeps a machine: units and programs that run on every machine for its own sake or for its administrators'.
+//!
+//! It is a list of names, not a place: what else lies in `system.slice` is somebody's. A name here makes nothing invisible:
+//! above a ceiling it counts as a server, and what such a daemon starts for people is found by process
+//! ([`starts_work`]).
+//!
+//! Names come from the packages of Debian, Ubuntu, Amazon Linux and Fedora and from the vendors' documentation. Each is one that
+//! a person would not give to a job.
+
+/// Units by the name before `.service` and before the `@` of an instance.
+#[rustfmt::skip]
+const UNITS: &[&str] = &[
+    // systemd's own.
+    "systemd-journald", "systemd-logind", "systemd-resolved", "systemd-networkd", "systemd-timesyncd",
+    "systemd-udevd", "systemd-oomd", "systemd-userdbd", "systemd-machined", "systemd-homed", "systemd-hostnamed",
+    "systemd-localed", "systemd-timedated", "systemd-importd", "systemd-portabled", "systemd-journal-flush",
+    "systemd-journal-upload", "systemd-journal-remote", "systemd-coredump", "systemd-fsck", "systemd-fsck-root",
+    "systemd-hibernate", "systemd-suspend", "systemd-tmpfiles-clean", "systemd-tmpfiles-setup",
+    "systemd-random-seed", "systemd-update-utmp", "systemd-user-sessions", "systemd-sysext",
+    "systemd-ask-password-console", "systemd-ask-password-wall", "systemd-nsresourced", "systemd-mountfsd",
+    "systemd-networkd-wait-online", "systemd-modules-load", "systemd-sysctl", "systemd-binfmt", "systemd-growfs",
+    "systemd-makefs", "systemd-pstore", "systemd-quotacheck", "systemd-rfkill", "systemd-remount-fs",
+    "systemd-sysusers", "systemd-udev-trigger", "systemd-udev-settle", "systemd-update-done",
+    "systemd-vconsole-setup", "systemd-hwdb-update", "systemd-firstboot", "systemd-boot-update", "systemd-bsod",
+    "systemd-machine-id-commit", "systemd-backlight", "user-runtime-dir", "getty", "serial-getty",
+    "console-getty", "container-getty", "autovt", "emergency", "rescue", "initrd-switch-root", "modprobe",
+    "kmod-static-nodes", "ldconfig", "quotaon",
+    // Buses, log-ins, names.
+    "dbus", "dbus-broker", "polkit", "ssh", "sshd", "ssh.socket", "sshd.socket", "ssh-keygen", "sshd-keygen",
+    "rsync-ssh", "sssd", "nscd", "nslcd", "unscd", "gssproxy", "oddjobd", "rpcbind", "rpc-statd", "rpc-gssd",
+    "nfs-idmapd", "nfsdcld", "nfs-blkmap", "accounts-daemon", "rtkit-daemon", "colord", "upower", "geoclue",
+    "switcheroo-control", "power-profiles-daemon", "bluetooth", "avahi-daemon", "ModemManager", "NetworkManager",
+    "NetworkManager-dispatcher", "NetworkManager-wait-online", "wpa_supplicant", "networking",
+    "networkd-dispatcher", "dhclient", "dhcpcd", "ifup", "resolvconf", "keyboard-setup", "console-setup",
+    "plymouth-start", "plymouth-quit", "plymouth-quit-wait", "setvtrgb", "gpm", "kbd", "firewalld", "nftables",
+    "iptables", "ip6tables", "ufw", "apparmor", "selinux-autorelabel", "fail2ban", "sshguard", "crowdsec",
+    "denyhosts",
+    // Time, hardware, storage.
+    "chrony", "chronyd", "ntp", "ntpd", "ntpsec", "openntpd", "ptp4l", "phc2sys", "irqbalance", "rngd",
+    "rng-tools-debian", "haveged", "acpid", "tuned", "thermald", "cpupower", "lvm2-monitor", "lvm2-lvmpolld",
+    "lvm2-pvscan", "dm-event", "multipathd", "blk-availability", "mdadm", "mdmonitor", "mdcheck_continue",
+    "mdcheck_start", "mdmonitor-oneshot", "smartd", "smartmontools", "udisks2", "fstrim", "e2scrub",
+    "e2scrub_all", "e2scrub_reap", "xfs_scrub_all", "btrfs-scrub", "zfs-zed", "zfs-mount", "zfs-share",
+    "zfs-import-cache", "fwupd", "fwupd-refresh", "mcelog", "rasdaemon", "edac", "kdump", "kdump-tools",
+    "sysfsutils", "lm-sensors", "open-vm-tools", "vgauth", "qemu-guest-agent", "hv-kvp-daemon", "iscsid",
+    "open-iscsi", "nvmf-autoconnect", "zramswap", "nvidia-persistenced", "nvidia-fabricmanager", "nvidia-dcgm",
+    "dcgm", "nvidia-imex", "nvidia-powerd",
+    // Logs, audit, cron.
+    "rsyslog", "syslog-ng", "syslog", "auditd", "audit-rules", "klogd", "cron", "crond", "cronie", "anacron",
+    "atd", "fcron", "bcron", "logrotate", "man-db", "man-db-cache-update", "man-db-restart-cache-update",
+    "sysstat", "sysstat-collect", "sysstat-summary", "sysstat-rotate", "acct", "psacct", "atop", "atopacct",
+    "plocate-updatedb", "mlocate-updatedb", "updatedb", "dpkg-db-backup", "exim4-base", "logwatch", "aide-check",
+    "dailyaidecheck", "rkhunter", "chkrootkit", "debsums", "lynis", "apt-show-versions", "popularity-contest",
+    "needrestart",
+    // Package upkeep.
+    "apt-daily", "apt-daily-upgrade", "unattended-upgrades", "packagekit", "packagekit-offline-update",
+    "dnf-makecache", "dnf-automatic", "dnf-automatic-install", "dnf-system-upgrade", "yum-cron",
+    "update-notifier-download", "update-notifier-motd", "motd-news", "motd", "update-motd", "apt-news",
+    "esm-cache", "ua-timer", "ua-auto-attach", "ubuntu-advantage", "pro-upgrade", "apport", "apport-autoreport",
+    "whoopsie", "kerneloops", "abrtd", "abrt-journal-core", "landscape-client", "snapd", "snapd.seeded",
+    "snapd.apparmor", "snapd.autoimport", "snapd.core-fixup", "snapd.recovery-chooser-trigger",
+    "snapd.system-shutdown", "snap.canonical-livepatch.canonical-livepatchd", "snap.lxd.activate", "livepatch",
+    "kpatch", "fwupd-offline-update", "microcode", "gpu-manager", "secureboot-db", "grub-common",
+    "grub-initrd-fallback", "finalrd", "pollinate",
+    // cloud-init up to its last stage, whose children are people's.
+    "cloud-init-local", "cloud-init", "cloud-config", "cloud-init-main", "cloud-init-network",
+    "cloud-init-hotplugd", "cloud-init-hotplug",
+    // EC2 and its agents.
+    "amazon-ssm-agent", "snap.amazon-ssm-agent.amazon-ssm-agent", "amazon-cloudwatch-agent",
+    "cwagent-otel-collector", "awslogsd", "awslogs", "xray", "codedeploy-agent", "amazon-guardduty-agent",
+    "awsagent", "amazon-inspector", "ecs", "amazon-ecs-volume-plugin", "aws-cfn-hup", "cfn-hup", "hibinit-agent",
+    "ec2-hibinit-agent", "ec2-instance-connect", "ec2-instance-connect-harvest-hostkeys", "policy-routes",
+    "refresh-policy-routes", "amazon-ec2-net-utils", "ec2net-scan", "ec2net-ifup", "amazon-ebs-autoscale",
+    "efs-utils", "amazon-efs-mount-watchdog", "update-kpatch", "amazon-linux-extras", "nitro-enclaves-allocator",
+    "libstoragemgmt", "elasticbeanstalk-healthd", "healthd",
+    // Monitoring, logs and metrics of vendors.
+    "datadog-agent", "datadog-agent-trace", "datadog-agent-process", "datadog-agent-sysprobe",
+    "datadog-agent-security", "datadog-agent-installer", "newrelic-infra", "telegraf", "collectd", "fluent-bit",
+    "td-agent", "td-agent-bit", "fluentd", "vector", "promtail", "alloy", "grafana-agent", "otelcol",
+    "otelcol-contrib", "opentelemetry-collector", "splunk", "SplunkForwarder", "splunk-otel-collector",
+    "node_exporter", "node-exporter", "prometheus-node-exporter", "process-exporter", "process_exporter",
+    "blackbox_exporter", "systemd_exporter", "cadvisor", "dcgm-exporter", "dcgm_exporter", "nvidia_gpu_exporter",
+    "nvidia-smi-exporter", "zabbix-agent", "zabbix-agent2", "nagios-nrpe-server", "nrpe", "check-mk-agent",
+    "cmk-agent-ctl-daemon", "icinga2", "munin-node", "netdata", "netdata-updater", "monit", "snmpd",
+    "elastic-agent", "filebeat", "metricbeat", "auditbeat", "heartbeat-elastic", "packetbeat", "journalbeat",
+    "dynatraceoneagent", "oneagent", "appdynamics-machine-agent", "instana-agent", "scoutd", "do-agent",
+    "beszel-agent", "pcp", "pmcd", "pmlogger", "pmie", "pmproxy", "glances", "sysdig", "falco",
+    "falco-modern-bpf", "parca-agent", "pyroscope",
+    // Security.
+    "falcon-sensor", "mdatp", "mde_netfilter", "sentinelone", "sentinelagent", "ds_agent", "cbagentd", "cbdaemon",
+    "cyserver", "qualys-cloud-agent", "nessusagent", "wazuh-agent", "ossec", "osqueryd", "orbit",
+    "clamav-freshclam", "clamav-daemon", "clamonacc", "rapid7", "ir_agent", "tmxbc", "sav-protect", "sophos-spl",
+    "xagt", "traps_pmd", "lacework", "datacollector", "threatstack", "tripwire", "samhain", "usbguard",
+    "fapolicyd", "teleport", "cloudflared", "twingate",
+    // Management.
+    "puppet", "chef-client", "salt-minion", "cfengine3", "rundeckd-agent", "rudder-agent", "ansible-pull-agent",
+    "uuidd", "fleet-agent", "mackerel-agent", "agentd",
+    // Containers, networks of machines, small Kubernetes.
+    "docker", "docker.socket", "containerd", "podman", "podman-auto-update", "podman-clean-transient",
+    "podman-restart", "crio", "buildkit", "lxc", "lxcfs", "lxc-net", "lxc-monitord", "lxd", "lxd-agent",
+    "snap.lxd.daemon", "incus", "libvirtd", "libvirt-guests", "virtlogd", "virtlockd", "virtqemud", "k3s",
+    "k3s-agent", "rke2-server", "rke2-agent", "kubelet", "snap.microk8s.daemon-kubelite",
+    "snap.microk8s.daemon-k8s-dqlite", "snap.microk8s.daemon-containerd", "snap.microk8s.daemon-cluster-agent",
+    "snap.microk8s.daemon-apiserver-kicker", "k0scontroller", "k0sworker", "tailscaled", "wg-quick",
+    "zerotier-one", "netbird", "nebula", "openvpn", "openvpn-client", "openvpn-server", "strongswan", "ipsec",
+    "nordvpnd",
+];
+
+/// Programs of agents that are installed by hand under any name of a unit.
+#[rustfmt::skip]
+const PROGRAMS: &[&str] = &[
+    "node_exporter", "prometheus-node-exporter", "process-exporter", "blackbox_exporter", "dcgm-exporter",
+    "cadvisor", "amazon-cloudwatch-agent", "amazon-ssm-agent", "telegraf", "collectd", "fluent-bit", "promtail",
+    "alloy", "otelcol", "otelcol-contrib", "newrelic-infra", "falcond", "falcon-sensor", "qualys-cloud-agent",
+    "zabbix_agentd", "zabbix_agent2", "netdata", "osqueryd", "tailscaled", "vector", "filebeat", "metricbeat",
+    "elastic-agent", "beszel-agent",
+];
+
+/// Daemons that start other people's work: the unit, and the names of the daemon's own processes. Names are cut at 15
+/// bytes, as the kernel has them.
+const STARTERS: &[(&str, &[&str])] = &[
+    ("ssh", SSHD),
+    ("sshd", SSHD),
+    ("cron", &["cron", "CRON"]),
+    ("crond", &["crond", "CROND"]),
+    ("cronie", &["crond", "CROND"]),
+    ("anacron", &["anacron"]),
+    ("atd", &["atd"]),
+    ("amazon-ssm-agent", SSM),
+    ("snap.amazon-ssm-agent.amazon-ssm-agent", SSM),
+    ("tailscaled", &["tailscaled"]),
+    ("teleport", &["teleport"]),
+    ("gitlab-runner", &["gitlab-runner"]),
+    ("buildkite-agent", &["buildkite-agent"]),
+    // The controller is one process; what it starts is a build.
+    ("jenkins", &["java"]),
+];
+/// The same for units whose names begin so: runners of builds name theirs after the repository.
+const STARTER_FAMILIES: &[(&str, &[&str])] = &[
+    ("actions.runner.", &["runsvc.sh", "node", "Runner.Listener", "RunnerService.j"]),
+    ("vsts.agent.", &["runsvc.sh", "node", "Agent.Listener"]),
+];
+const SSHD: &[&str] = &["sshd", "sshd-session", "sshd-auth"];
+const SSM: &[&str] = &[
+    "amazon-ssm-agen",
+    "ssm-agent-worke",
+    "ssm-document-wo",
+    "ssm-session-wor",
+    "ssm-session-log",
+    "ssm-setup-cli",
+    "updater",
+];
+
+/// The name of a unit as the lists have it.
+pub(super) fn stem(unit: &str) -> &str {
+    let stem = unit.strip_suffix(".service").unwrap_or(unit);
+    stem.split('@').next().unwrap_or(stem)
+}
+
+/// Whether a unit of this name, which starts this program, keeps the machine.
+pub(super) fn keeps(unit: &str, program: &str) -> bool {
+    UNITS.contains(&stem(unit)) || PROGRAMS.contains(&program)
+}
+
+/// Whether a program of this name is an agent's that keeps the machine, under whatever unit it runs. `name` may be cut as
+/// the kernel cuts it.
+pub(in crate::sources) fn is_agent(name: &str) -> bool {
+    let cut = |program: &&str| program.get(..15).unwrap_or(program) == name || **program == *name;
+    PROGRAMS.iter().any(cut)
+}
+
+/// For a daemon that starts other people's work, the names of its own processes: everything else in its group is
+/// somebody's.
+pub(in crate::sources) fn starts_work(unit: &str) -> Option<&'static [&'static str]> {
+    let stem = stem(unit);
+    let one = STARTERS.iter().find(|(name, _)| *name == stem);
+    let family = || STARTER_FAMILIES.iter().find(|(start, _)| unit.starts_with(start));
+    one.or_else(family).map(|(_, own)| *own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_stands_twice_and_each_is_one_of_a_unit() {
+        let mut names: Vec<&str> = UNITS.to_vec();
+        names.sort_unstable();
+        for pair in names.windows(2) {
+            assert_ne!(pair[0], pair[1]);
+        }
+        let legal = |c: char| c.is_ascii_alphanumeric() || ":-_.".contains(c);
+        assert!(names.iter().all(|name| !name.is_empty() && name.chars().all(legal)));
+    }
+
+    #[test]
+    fn names_of_processes_are_as_the_kernel_cuts_them() {
+        for (unit, own) in STARTERS.iter().chain(STARTER_FAMILIES) {
+            assert!(own.iter().all(|name| name.len() <= 15), "{unit}");
+        }
+        assert!(is_agent("amazon-cloudwat") && is_agent("node_exporter") && !is_agent("node"));
+    }
+
+    #[test]
+    fn instances_and_programs_are_known_and_servers_are_not() {
+        for (unit, program) in [
+            ("cron.service", ""),
+            ("getty@tty1.service", "agetty"),
+            ("wg-quick@wg0.service", "wg-quick"),
+            ("metrics.service", "node_exporter"),
+        ] {
+            assert!(keeps(unit, program), "{unit}");
+        }
+        for unit in [
+            "postgresql.service",
+            "nginx.service",
+            "jenkins.service",
+            "train.service",
+            "rsync.service",
+            "slurmd.service",
+            "systemd-train.service",
+            "cloud-final.service",
+            "rc-local.service",
+            "plexmediaserver.service",
+        ] {
+            assert!(!keeps(unit, "python3"), "{unit}");
+        }
+    }
+}

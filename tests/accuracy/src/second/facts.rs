@@ -1,0 +1,75 @@
+//! What only the title of a machine says.
+//!
+//! `sys_cpu` is "of services as the title says": who started the work and in which unit it runs, and from these follows
+//! whose it is, by the order in which the agent asks. It must never follow from the label.
+
+use crate::scenario::{Event, History};
+use crate::signals::Service;
+
+/// The facts of one machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// Whose the services are that use more than a resting machine's.
+    pub(super) service: Service,
+    /// What happens, by minute.
+    pub(super) events: &'static [(f64, Event)],
+    /// What came before, where the title says it.
+    pub(super) history: Option<History>,
+}
+
+const NOTHING: Facts = Facts { service: Service::Upkeep, events: &[], history: None };
+
+/// The facts of a machine; one that is not in the list has no services but upkeep.
+pub(super) fn facts(id: &str) -> Facts {
+    if id == "L02" {
+        // "Suspended for 40 min at idle minute 20": the idle minutes count from the last use, at the beginning.
+        let events = &[(20.0, Event::Sleep(2400))];
+        return Facts { events, history: Some(History::Used), ..NOTHING };
+    }
+    SERVICES
+        .iter()
+        .find(|(known, ..)| *known == id)
+        .map_or(NOTHING, |(_, service, _)| Facts { service: *service, ..NOTHING })
+}
+
+#[cfg(test)]
+pub(super) fn is_known(id: &str) -> bool {
+    SERVICES.iter().any(|(known, ..)| *known == id)
+}
+
+/// Machines with services, whose these are, and the control group in which a real machine has them.
+const SERVICES: &[(&str, Service, &str)] = &[
+    // "rsync daemon (package's unit)".
+    ("J02", Service::Server, "system.slice/rsync.service"),
+    // "Grafana (package)".
+    ("S03", Service::Server, "system.slice/grafana-server.service"),
+    // "Postgres standby (package)".
+    ("S05", Service::Server, "system.slice/system-postgresql.slice/postgresql@15-main.service"),
+    // "JupyterHub (root)": no package of the system brings its unit, pip does not either.
+    ("S07", Service::Local, "system.slice/jupyterhub.service"),
+    // "clamscan in an administrator's /etc/cron.d": a table that no package brought.
+    ("S11", Service::People, "system.slice/cron.service"),
+    // The boot itself: units of systemd.
+    ("L04", Service::Upkeep, "init.scope"),
+    // "user-data … with nohup as root (stays in cloud-final.service)".
+    ("X01", Service::People, "system.slice/cloud-final.service"),
+    // "user-data runs the simulation in the foreground".
+    ("X02", Service::People, "system.slice/cloud-final.service"),
+    // "train.service without User= (root)": a unit that no package brought.
+    ("X03", Service::Local, "system.slice/train.service"),
+    // "Run Command of Systems Manager": a child of its worker.
+    ("X04", Service::People, "system.slice/amazon-ssm-agent.service"),
+    // "Jenkins agent of the package (user jenkins, uid 113)".
+    ("X05", Service::Server, "system.slice/jenkins.service"),
+    // "Postgres of the package".
+    ("X06", Service::Server, "system.slice/system-postgresql.slice/postgresql@15-main.service"),
+    // "/etc/cron.d: an ETL by root": a table that no package brought.
+    ("X07", Service::People, "system.slice/cron.service"),
+    // "train.service without User= (root)".
+    ("X08", Service::Local, "system.slice/train.service"),
+];
+
+/// The control group of the services of a machine, where its title names any.
+pub fn group(id: &str) -> Option<&'static str> {
+    SERVICES.iter().find(|(known, ..)| *known == id).map(|(_, _, group)| *group)
+}

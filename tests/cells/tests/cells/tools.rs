@@ -1,0 +1,71 @@
+//! Programs that use a processor though nobody uses them: displays, editors' helpers; and processes that have ended.
+
+use std::io;
+
+use agent_cells::case::{Case, Right};
+use agent_cells::cell::Cell;
+use agent_cells::process::Process;
+
+const SESSION: &str = "user.slice/user-1000.slice/session-3.scope";
+
+/// The cases.
+pub(crate) const CASES: &[Case] = &[
+    Case::new("forgotten-watch-in-tmux", Right::Stop, 0.15, |cell| {
+        tmux(cell, "watch -n1 /tmp/look")
+    }),
+    Case::new("work-in-tmux", Right::Keep, 0.12, |cell| {
+        tmux(cell, "while :; do /tmp/look; sleep 1; done")
+    }),
+    Case::new("zombie-of-a-runner", Right::Stop, 0.02, |cell| {
+        cell.local_unit("runner.service", "/opt/runner")?;
+        cell.run("system.slice/runner.service", "Runner.Listener", "zombie Runner.Worker")
+    }),
+    Case::new("zombie-below-a-runner", Right::Stop, 0.02, |cell| {
+        cell.packaged_unit("gitlab-runner", "gitlab-runner.service", "/usr/bin/gitlab-runner")?;
+        cell.run("system.slice/gitlab-runner.service", "gitlab-runner", "zombie bash")
+    }),
+    Case::new("zombie-in-a-session", Right::Stop, 0.02, |cell| {
+        cell.run_as(1000, SESSION, "sh", "zombie train")
+    }),
+    Case::new("code-server-without-a-client", Right::Stop, 0.1, |_| {
+        editor(
+            "/home/alice/.local/lib/code-server-4.96.2/lib/node",
+            "/home/alice/.local/lib/code-server-4.96.2/lib/vscode/out/bootstrap-fork",
+        )
+    }),
+    Case::new("code-tunnel-without-a-client", Right::Stop, 0.1, |_| {
+        editor(
+            "/home/alice/.vscode/cli/servers/Stable-cd4ee3/server/node",
+            "/home/alice/.vscode/cli/servers/Stable-cd4ee3/server/out/bootstrap-fork",
+        )
+    }),
+    Case::new("node-that-is-no-editor", Right::Keep, 0.12, |_| {
+        editor("/home/alice/.nvm/versions/node/v22.1.0/bin/node", "/home/alice/train.js")
+    }),
+    Case::new("job-below-an-editor", Right::Keep, 0.12, |_| {
+        Process::new(
+            SESSION,
+            "/home/alice/.local/lib/code-server-4.96.2/lib/node",
+            "chain bash,python3 cpu 0.07",
+        )
+        .uid(1000)
+        .arguments(&["/home/alice/.local/lib/code-server-4.96.2/out/node/entry"])
+        .start()
+    }),
+];
+
+fn editor(node: &str, script: &str) -> io::Result<()> {
+    Process::new(SESSION, node, "cpu 0.1")
+        .uid(1000)
+        .arguments(&[script, "--type=extensionHost"])
+        .start()
+}
+
+/// A detached tmux of alice with a program that takes a sixth of a second each second.
+fn tmux(cell: &Cell, line: &str) -> io::Result<()> {
+    cell.file("/tmp/look", "#!/bin/sh\nCELL_PART='load burst 0.12' /opt/cell/part\necho seen\n")?;
+    let group = "user.slice/user-1000.slice/user@1000.service/tmux-spawn-1.scope";
+    let line = format!("chmod 755 /tmp/look; TERM=xterm tmux -S /tmp/tmux new-session -d '{line}'");
+    Process::shell(group, "chmod 755 /tmp/look").start()?;
+    Process::shell(group, &line).uid(1000).start()
+}

@@ -164,14 +164,14 @@ impl Subject {
 
     /// Whether it keeps the machine up: a block that counts and has not outlived its cap.
     pub(super) fn blocks(&self) -> bool {
-        self.role == Role::Workload && matches!(self.last, Last::Blocks { expired: false, .. })
+        self.role != Role::Ignored && matches!(self.last, Last::Blocks { expired: false, .. })
     }
 
     /// Whether what blocked before is over: the subject shows something else now, or counts no more. One that only outlived
     /// its cap is still there. Its cap ends the waiting and proves nothing: neither use until then nor that nobody uses
     /// what runs, whose processor time and bytes other sources go on counting.
     pub(super) fn stopped_blocking(&self) -> bool {
-        self.role != Role::Workload || !matches!(self.last, Last::Blocks { .. })
+        self.role == Role::Ignored || !matches!(self.last, Last::Blocks { .. })
     }
 
     /// Takes in a block; whether it outlived its cap.

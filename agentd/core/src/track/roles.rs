@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::policy::{Combine, Limits, RoleLimits};
+use crate::reading::{Role, Value};
 
 const ROLES: RoleLimits = RoleLimits {
     local_above: 0.08,

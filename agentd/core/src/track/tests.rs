@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::Combine;
-use crate::reading::SourceName;
+use crate::reading::{Role, SourceName, Value};
 
 fn policy() -> SourcePolicy {
     SourcePolicy {

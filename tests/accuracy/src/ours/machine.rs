@@ -92,9 +92,8 @@ impl Machine {
         self.marks.resize(signals.pts as usize, at_ms);
         let since = self.tunnel.map_or(at_ms, |(since, _)| since);
         // Where it has terminals they stand for it.
-        let lingers = |seen: i64| {
-            signals.pts == 0 && at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS
-        };
+        let lingers =
+            |seen: i64| signals.pts == 0 && at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS;
         self.tunnel = match self.tunnel {
             _ if signals.ssh_notty > 0 => Some((since, at_ms)),
             Some((_, seen)) if lingers(seen) => self.tunnel,

@@ -40,7 +40,9 @@ fn the_program_finds_the_same_owner_of_a_service_as_the_table() {
     let mut asked = 0;
     for machine in second::all() {
         let service = machine.signals_at(0).service;
-        let Some((_, below, above)) = LOADS.iter().find(|(of, ..)| *of == service) else { continue };
+        let Some((_, below, above)) = LOADS.iter().find(|(of, ..)| *of == service) else {
+            continue;
+        };
         // A table of cron that is due blocks, and a command of Systems Manager is a job in the foreground.
         let waits = ["S11", "X04"].contains(&machine.id);
         let group = second::group(machine.id).unwrap();

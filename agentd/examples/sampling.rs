@@ -218,7 +218,8 @@ fn open() -> Vec<(&'static str, Box<dyn Source>)> {
 fn hold() -> Done {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut pairs = Vec::new();
-    for _ in 0..SOCKETS / 2 {
+    let connections: usize = std::env::args().nth(2).ok_or("how many")?.parse()?;
+    for _ in 0..connections / 2 {
         let client = TcpStream::connect(listener.local_addr()?)?;
         pairs.push((client, listener.accept()?.0));
     }
@@ -228,8 +229,18 @@ fn hold() -> Done {
 }
 
 fn sockets() -> Done {
+    for connections in [0, 100, SOCKETS] {
+        with_sockets(connections)?;
+    }
+    psutil("psutil.net_connections('tcp')", "net_connections");
+    Ok(())
+}
+
+/// What looking at so many connections of somebody else's costs.
+fn with_sockets(connections: usize) -> Done {
     let mut command = Command::new(std::env::current_exe()?);
-    let mut holder = command.arg(HOLD).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    command.arg(HOLD).arg(connections.to_string());
+    let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut ready = [0_u8; 6];
     holder.stdout.as_mut().ok_or("no output")?.read_exact(&mut ready)?;
     let _holder = Crowd(vec![holder]);
@@ -250,7 +261,6 @@ fn sockets() -> Done {
         }
         Ok(())
     })?;
-    psutil("psutil.net_connections('tcp')", "net_connections");
     Ok(())
 }
 

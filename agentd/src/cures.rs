@@ -4,7 +4,8 @@
 const CURES: &[(&str, &str)] = &[
     (
         "hidepid",
-        "mount /proc without hidepid= (mount -o remount,hidepid=0 /proc, and the same in /etc/fstab), then: systemctl restart agentd",
+        "mount /proc without hidepid= (mount -o remount,hidepid=0 /proc, and the same in /etc/fstab), or with gid= of a group that \
+         SupplementaryGroups= names in a drop-in of agentd.service; then: systemctl restart agentd",
     ),
     (
         "NVML",

@@ -335,6 +335,7 @@ fn make_actuators(loaded: &Loaded, around: &Around<'_>, cloud: &Arc<Cloud>) -> A
         tag_compat: settings.tags.compat.iter().map(|c| c.as_str().to_owned()).collect(),
         hook,
         standby: settings.policy.idle.standby,
+        instance_store: settings.instance_store,
         drain_user: settings.interruption.user.clone(),
         drains: around.drains.clone(),
         warn_command: settings.warn_command.as_ref().map(ToString::to_string),
@@ -374,6 +375,7 @@ fn needs(settings: &Settings, actuators: &Actuators) -> Needs {
     Needs {
         hibernation: policy.idle.action == Some(Power::Hibernate),
         standby: policy.idle.standby,
+        instance_store: settings.instance_store,
         tag_keys: if policy.tags.enabled { actuators.tag_keys() } else { Vec::new() },
         programs: single.chain(lists).collect(),
     }

@@ -111,6 +111,8 @@ pub struct Needs {
     pub hibernation: bool,
     /// Whether a member of an Auto Scaling group is put on standby before it is stopped.
     pub standby: bool,
+    /// Whether the instance may be stopped while an instance-store volume is mounted.
+    pub instance_store: bool,
     /// The keys of the tags that are to be written; none when tags are off.
     pub tag_keys: Vec<String>,
     /// The programs that are to be run, by the key that names them.
@@ -144,6 +146,8 @@ pub async fn examine(examination: &Examination) -> Vec<Check> {
         checks.extend(machine::hibernation(&examination.host));
     }
     checks.extend(examination.needs.programs.iter().map(|(key, path)| machine::hook(key, path)));
+    checks.push(machine::instance_store(&examination.host, examination.needs.instance_store));
+    checks.push(machine::processes(&examination.host));
     checks.push(machine::state_folder(&examination.state_dir));
     checks.extend(machine::services(&examination.host));
     checks.extend(examination.sources.iter().map(source));

@@ -25,8 +25,8 @@ use crate::aws::Cloud;
 use crate::aws::preflight::Preflight;
 use crate::bus::Voice;
 use crate::config::NotifySettings;
-use crate::host::HostRoot;
 use crate::host::logind::BusMode;
+use crate::host::{HostRoot, volume};
 use crate::notifiers::{NotifierSettings, Notifiers};
 
 use drain::Drainer;
@@ -73,6 +73,8 @@ pub struct ActuatorSettings {
     pub hook: Option<HookSettings>,
     /// A member of an Auto Scaling group is put on standby before it is stopped.
     pub standby: bool,
+    /// The instance may be stopped while an instance-store volume is mounted.
+    pub instance_store: bool,
     /// Who runs the programs among the hooks of an interruption; none is root.
     pub drain_user: Option<String>,
     /// The hooks that run now, whatever the configuration was when they began.
@@ -120,6 +122,8 @@ pub struct Actuators {
     switch: PowerSwitch,
     interlock: Arc<Interlock>,
     standby: bool,
+    instance_store: bool,
+    host: HostRoot,
     clock: fn() -> Stamp,
 }
 
@@ -135,7 +139,7 @@ impl Actuators {
             voice: settings.voice.clone(),
         };
         let warner = Warner::new(&WarnSettings {
-            host: settings.host,
+            host: settings.host.clone(),
             hostname: settings.hostname,
             bus: settings.bus.clone(),
             voice: settings.voice,
@@ -150,6 +154,8 @@ impl Actuators {
             switch: PowerSwitch::default(),
             interlock: settings.interlock,
             standby: settings.standby,
+            instance_store: settings.instance_store,
+            host: settings.host,
             clock: settings.clock,
             cloud,
         }
@@ -246,7 +252,10 @@ impl Actuators {
         )
         .await
         {
-            Ok(preflight) => {
+            Ok(mut preflight) => {
+                if !self.instance_store {
+                    preflight.spare(volume::mounted_stores(&self.host));
+                }
                 self.switch.remember(preflight.abilities.instance_id.as_deref());
                 preflight
             }

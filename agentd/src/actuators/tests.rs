@@ -19,6 +19,7 @@ pub(super) fn actuators(fake: &Fake, tree: &Tree) -> Actuators {
         tag_compat: Vec::new(),
         hook: None,
         standby: false,
+        instance_store: false,
         drain_user: None,
         drains: Drains::default(),
         warn_command: None,

@@ -14,6 +14,8 @@ use super::ec2::{Attributes, Description, Ec2, Permission, SpotRequest};
 use super::errors::CallError;
 use super::identity::{AutoScaling, Circumstances, Identity, circumstances};
 use super::imds::Imds;
+use crate::host::HostError;
+use crate::host::volume::MountedStore;
 
 /// The tag that an Auto Scaling group puts on its members.
 pub const AUTO_SCALING_TAG: &str = "aws:autoscaling:groupName";
@@ -46,6 +48,44 @@ pub struct Preflight {
     pub unknown: Vec<String>,
     /// The instance's tags, where EC2 told them.
     pub tags: Option<BTreeMap<String, String>>,
+}
+
+impl Preflight {
+    /// Takes in which instance stores are mounted: a stop destroys what is on them, and so does a hibernation. Whether there are any
+    /// must be known.
+    pub fn spare(&mut self, mounted: Result<Vec<MountedStore>, HostError>) {
+        let found = match mounted {
+            Ok(stores) => match stores.split_first() {
+                None => return,
+                Some((first, more)) => Ability::Cannot(Refusal {
+                    code: "instance-store-mounted".to_owned(),
+                    detail: store_detail(first, more.len()),
+                    hibernation_only: false,
+                }),
+            },
+            Err(error) => {
+                self.unknown.push(format!("failed to {error}"));
+                Ability::Unknown
+            }
+        };
+        // What is refused already is refused for the better reason.
+        let lasting = |ability: &Ability| matches!(ability, Ability::Cannot(refusal) if !refusal.hibernation_only);
+        for ability in [&mut self.abilities.stop, &mut self.abilities.hibernate] {
+            if !lasting(ability) {
+                *ability = found.clone();
+            }
+        }
+    }
+}
+
+/// What of an instance store is in danger, and what to do, for people.
+pub(crate) fn store_detail(first: &MountedStore, more: usize) -> String {
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!(
+        "the instance store {} is mounted on {}{more}, and a stop or a hibernation destroys its data; unmount it, or set \
+         idle.instance_store = \"allow\" if nothing on it is worth keeping",
+        first.device, first.folder
+    )
 }
 
 /// Looks at everything and judges it. It never fails: what cannot be read is unknown. With `standby` a member of an Auto

@@ -185,6 +185,13 @@ pub const KEYS: &[KeySpec] = &[
          capacity) and back into service when it is started again.",
     ),
     key(
+        "idle.instance_store",
+        Kind::Choice(&["refuse", "allow"]),
+        "\"refuse\"",
+        "What is done while an instance-store volume is mounted, whose data a stop and a hibernation destroy. \"refuse\" \
+         leaves the instance running and says so; \"allow\" means that nothing on it is worth keeping.",
+    ),
+    key(
         "idle.warn_before",
         Kind::Spans { least: Duration::from_millis(500), most: hours(24), count: 8 },
         "[\"10m\", \"5m\", \"1m\"]",

@@ -30,6 +30,8 @@ pub struct Settings {
     pub hook: Option<HookSettings>,
     /// What is run with warnings and call-offs.
     pub warn_command: Option<HookCommand>,
+    /// The instance may be stopped while an instance-store volume is mounted.
+    pub instance_store: bool,
     /// What is done at an interruption.
     pub interruption: InterruptionSettings,
     /// Who is told of interruptions.
@@ -198,6 +200,7 @@ pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settin
         warn_command: Some(effective.text("idle.warn_command")?)
             .filter(|command| !command.is_empty())
             .map(HookCommand::from),
+        instance_store: effective.text("idle.instance_store")? == "allow",
         interruption: InterruptionSettings { user: given(effective.text("interruption.user")?) },
         notify: NotifySettings {
             webhook: given(effective.text("notify.webhook")?),

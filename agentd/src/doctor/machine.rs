@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::Check;
-use crate::host::{HostError, HostRoot, program};
+use crate::aws::preflight::store_detail;
+use crate::host::swap::{self, SwapArea};
+use crate::host::{HostError, HostRoot, process, program, volume};
 
 /// EC2 hibernates Linux instances with less memory than this. (AWS, "Hibernation prerequisites".)
 const LARGEST_MEMORY_KIB: u64 = 150 * 1024 * 1024;
@@ -101,6 +103,17 @@ fn swap(host: &HostRoot, memory: Result<&Meminfo, &String>) -> Check {
         Ok(found) => found,
         Err(why) => return Check::warn(name, why.clone(), "look at /proc/meminfo"),
     };
+    let areas = match swap::areas(host) {
+        Ok(areas) => areas,
+        Err(error) => return Check::warn(name, unread(&error), "look at /proc/swaps"),
+    };
+    let areas: Vec<SwapArea> = areas.into_iter().filter(|area| !area.is_memory()).collect();
+    let target = hibernation_area(host, &areas);
+    if let Some(first) = before(&areas, target) {
+        return first;
+    }
+    // The memory is written to one area, however many there are.
+    let swap = target.map_or(swap, |target| &target.kib);
     if swap >= memory {
         return Check::pass(name, format!("{} of swap", gib(*swap)));
     }
@@ -121,6 +134,89 @@ fn swap(host: &HostRoot, memory: Result<&Meminfo, &String>) -> Check {
             format!("{} of swap for {} of memory", gib(*swap), gib(*memory)),
             "install the hibernation agent (package ec2-hibinit-agent), which makes the swap file",
         ),
+    }
+}
+
+/// The area that the memory is written to: the one that `resume=` names, the hibernation agent's own file, or the only one. A file
+/// is named by the device that it lies on and `resume_offset=`, so the agent's file is looked for by its path.
+fn hibernation_area<'a>(host: &HostRoot, areas: &'a [SwapArea]) -> Option<&'a SwapArea> {
+    let line = host.read_text("/proc/cmdline", 64 * 1024).unwrap_or_default();
+    let device = line.split_whitespace().find_map(|word| word.strip_prefix("resume="));
+    let by_link = device.and_then(|device| {
+        let (kind, value) = device.split_once('=')?;
+        let by_name = format!("/dev/disk/by-{}/{value}", kind.to_ascii_lowercase());
+        let target = fs::read_link(host.path(&by_name)).ok()?;
+        Some(format!("/dev/{}", target.file_name()?.to_string_lossy()))
+    });
+    let device = by_link.as_deref().or(device);
+    let of_agent = areas.iter().find(|area| SWAP_FILES.contains(&area.name.as_str()));
+    let named = areas.iter().find(|area| Some(area.name.as_str()) == device);
+    named.or(of_agent).or_else(|| areas.first().filter(|_| areas.len() == 1))
+}
+
+/// A warning if the kernel fills other swap before the area that the memory is written to: what was swapped out then lies where the
+/// image does not reach, and hibernation is known to fail (ec2-hibinit-agent, "swap with a higher priority"). An area that the
+/// hibernation agent switches on only then gets the lowest priority.
+fn before(areas: &[SwapArea], target: Option<&SwapArea>) -> Option<Check> {
+    let later = |area: &&SwapArea| match target {
+        Some(target) => area.name != target.name && area.priority >= target.priority,
+        None => areas.len() > 1,
+    };
+    let other = areas.iter().find(later)?;
+    let own = target.map_or_else(
+        || "the swap that resume= names".to_owned(),
+        |target| format!("{} ({})", target.name, target.priority),
+    );
+    Some(Check::warn(
+        "hibernation-swap",
+        format!(
+            "the kernel uses {} (priority {}) before {own}, which the memory is written to: hibernation is known to fail then",
+            other.name, other.priority
+        ),
+        format!(
+            "switch the other off ('swapoff {}', and /etc/fstab), or give the hibernation swap the highest priority (pri=)",
+            other.name
+        ),
+    ))
+}
+
+/// Whether a stop would destroy what is on an instance store.
+pub(super) fn instance_store(host: &HostRoot, allowed: bool) -> Check {
+    let name = "instance-store";
+    match volume::mounted_stores(host) {
+        Ok(stores) => match stores.split_first() {
+            None => Check::pass(name, "no instance store is mounted"),
+            Some((first, more)) if allowed => Check::warn(
+                name,
+                format!(
+                    "{} on {}{} is lost with every stop and hibernation, as idle.instance_store = \"allow\" says",
+                    first.device,
+                    first.folder,
+                    if more.is_empty() { "" } else { " (and more)" }
+                ),
+                "keep nothing on it that is wanted afterwards",
+            ),
+            Some((first, more)) => Check::fail(
+                name,
+                store_detail(first, more.len()),
+                "unmount it, or set idle.instance_store = \"allow\" if nothing on it is worth keeping",
+            ),
+        },
+        Err(error) => Check::warn(name, unread(&error), "look at /sys/block and /proc/self/mounts"),
+    }
+}
+
+/// Whether other people's processes can be seen, by which sessions and jobs are told.
+pub(super) fn processes(host: &HostRoot) -> Check {
+    let name = "processes";
+    match process::hides_others(host) {
+        Ok(false) => Check::pass(name, "/proc shows everybody's processes"),
+        Ok(true) => Check::fail(
+            name,
+            format!("/proc: {}", process::HIDDEN),
+            crate::cures::of_fault("hidepid=").unwrap_or_default(),
+        ),
+        Err(error) => Check::warn(name, unread(&error), "look at /proc/self/mounts"),
     }
 }
 

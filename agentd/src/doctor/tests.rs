@@ -108,6 +108,8 @@ async fn a_good_machine_passes_every_check() {
             "hibernation-swap",
             "hibernation-resume",
             "hibernation-agent",
+            "instance-store",
+            "processes",
             "state",
             "journald",
             "system-bus",
@@ -358,4 +360,81 @@ async fn a_member_learns_whether_its_drain_can_be_completed() {
     find(&checks, "autoscaling");
     let (checks, _) = examine_world(World::default()).await;
     assert!(!checks.iter().any(|check| check.name == "autoscaling"));
+}
+
+const SWAPS: &str = "Filename Type Size Used Priority\n";
+
+#[test]
+fn swap_is_read_as_the_kernel_will_use_it() {
+    let with = |areas: &str, resume: &str| {
+        machine(|tree| {
+            tree.file("/proc/swaps", format!("{SWAPS}{areas}"));
+            tree.file("/proc/cmdline", format!("root=/dev/nvme0n1p1 {resume}\n"));
+            tree.folder("/dev/disk/by-uuid");
+            let link = tree.path("/dev/disk/by-uuid/0f-3b");
+            std::os::unix::fs::symlink("../../nvme0n1p2", link).unwrap();
+        })
+    };
+    let offset = "resume=/dev/nvme0n1p1 resume_offset=34816";
+    for (areas, resume, status) in [
+        ("/swap-hibinit file 8000000 0 -2\n", offset, Status::Pass),
+        ("/swapfile file 2000000 0 -2\n/swap-hibinit file 8000000 0 -3\n", offset, Status::Warn),
+        ("/swapfile file 2000000 0 -3\n/swap-hibinit file 8000000 0 -2\n", offset, Status::Pass),
+        ("/swapfile file 2000000 0 -2\n/swap-hibinit file 8000000 0 -2\n", offset, Status::Warn),
+        (
+            "/dev/zram0 partition 2000000 0 100\n/swap-hibinit file 8000000 0 -2\n",
+            offset,
+            Status::Pass,
+        ),
+        ("/swapfile file 4000000 0 -3\n/swap file 4000000 0 -2\n", offset, Status::Fail),
+        (
+            "/swapfile file 2000000 0 5\n/dev/nvme0n1p2 partition 8000000 0 -2\n",
+            "resume=UUID=0f-3b",
+            Status::Warn,
+        ),
+        (
+            "/swapfile file 2000000 0 -3\n/dev/nvme0n1p2 partition 8000000 0 -2\n",
+            "resume=UUID=0f-3b",
+            Status::Pass,
+        ),
+        ("/a file 8000000 0 -2\n/b file 8000000 0 -3\n", offset, Status::Warn),
+    ] {
+        let checks = with(areas, resume);
+        let check = expect(&checks, "hibernation-swap", status);
+        if status == Status::Warn {
+            assert!(check.detail.contains("known to fail"), "{check:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mounted_instance_store_is_told_with_the_cure() {
+    let tree = ready();
+    assert_eq!(machine::instance_store(&tree.root(), false).status, Status::Pass);
+    tree.file("/sys/block/nvme1n1/device/model", "Amazon EC2 NVMe Instance Storage \n");
+    tree.file("/proc/self/mounts", "/dev/nvme1n1 /data xfs rw 0 0\n");
+    let refused = machine::instance_store(&tree.root(), false);
+    assert_eq!(refused.status, Status::Fail);
+    assert!(refused.detail.contains("/dev/nvme1n1 is mounted on /data"), "{refused:?}");
+    assert!(refused.remedy.unwrap().contains("idle.instance_store"));
+    assert_eq!(machine::instance_store(&tree.root(), true).status, Status::Warn);
+}
+
+#[test]
+fn hidden_processes_and_a_broken_driver_are_told_with_the_cure() {
+    let tree = ready();
+    tree.file("/proc/self/mounts", "proc /proc proc rw,hidepid=2 0 0\n");
+    let hidden = machine::processes(&tree.root());
+    assert_eq!(hidden.status, Status::Fail);
+    assert!(hidden.remedy.unwrap().contains("remount,hidepid=0"));
+    let blind = |name: &str, why: &str| {
+        let (name, detail) = (name.to_owned(), Some(why.to_owned()));
+        source(&SourceReport { name, sight: Sight::Blind, detail }).remedy.unwrap()
+    };
+    assert!(blind("sessions", "hides (hidepid=)").contains("SupplementaryGroups="));
+    let gpu = blind("gpu", "failed to start NVML: driver and library differ");
+    assert!(
+        gpu.contains("install the driver") && gpu.contains("[source.gpu] enabled = false"),
+        "{gpu}"
+    );
 }

@@ -17,6 +17,7 @@ pub mod program;
 pub mod psi;
 pub mod root;
 pub mod stat;
+pub mod swap;
 pub mod systemd;
 pub mod tcp;
 pub mod terminal;
@@ -25,5 +26,6 @@ pub(crate) mod tree;
 pub mod udp;
 pub mod units;
 pub mod users;
+pub mod volume;
 
 pub use root::{HostError, HostRoot};

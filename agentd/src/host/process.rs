@@ -75,6 +75,9 @@ pub struct ProcessStat<'a> {
     pub foreground: u32,
     /// Whether it is a kernel thread.
     pub kernel: bool,
+    /// Whether it has ended and only waits to be reaped (state `Z` or `X`): it is nobody, but its CPU time is still here and
+    /// moves to its parent later. One whose first thread alone has ended lives.
+    pub dead: bool,
     /// User and system time of all its threads, also of those that ended.
     pub own_us: u64,
     /// User and system time of the children that it waited for, and of theirs.
@@ -113,8 +116,17 @@ impl Processes {
             .map_err(|errno| HostError::io("list", "/proc", errno))
     }
 
-    /// Reads one process; none if it ended. `proc` is what [`open`](Self::open) gave.
+    /// Reads one process; none if it ended, also if nobody has reaped it yet. `proc` is what [`open`](Self::open) gave.
     pub fn read(&mut self, proc: &OwnedFd, pid: u32) -> Result<Option<ProcessStat<'_>>, HostError> {
+        Ok(self.read_any(proc, pid)?.filter(|stat| !stat.dead))
+    }
+
+    /// The same, and a process that waits to be reaped is read too: for those who count CPU time.
+    pub fn read_any(
+        &mut self,
+        proc: &OwnedFd,
+        pid: u32,
+    ) -> Result<Option<ProcessStat<'_>>, HostError> {
         let mut name = [0_u8; 16];
         let failed = |errno: Errno| HostError::io("read", format!("/proc/{pid}/stat"), errno);
         let length = match read_at(proc, stat_name(pid, &mut name), &mut self.buffer) {
@@ -132,11 +144,20 @@ impl Processes {
         }
     }
 
-    /// Hands every process that is not a kernel thread to `each`, and says how many processes there are in all.
+    /// Hands every living process that is not a kernel thread to `each`, and says how many processes there are in all.
     ///
     /// A process that ends in between is left out; one that cannot be read or understood is an error, because the
     /// walk would be incomplete without saying so.
     pub fn walk(&mut self, each: &mut dyn FnMut(&ProcessStat<'_>)) -> Result<usize, HostError> {
+        self.walk_any(&mut |stat| {
+            if !stat.dead {
+                each(stat);
+            }
+        })
+    }
+
+    /// The same, those that wait to be reaped included: for those who count CPU time.
+    pub fn walk_any(&mut self, each: &mut dyn FnMut(&ProcessStat<'_>)) -> Result<usize, HostError> {
         let failed = |errno| HostError::io("list", "/proc", errno);
         let begun = cpu_time();
         let proc = self.open()?;
@@ -147,7 +168,7 @@ impl Processes {
             let entry = entry.map_err(failed)?;
             let Some(pid) = decimal(entry.file_name().to_bytes()) else { continue };
             count += 1;
-            if let Some(stat) = self.read(&proc, pid)?
+            if let Some(stat) = self.read_any(&proc, pid)?
                 && !stat.kernel
             {
                 each(&stat);
@@ -269,7 +290,14 @@ pub fn words(arguments: &[u8]) -> Vec<&[u8]> {
     if used.is_empty() { Vec::new() } else { used.split(|byte| *byte == 0).collect() }
 }
 
+/// Why nobody else's process can be seen, and what to do.
+pub const HIDDEN: &str = "it hides other users' processes (hidepid=); mount it with hidepid=0 or with gid= of a group that \
+                          the agent's service is in (SupplementaryGroups=)";
+
 /// Whether `/proc` hides processes of other users from this one (`hidepid=` of proc(5)).
+///
+/// Members of the group of `gid=` see everything, and without that option it is group 0 (`has_pid_permissions` of
+/// `fs/proc/base.c`), in which the agent is: only another group, or the level `ptraceable`, hides anything from it.
 pub fn hides_others(root: &HostRoot) -> Result<bool, HostError> {
     let mut text = Vec::new();
     match root.read_into("/proc/self/mounts", 1 << 20, &mut text) {
@@ -277,16 +305,30 @@ pub fn hides_others(root: &HostRoot) -> Result<bool, HostError> {
         Err(error) if error.is_missing() => return Ok(false),
         Err(error) => return Err(error),
     }
+    // Of another machine it is not known in which groups the agent would be there.
+    let mine = |gid: u32| root.is_real() && in_group(gid);
     let text = String::from_utf8_lossy(&text);
     Ok(text.lines().any(|line| {
         let mut fields = line.split(' ').skip(1);
         let proc = fields.next() == Some("/proc") && fields.next() == Some("proc");
-        let options = fields.next().unwrap_or_default();
-        let hidden = |option: &str| {
-            option.strip_prefix("hidepid=").is_some_and(|level| !["0", "off"].contains(&level))
-        };
-        proc && options.split(',').any(hidden)
+        proc && hides(fields.next().unwrap_or_default(), &mine)
     }))
+}
+
+/// Whether a `/proc` with these options hides others from a process that is in those groups.
+fn hides(options: &str, mine: &dyn Fn(u32) -> bool) -> bool {
+    let value =
+        |key: &str| options.split(',').filter_map(|option| option.strip_prefix(key)).next_back();
+    match value("hidepid=") {
+        None | Some("0" | "off") => false,
+        Some("4" | "ptraceable") => true,
+        Some(_) => !value("gid=").map_or(Some(0), |gid| gid.parse().ok()).is_some_and(mine),
+    }
+}
+
+fn in_group(gid: u32) -> bool {
+    let further = || nix::unistd::getgroups().unwrap_or_default();
+    nix::unistd::getegid().as_raw() == gid || further().iter().any(|group| group.as_raw() == gid)
 }
 
 /// This process's id as `/proc` shows it, or none where `root` is not the machine.
@@ -344,7 +386,7 @@ fn parse(line: &[u8], tick_us: u64) -> Option<ProcessStat<'_>> {
     let comm = line.get(open + 1..close)?;
     let rest = line.get(close + 2..)?;
     let mut fields = rest.split(|byte| matches!(byte, b' ' | b'\n'));
-    fields.next().filter(|state| state.len() == 1)?;
+    let state = fields.next().filter(|state| state.len() == 1)?;
     let parent = decimal(fields.next()?)?;
     let group = decimal(fields.next()?)?;
     let session = decimal(fields.next()?)?;
@@ -357,7 +399,11 @@ fn parse(line: &[u8], tick_us: u64) -> Option<ProcessStat<'_>> {
     let system = number(fields.next()?)?;
     let children_user = number(fields.next()?)?;
     let children_system = number(fields.next()?)?;
-    let start = number(fields.nth(4)?)?;
+    // Priority and niceness, which may be negative, stand before the threads; a timer that is always 0 after them.
+    let threads = number(fields.nth(2)?)?;
+    let start = number(fields.nth(1)?)?;
+    // A first thread that has ended shows as a zombie while others go on (fs/proc/array.c, kernel/exit.c).
+    let dead = matches!(state, b"Z" | b"X" | b"x") && threads <= 1;
     let micros = |a: u64, b: u64| a.saturating_add(b).saturating_mul(tick_us);
     Some(ProcessStat {
         pid,
@@ -368,6 +414,7 @@ fn parse(line: &[u8], tick_us: u64) -> Option<ProcessStat<'_>> {
         tty,
         foreground,
         kernel: flags & KERNEL_THREAD != 0,
+        dead,
         own_us: micros(user, system),
         children_us: micros(children_user, children_system),
         start,
@@ -391,6 +438,44 @@ mod tests {
         assert_eq!((stat.own_us, stat.children_us), (120_000, 420_000));
         assert_eq!(stat.start, 9912);
         assert!(!stat.kernel);
+    }
+
+    #[test]
+    fn who_waits_to_be_reaped_is_dead_unless_other_threads_go_on() {
+        for (state, threads, dead) in [
+            ("S", 1, false),
+            ("R", 1, false),
+            ("D", 1, false),
+            ("T", 1, false),
+            ("I", 1, false),
+            ("Z", 1, true),
+            ("Z", 0, true),
+            ("Z", 2, false),
+            ("X", 1, true),
+            ("x", 0, true),
+        ] {
+            let line = String::from_utf8_lossy(BASH);
+            let line = line.replace(") S ", &format!(") {state} "));
+            let line = line.replace(" 20 0 1 0 9912 ", &format!(" 20 0 {threads} 0 9912 "));
+            let stat = parse(line.as_bytes(), 10_000).unwrap();
+            assert_eq!((stat.dead, stat.start), (dead, 9912), "{state} {threads}");
+        }
+    }
+
+    #[test]
+    fn a_child_that_nobody_reaped_is_dead_on_this_machine_and_its_time_is_still_told() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let flags = nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT;
+        nix::sys::wait::waitid(nix::sys::wait::Id::Pid(id), flags).unwrap();
+        let mut processes = Processes::new(HostRoot::real());
+        let proc = processes.open().unwrap();
+        assert!(processes.read_any(&proc, child.id()).unwrap().unwrap().dead);
+        assert_eq!(processes.read(&proc, child.id()).unwrap(), None);
+        let mut met = false;
+        processes.walk(&mut |stat| met |= stat.pid == child.id()).unwrap();
+        assert!(!met, "a walk hands out the living only");
+        child.wait().unwrap();
     }
 
     #[test]
@@ -479,8 +564,9 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_sees_processes_and_no_kernel_threads() {
+    fn a_walk_sees_living_processes_and_no_kernel_threads() {
         let tree = Tree::new();
+        tree.process(&Process::new(32, "Runner.Worker").with(|p| p.state = 'Z'));
         tree.process(&Process::new(1, "systemd"));
         tree.process(&Process::new(2, "kthreadd").with(|p| p.flags = 0x0020_8040));
         tree.process(&Process::new(30, "tmux: server"));
@@ -580,6 +666,26 @@ mod tests {
         assert_eq!(buffer.len(), 8192);
         tree.file("/proc/30/task/30/children", "31 x");
         assert!(processes.children(30).is_err());
+    }
+
+    #[test]
+    fn whoever_is_in_the_group_of_the_mount_sees_everybody() {
+        let in_groups = |gid: u32| [0, 27].contains(&gid);
+        for (options, hidden) in [
+            ("rw", false),
+            ("rw,hidepid=0", false),
+            ("rw,hidepid=1", false),
+            ("rw,hidepid=invisible", false),
+            ("rw,gid=27,hidepid=2", false),
+            ("rw,gid=4,hidepid=2", true),
+            ("rw,gid=x,hidepid=2", true),
+            ("rw,hidepid=4", true),
+            ("rw,gid=27,hidepid=ptraceable", true),
+        ] {
+            assert_eq!(hides(options, &in_groups), hidden, "{options}");
+        }
+        assert!(hides("rw,hidepid=2", &|_| false));
+        assert!(in_group(nix::unistd::getegid().as_raw()));
     }
 
     #[test]

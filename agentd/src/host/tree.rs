@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pub(crate) foreground: u32,
     /// `PF_*` flags.
     pub(crate) flags: u32,
+    /// Its state: `S`, `Z` …
+    pub(crate) state: char,
     /// User and system time together, ticks.
     pub(crate) own: u64,
     /// The same of children that were waited for, ticks.
@@ -55,6 +57,7 @@ impl Process {
             tty: 0,
             foreground: 0,
             flags: 0x0040_0000,
+            state: 'S',
             own: 0,
             children: 0,
             start: u64::from(pid),
@@ -122,8 +125,18 @@ impl Tree {
     pub(crate) fn process(&self, p: &Process) {
         let foreground = if p.foreground == 0 { "-1".to_owned() } else { p.foreground.to_string() };
         let line = format!(
-            "{} ({}) S {} {} {} {} {foreground} {} 0 0 0 0 {} 0 {} 0 20 0 1 0 {} 1000 10 18446744073709551615 0 0 0 0\n",
-            p.pid, p.comm, p.ppid, p.group, p.session, p.tty, p.flags, p.own, p.children, p.start
+            "{} ({}) {} {} {} {} {} {foreground} {} 0 0 0 0 {} 0 {} 0 20 0 1 0 {} 1000 10 18446744073709551615 0 0 0 0\n",
+            p.pid,
+            p.comm,
+            p.state,
+            p.ppid,
+            p.group,
+            p.session,
+            p.tty,
+            p.flags,
+            p.own,
+            p.children,
+            p.start
         );
         self.file(&format!("/proc/{}/stat", p.pid), line);
         let inner = if p.contained { "\t7" } else { "" };

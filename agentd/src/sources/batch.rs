@@ -2,11 +2,14 @@
 //!
 //! What counts is the process of a job, never the daemon that waits for one: a scheduler's job may wait for hours on a
 //! licence or a file and use nothing meanwhile. Jobs are told by their names and their parents: a `slurmstepd` that holds
-//! a step, what `pbs_mom`, `atd`, `gitlab-runner` or `buildkite-agent` started, a `Runner.Worker` of
-//! `GitHub`, a `condor_starter`, an `sge_shepherd`. A worker of Ray with a task in its title counts; one that holds an actor makes the
+//! a step, what `pbs_mom`, `atd`, `gitlab-runner`, `buildkite-agent` or a runner of Forgejo or Gitea started, a
+//! `Runner.Worker` of `GitHub`, an `Agent.Worker` of Azure Pipelines, a `condor_starter`, an `sge_shepherd`, and what the
+//! agents of Jenkins and `TeamCity` started, which are told by their command lines (`java`). A worker of Ray with a task in its title counts; one that holds an actor makes the
 //! machine wait longer, because nobody can tell from outside whether that actor waits or works.
 //!
 //! Where none of them is, processes are looked through about once a minute only.
+
+mod java;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +27,7 @@ use crate::host::{HostError, HostRoot};
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
     name: "batch",
-    about: "Jobs of Slurm, PBS, Grid Engine, HTCondor, Ray, at, and of runners of GitHub, GitLab and Buildkite.",
+    about: "Jobs of Slurm, PBS, Grid Engine, HTCondor, Ray, at, and of the runners and agents of CI systems.",
     unit: "job",
     scale: 1.0,
     combine: Combine::Sum,
@@ -42,13 +45,26 @@ pub const SPEC: SourceSpec = SourceSpec {
     open: |context| Opened::Blocking(Box::new(Batch::new(context))),
 };
 
-/// Daemons whose children are jobs. Names are cut to 15 bytes by the kernel.
-const DAEMONS: [&str; 6] =
-    ["pbs_mom", "atd", "gitlab-runner", "buildkite-agent", "sge_execd", "condor_startd"];
+/// Daemons whose children are jobs. Names are cut to 15 bytes by the kernel: `woodpecker-agent`, `drone-runner-exec`.
+const DAEMONS: [&str; 11] = [
+    "pbs_mom",
+    "atd",
+    "gitlab-runner",
+    "buildkite-agent",
+    "sge_execd",
+    "condor_startd",
+    "act_runner",
+    "forgejo-runner",
+    "gitea-runner",
+    "woodpecker-agen",
+    "drone-runner-ex",
+];
 /// Daemons whose children count by their own names only.
-const LISTENERS: [&str; 3] = ["slurmd", "Runner.Listener", "raylet"];
-/// Processes that are a job wherever they are.
-const JOBS: [&str; 3] = ["sge_shepherd", "condor_starter", "Runner.Worker"];
+const LISTENERS: [&str; 5] =
+    ["slurmd", "Runner.Listener", "Agent.Listener", "raylet", "condor_master"];
+/// Processes that are a job wherever they are. The last is what Jenkins leaves at a step that runs a script.
+const JOBS: [&str; 5] =
+    ["sge_shepherd", "condor_starter", "Runner.Worker", "Agent.Worker", "durable_task_mo"];
 /// The keeper of one step of a job of Slurm, and its command line where it keeps a group only.
 const STEP: &str = "slurmstepd";
 const KEEPER: &str = "infinity";
@@ -75,6 +91,7 @@ struct Batch {
     pace: Pace,
     next: Option<Stamp>,
     found: Found,
+    agents: java::Agents,
 }
 
 /// What the last walk gave.
@@ -106,6 +123,7 @@ impl Batch {
             pace: Pace::default(),
             next: None,
             found: Found::default(),
+            agents: java::Agents::default(),
         }
     }
 
@@ -117,7 +135,7 @@ impl Batch {
         if process::hides_others(&self.root)? {
             return Err(HostError::malformed(
                 "/proc",
-                "it hides other users' processes (hidepid=), so no job can be seen",
+                process::HIDDEN,
             ));
         }
         // Nothing is known until the walk has come to its end.
@@ -126,6 +144,13 @@ impl Batch {
         let daemons = self.daemons.clone();
         let mut roll = Roll::new(&daemons);
         let count = self.processes.walk(&mut |stat| roll.call(stat))?;
+        let java = std::mem::take(&mut roll.java);
+        let shells = std::mem::take(&mut roll.shells);
+        let agents = self.agents.among(&self.processes, &java)?;
+        for pid in self.agents.scripts(&self.processes, &agents, &shells)? {
+            roll.jobs.push(Candidate { pid, name: "jenkins script".to_owned(), of: None });
+        }
+        roll.daemons.extend(agents.into_iter().map(|(pid, name)| (pid, name.to_owned())));
         let any = roll.any();
         self.found = Found { any, signals: self.signals(roll)? };
         self.pace.walked(now, count);
@@ -190,6 +215,10 @@ struct Roll<'a> {
     jobs: Vec<Candidate>,
     /// Parent and number of every other process, since a child may be met before its parent.
     children: Vec<(u32, u32)>,
+    /// Processes of Java, which are told by their command lines.
+    java: Vec<java::Machine>,
+    /// Shells without a parent of their own.
+    shells: Vec<java::Machine>,
 }
 
 impl<'a> Roll<'a> {
@@ -200,6 +229,8 @@ impl<'a> Roll<'a> {
             listeners: false,
             jobs: Vec::new(),
             children: Vec::new(),
+            java: Vec::new(),
+            shells: Vec::new(),
         }
     }
 
@@ -213,6 +244,10 @@ impl<'a> Roll<'a> {
         } else {
             if is(&DAEMONS) || wanted() {
                 self.daemons.insert(stat.pid, stat.name());
+            } else if stat.comm == b"java" {
+                self.java.push(java::Machine::of(stat));
+            } else if stat.ppid == 1 && is(&["sh", "bash", "dash"]) {
+                self.shells.push(java::Machine::of(stat));
             }
             // Pid 1 is nobody's scheduler, and most processes are its children or those of daemons.
             if stat.ppid > 1 {

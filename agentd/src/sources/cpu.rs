@@ -174,7 +174,7 @@ impl AllProcesses {
             if process::hides_others(&self.root)? {
                 return Err(HostError::malformed(
                     "/proc",
-                    "it hides other users' processes (hidepid=)",
+                    process::HIDDEN,
                 ));
             }
             let own = process::own_pid(&self.root);
@@ -182,7 +182,7 @@ impl AllProcesses {
             let mut failure = None;
             tally.begin();
             tools.begin();
-            let count = self.processes.walk(&mut |stat| {
+            let count = self.processes.walk_any(&mut |stat| {
                 let hook = own.is_some() && Some(stat.ppid) == own;
                 let part = match stat.pid {
                     1 => Part::Heir,

@@ -1,7 +1,7 @@
 //! Jobs of cron and at that are due soon.
 //!
 //! The rules are those of the timers: an instance that is stopped cannot wake itself; a job that is due within `ahead` is waited
-//! for, unless it runs again as soon, and a later one is shown. Jobs that came with the system do not count: tables in
+//! for, unless it runs again as soon or an hour later, and a later one is shown. Jobs that came with the system do not count: tables in
 //! `/etc/cron.d` that belong to a package, and the lines that run the folders `/etc/cron.daily` and so on.
 //!
 //! A job that was waited for is waited for while it runs, too, with the same cap: a job of root's is housekeeping by its

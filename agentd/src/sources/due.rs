@@ -15,6 +15,15 @@ const MOST: Duration = Duration::from_hours(24);
 /// A job that has not begun so long after it was due never will.
 const SLACK: Duration = Duration::from_mins(30);
 
+/// The machine is free for less than this between two runs of a job that comes again sooner than [`again`].
+const FREE: Duration = Duration::from_hours(1);
+
+/// A job that runs again sooner than this runs often. It is waited for for `ahead` before each run, and its end is the last
+/// use; with less than an hour left between them the machine would never be idle for long enough.
+pub(super) fn again(ahead: Duration) -> Duration {
+    ahead.saturating_add(FREE)
+}
+
 /// The option `ahead`.
 pub(super) fn ahead(context: &Context) -> Duration {
     context.duration("ahead", AHEAD).min(MOST)
@@ -33,7 +42,7 @@ fn block(subject: &str, ahead: Duration) -> Signal {
 }
 
 /// The signal of a job that runs in so long: it blocks if that is within `ahead` and it does not run `often`, which is
-/// once in `ahead` or more; else it is shown with the minutes until then.
+/// again sooner than [`again`] says; else it is shown with the minutes until then.
 pub(super) fn signal(
     subject: &str,
     owner: Option<&str>,

@@ -1,4 +1,4 @@
-//! Utilisation of NVIDIA GPUs, through NVML.
+//! Utilisation of NVIDIA GPUs, through NVML, and of other accelerators (`others`).
 //!
 //! NVML keeps a buffer of samples, so short bursts between two looks are seen. The busiest of all GPUs counts; a mean
 //! would hide one of eight. Memory that a process merely holds is shown and is no activity; neither is power, of which
@@ -10,6 +10,7 @@
 //! A GPU that is there but does not answer is blind: one that fell off the bus, a driver that is unloaded or hangs, a
 //! library that does not fit it. After any failure NVML is started anew.
 
+mod others;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -27,12 +28,13 @@ use thiserror::Error;
 
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
 use crate::host::{HostError, HostRoot};
+use others::{OtherError, Others, numbered};
 use workers::{Lists, Workers};
 
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
     name: "gpu",
-    about: "Utilisation of the busiest NVIDIA GPU.",
+    about: "Utilisation of the busiest GPU or accelerator: NVIDIA, AMD, AWS Neuron.",
     unit: "%",
     scale: 1.0,
     combine: Combine::Sum,
@@ -63,7 +65,7 @@ const DRAWING_ABOVE: f64 = 10.0;
 /// The library's name for the loader.
 const LIBRARY: &str = "libnvidia-ml.so.1";
 /// What the driver makes when it is loaded.
-const DEVICES: [&str; 2] = ["/dev/nvidiactl", "/dev/nvidia0"];
+const DEVICES: [&str; 4] = ["/dev/nvidiactl", "/dev/nvidia0", "/dev/neuron0", "/dev/kfd"];
 /// Without a device file the library is looked for this often. Loading it takes a thread of its own.
 const LOOK_FOR_LIBRARY_EVERY: Duration = Duration::from_mins(1);
 /// The most entries of `/dev`.
@@ -73,7 +75,9 @@ const NODES: usize = 65_536;
 #[derive(Debug, Error)]
 enum GpuError {
     /// NVML refused.
-    #[error("{doing} {of}: {error}")]
+    #[error(
+        "{doing} {of}: {error}; repair the driver, or set 'enabled = false' in [source.gpu] if nobody computes on it"
+    )]
     Nvml {
         /// The verb.
         doing: &'static str,
@@ -84,7 +88,10 @@ enum GpuError {
         error: NvmlError,
     },
     /// There are devices and NVML knows none.
-    #[error("find the GPU of '{0}': NVML knows none")]
+    #[error(
+        "find the GPU of '{0}': NVML knows none; repair the driver, or set 'enabled = false' in [source.gpu] if nobody \
+         computes on it"
+    )]
     Unlisted(String),
     /// There are devices and no library.
     #[error(
@@ -96,6 +103,9 @@ enum GpuError {
         /// Why.
         reason: String,
     },
+    /// Another accelerator.
+    #[error(transparent)]
+    Other(#[from] OtherError),
     /// A file of the host.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -113,6 +123,7 @@ struct Gpu {
     absent: Option<(Stamp, String)>,
     drawing_above: f64,
     workers: Workers,
+    others: Others,
 }
 
 /// How much a GPU is in use.
@@ -134,11 +145,27 @@ impl Gpu {
             absent: None,
             drawing_above: context.number("drawing_above").unwrap_or(DRAWING_ABOVE),
             workers: Workers::new(context.host.clone()),
+            others: Others::new(context.host.clone()),
         }
     }
 
     fn look(&mut self, now: Stamp) -> Result<Reading, GpuError> {
-        let node = self.node()?;
+        let devices = match self.root.names("/dev", NODES) {
+            Err(error) if error.is_missing() => Vec::new(),
+            other => other?,
+        };
+        let others = self.others.look(now, &devices)?;
+        let node = devices.iter().find(|name| numbered(name, "nvidia"));
+        let nvidia = self.nvidia(now, node.map(|name| format!("/dev/{name}")))?;
+        Ok(match nvidia {
+            Reading::Signals(signals) => Reading::Signals([signals, others].concat()),
+            Reading::Absent { .. } if !others.is_empty() => Reading::Signals(others),
+            other => other,
+        })
+    }
+
+    /// The GPUs of NVIDIA, of which `node` is a device file.
+    fn nvidia(&mut self, now: Stamp, node: Option<String>) -> Result<Reading, GpuError> {
         if !self.root.is_real() && self.library.is_empty() {
             return match node {
                 None => Ok(Reading::absent("there is no '/dev/nvidia0'")),
@@ -166,19 +193,6 @@ impl Gpu {
         // Kept only after success: after any error NVML is started anew, which survives a reload of the driver.
         self.nvml = Some(nvml);
         Ok(Reading::Signals(signals))
-    }
-
-    /// A device file of a GPU, if there is one.
-    fn node(&self) -> Result<Option<String>, HostError> {
-        let names = match self.root.names("/dev", NODES) {
-            Err(error) if error.is_missing() => Vec::new(),
-            other => other?,
-        };
-        let gpu = |name: &&String| {
-            let number = name.strip_prefix("nvidia").unwrap_or_default();
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        Ok(names.iter().find(gpu).map(|name| format!("/dev/{name}")))
     }
 
     fn start(&self) -> Result<Nvml, NvmlError> {

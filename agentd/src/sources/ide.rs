@@ -33,7 +33,17 @@ pub(super) enum Part {
 }
 
 /// Where servers are installed, as a part of the path of their programs, and whose they are.
-const FOLDERS: [(&str, &str); 17] = [
+const FOLDERS: [(&str, &str); 25] = [
+    // What the command line tool fetches for `code tunnel` and `code serve-web`.
+    ("/.vscode/cli/", "VS Code"),
+    ("/.vscode-insiders/cli/", "VS Code"),
+    ("/.vscode-cli/", "VS Code"),
+    ("/.vscodium/cli/", "VSCodium"),
+    ("/.cursor/cli/", "Cursor"),
+    ("/.windsurf/cli/", "Windsurf"),
+    ("/.positron/cli/", "Positron"),
+    // Where a workspace of Coder keeps the browser's VS Code.
+    ("/vscode-web/", "VS Code"),
     ("/.vscode-server/", "VS Code"),
     ("/.vscode-server-insiders/", "VS Code"),
     ("/.vscode-remote/", "VS Code"),
@@ -139,6 +149,9 @@ pub(super) fn judge(arguments: &[&[u8]]) -> Option<Tool> {
     if name == "rserver" {
         return helper("RStudio");
     }
+    if is_tunnel(name, rest) {
+        return helper("VS Code");
+    }
     if rest.iter().any(|word| is_kernel(word)) {
         return payload("Jupyter");
     }
@@ -184,7 +197,27 @@ fn is_kernel(word: &str) -> bool {
 }
 
 fn product(path: &str) -> Option<&'static str> {
-    FOLDERS.iter().find(|(folder, _)| path.contains(folder)).map(|(_, product)| *product)
+    let known = FOLDERS.iter().find(|(folder, _)| path.contains(folder));
+    known.map(|(_, product)| *product).or_else(|| is_release(path).then_some("code-server"))
+}
+
+/// Whether a path leads into a release of code-server as its installer lays it out: `~/.local/lib/code-server-4.96.2/`. A folder
+/// of another name that begins so may be anything.
+fn is_release(path: &str) -> bool {
+    path.match_indices("/code-server-").any(|(at, prefix)| {
+        let rest = path.get(at + prefix.len()..).unwrap_or_default();
+        let version = rest.split('/').next().unwrap_or_default();
+        rest.contains('/')
+            && version.starts_with(|c: char| c.is_ascii_digit())
+            && version.contains('.')
+    })
+}
+
+/// The command line tool of VS Code and its kin, and what of it serves: `code tunnel`. Without such a word it opens files.
+fn is_tunnel(name: &str, rest: &[&str]) -> bool {
+    let tools = ["code", "code-insiders", "code-tunnel", "codium", "cursor", "windsurf"];
+    let verb = rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
+    tools.contains(&name) && ["tunnel", "serve-web"].contains(&verb)
 }
 
 /// Whether a program within a server's folder does somebody's bidding. Only what comes behind the folder of the
@@ -341,6 +374,20 @@ mod tests {
             ("/home/a/.cursor-server/bin/x/node /home/a/.cursor-server/bin/x/out/server-main.js".to_owned(), "Cursor"),
             ("/home/a/.windsurf-server/bin/x/node y".to_owned(), "Windsurf"),
             ("/usr/lib/code-server/lib/node /usr/lib/code-server --bind-addr x".to_owned(), "code-server"),
+            ("/home/a/.local/lib/code-server-4.96.2/lib/node /home/a/.local/lib/code-server-4.96.2 x".to_owned(), "code-server"),
+            (
+                "/home/a/.local/lib/code-server-4.96.2/lib/node /home/a/.local/lib/code-server-4.96.2/lib/vscode/out/bootstrap-fork --type=extensionHost"
+                    .to_owned(),
+                "code-server",
+            ),
+            ("/tmp/code-server/lib/code-server-4.11.0/lib/node /tmp/code-server/lib/code-server-4.11.0/out/node/entry".to_owned(), "code-server"),
+            ("/tmp/vscode-web/node /tmp/vscode-web/out/server-main.js --port 13338".to_owned(), "VS Code"),
+            ("/home/a/.vscode/cli/servers/Stable-17b/server/node /home/a/.vscode/cli/servers/Stable-17b/server/out/server-main.js".to_owned(), "VS Code"),
+            ("/home/a/.vscode-insiders/cli/servers/Insiders-1/server/node x".to_owned(), "VS Code"),
+            ("/home/a/.vscode/cli/serve-web/17b/node /home/a/.vscode/cli/serve-web/17b/out/server-main.js".to_owned(), "VS Code"),
+            ("/home/a/.cursor/cli/servers/Stable-1/server/node x".to_owned(), "Cursor"),
+            ("/usr/local/bin/code tunnel --accept-server-license-terms".to_owned(), "VS Code"),
+            ("/home/a/code --verbose tunnel service internal-run".to_owned(), "VS Code"),
             ("/home/a/.cache/JetBrains/RemoteDev/dist/9a/jbr/bin/java -cp x".to_owned(), "JetBrains"),
             ("/usr/bin/python3 /usr/local/bin/jupyter-lab --no-browser".to_owned(), "Jupyter"),
             ("/opt/conda/bin/python -m jupyterlab".to_owned(), "Jupyter"),

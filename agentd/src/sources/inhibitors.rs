@@ -60,10 +60,14 @@ fn judge(answer: Result<Vec<Inhibitor>, LogindError>) -> Reading {
     }
 }
 
+/// The modes that forbid it: `block-weak` (systemd 257 and later, systemd-inhibit(1)) binds everybody but root and who
+/// holds the lock, and the agent is neither a user nor in the know.
+const FORBIDS: [&str; 2] = ["block", "block-weak"];
+
 /// Delay locks only ask for a moment, and `handle-…` is about keys and lids.
 fn blocks(entry: &Inhibitor) -> bool {
     let wide = entry.what.split(':').any(|what| ["shutdown", "sleep", "idle"].contains(&what));
-    wide && entry.mode == "block"
+    wide && FORBIDS.contains(&entry.mode.as_str())
 }
 
 fn signal(entry: &Inhibitor) -> Signal {
@@ -100,6 +104,8 @@ mod tests {
             ("sleep", "block", true),
             ("idle", "block", true),
             ("handle-lid-switch:idle", "block", true),
+            ("idle:sleep", "block-weak", true),
+            ("handle-lid-switch", "block-weak", false),
             ("sleep:shutdown", "delay", false),
             ("handle-power-key:handle-lid-switch", "block", false),
             ("sleepy", "block", false),

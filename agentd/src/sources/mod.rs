@@ -16,6 +16,7 @@ use agent_core::stamp::Stamp;
 pub use crate::host::HostRoot;
 pub use crate::host::logind::BusMode;
 
+mod displays;
 mod due;
 mod ide;
 mod ownership;

@@ -17,6 +17,7 @@ mod command;
 mod renewed;
 mod running;
 mod scan;
+mod service;
 mod title;
 
 use std::collections::{BTreeMap, HashSet};

@@ -4,8 +4,8 @@
 //! such a timer is due within `ahead`, the machine waits for it, and for what it starts; one that is due later is shown, with
 //! the word that it will not run while the machine is stopped.
 //!
-//! A timer that fires again within `ahead` would keep the machine up for ever, and its next run is as good as the one that
-//! is missed. It is shown only. What came with the system (packages, generators, snaps) does not count either: its
+//! A timer that fires again within `ahead` and an hour would keep the machine up for ever, and its next run is as good as the
+//! one that is missed. It is shown only. What came with the system (packages, generators, snaps) does not count either: its
 //! jobs are housekeeping, and systemd makes up for most of them after the next start (`Persistent=`).
 //!
 //! The timers of user managers (`systemctl --user`) cannot be seen: their buses belong to their users alone.
@@ -85,7 +85,7 @@ fn signal(timer: &Timer, now: Stamp, ahead: Duration) -> Option<Signal> {
         _ => None,
     };
     let period = calendar.into_iter().chain(timer.repeats_us).min().map(Duration::from_micros);
-    let often = period.is_some_and(|period| period <= ahead);
+    let often = period.is_some_and(|period| period < due::again(ahead));
     if timer.runs && !often {
         return Some(due::running(&name, ahead));
     }

@@ -58,13 +58,6 @@ pub const CLASSES: &[Class] = &[
         kept: &["B08", "J22", "J24", "J28", "J36", "J38", "J42", "J48"],
     },
     Class {
-        name: "a server left in the foreground of a detached terminal",
-        why: "A job that was left in tmux may wait for another machine; a server that nobody asks looks the same. Both are waited for four hours.",
-        cure: "a shorter `[idle] job_after`, or run it as a service",
-        stopped: &[],
-        kept: &["J50"],
-    },
-    Class {
         name: "an animated page on a remote desktop",
         why: "A program of a person's draws with half a core and more, and nobody looks.",
         cure: "`profile = \"desktop\"`, and a higher `[source.cpu] busy_above`",

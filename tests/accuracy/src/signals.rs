@@ -49,6 +49,9 @@ pub enum Foreground {
     Editor,
     /// A program.
     Job,
+    /// A server that is known by its name: alone it is nobody.
+    #[serde(skip)]
+    Server,
 }
 
 /// Where the workload's processes run.

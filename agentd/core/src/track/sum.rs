@@ -21,7 +21,7 @@ pub(super) struct Sum {
     pub(super) blocks: bool,
     pub(super) expired: Vec<String>,
     pub(super) stretch: Option<Stretch>,
-    /// A connection came, or a long job ended.
+    /// A connection came, or a long job or a block ended.
     pub(super) event_at: Option<Stamp>,
     /// The highest rate, where the limit is for each subject.
     pub(super) each: Option<Rate>,
@@ -31,6 +31,11 @@ impl Sum {
     /// Notes that a counter says something impossible.
     pub(super) fn ran_back(&mut self, subject: &str) {
         self.garbage = Some(format!("counter of '{subject}' went backwards"));
+    }
+
+    /// Something ended now that proves use until now.
+    pub(super) fn happen(&mut self, now: Stamp, ended: bool) {
+        self.event_at = later(self.event_at, ended.then_some(now));
     }
 
     pub(super) fn weigh_each(&mut self, rate: Rate) {

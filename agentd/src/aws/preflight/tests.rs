@@ -277,3 +277,36 @@ async fn garbage_from_ec2_is_never_a_permission_to_act() {
         assert_ne!(preflight(&cloud, false).await.abilities.stop, Ability::Can, "{body}");
     }
 }
+
+#[test]
+fn a_mounted_instance_store_refuses_both_actions_unless_something_better_does() {
+    let store = || MountedStore { device: "/dev/nvme1n1".to_owned(), folder: "/data".to_owned() };
+    let able = || Preflight {
+        abilities: Abilities {
+            hibernate: Ability::Can,
+            stop: Ability::Can,
+            ..Abilities::default()
+        },
+        ..Preflight::default()
+    };
+    let mut preflight = able();
+    preflight.spare(Ok(Vec::new()));
+    assert_eq!(preflight, able());
+    preflight.spare(Ok(vec![store(), store()]));
+    for ability in [&preflight.abilities.stop, &preflight.abilities.hibernate] {
+        let Ability::Cannot(refusal) = ability else { panic!("{ability:?}") };
+        assert_eq!(refusal.code, "instance-store-mounted");
+        assert!(!refusal.hibernation_only, "a plain stop is no way out");
+        assert!(refusal.detail.contains("/data and 1 more"), "{refusal:?}");
+        assert!(refusal.detail.contains("idle.instance_store = \"allow\""), "{refusal:?}");
+    }
+    let mut unknown = able();
+    unknown.spare(Err(HostError::malformed("/sys/block", "garbage")));
+    assert_eq!(unknown.abilities.stop, Ability::Unknown);
+    assert_eq!(unknown.unknown.len(), 1);
+    let other = Refusal { code: "x".to_owned(), detail: String::new(), hibernation_only: false };
+    let mut refused = able();
+    refused.abilities.stop = Ability::Cannot(other.clone());
+    refused.spare(Ok(vec![store()]));
+    assert_eq!(refused.abilities.stop, Ability::Cannot(other));
+}

@@ -62,6 +62,11 @@ fn daemons_that_wait_are_no_jobs_and_what_they_started_is_one() {
         ("slurmd", "slurmstepd", Some("slurmstepd[101]: 1")),
         ("slurmd", "health.sh", None),
         ("raylet", "ray::train()", Some("ray::train()[101]: 1")),
+        ("Agent.Listener", "Agent.Worker", Some("Agent.Worker[101]: 1")),
+        ("Agent.Listener", "Agent.PluginHos", None),
+        ("act_runner", "bash", Some("act_runner: bash[101]: 1")),
+        ("forgejo-runner", "sh", Some("forgejo-runner: sh[101]: 1")),
+        ("condor_master", "condor_startd", None),
         ("mine", "job", Some("mine: job[101]: 1")),
     ] {
         let tree = machine();
@@ -132,4 +137,58 @@ fn a_walk_that_fails_is_blind_and_made_again_at_once() {
     }
     tree.process(&Process::new(50, "bash"));
     assert!(is_absent(&batch.read(at(30))));
+}
+
+#[test]
+fn a_job_that_ended_and_was_not_reaped_is_nobody() {
+    for (daemon, child) in [
+        ("Runner.Listener", "Runner.Worker"),
+        ("gitlab-runner", "bash"),
+        ("slurmd", "slurmstepd"),
+        ("raylet", "ray::train()"),
+    ] {
+        let tree = machine();
+        process(&tree, 200, 1, daemon, daemon);
+        tree.process(&Process::new(201, child).with(|p| (p.ppid, p.state) = (200, 'Z')));
+        let mut batch = open(&tree, &[]);
+        assert_eq!(told(batch.read(at(0))), Vec::<String>::new(), "{daemon} {child}");
+        process(&tree, 202, 200, child, child);
+        batch.refresh();
+        assert_eq!(told(batch.read(at(10))).len(), 1, "{daemon} {child}");
+    }
+}
+
+#[test]
+fn builds_of_jenkins_and_teamcity_are_jobs_and_their_waiting_agents_are_none() {
+    let tree = machine();
+    process(&tree, 300, 1, "java", "java -jar /home/jenkins/agent.jar -url https://ci/");
+    process(&tree, 310, 1, "java", "java -cp l.jar jetbrains.buildServer.agent.Launcher x");
+    // Its list of libraries is longer than what is read.
+    process(&tree, 311, 310, "java", &format!("java -classpath {}", "/opt/lib/x.jar:".repeat(2000)));
+    process(&tree, 320, 1, "java", "java -jar /srv/app.jar");
+    process(&tree, 321, 320, "sh", "sh -c helper");
+    let mut batch = open(&tree, &[]);
+    assert_eq!(told(batch.read(at(0))), Vec::<String>::new());
+    process(&tree, 301, 300, "mvn", "mvn package");
+    process(&tree, 312, 311, "java", "java -jar build.jar");
+    let script = "sh -c jsc=durable-1f; /bin/sh -xe '/home/jenkins/workspace/a@tmp/durable-1f/script.sh'";
+    process(&tree, 330, 1, "sh", script);
+    process(&tree, 331, 1, "sh", "sh -c /srv/other.sh");
+    batch.refresh();
+    assert_eq!(
+        told(batch.read(at(10))),
+        ["Jenkins: mvn[301]: 1", "TeamCity: java[312]: 1", "jenkins script[330]: 1"]
+    );
+}
+
+#[test]
+fn a_script_of_a_pipeline_runs_on_the_controllers_own_node_too() {
+    let tree = machine();
+    process(&tree, 300, 1, "java", "/usr/bin/java -jar /usr/share/java/jenkins.war");
+    process(&tree, 301, 300, "git", "git ls-remote https://example.com/x");
+    let mut batch = open(&tree, &[]);
+    assert!(is_absent(&batch.read(at(0))), "a controller that asks for news is no job");
+    process(&tree, 330, 1, "sh", "sh -c x '/var/lib/jenkins/workspace/a@tmp/durable-1f/script.sh'");
+    batch.refresh();
+    assert_eq!(told(batch.read(at(10))), ["jenkins script[330]: 1"]);
 }

@@ -190,7 +190,7 @@ impl People {
         tally.begin();
         for (pid, person) in found {
             let part = if person && whole.is_none() { Part::Full } else { Part::None };
-            if let Some(stat) = self.processes.read(proc, pid)? {
+            if let Some(stat) = self.processes.read_any(proc, pid)? {
                 tally.add(&stat, part);
             }
         }
@@ -241,7 +241,8 @@ impl People {
         proc: &OwnedFd,
         pid: u32,
     ) -> Result<Option<(u64, bool, Asked)>, HostError> {
-        let stat = self.processes.read(proc, pid)?.filter(|stat| !stat.kernel);
+        // One that waits to be reaped is looked at too: what it used is counted until its parent has it.
+        let stat = self.processes.read_any(proc, pid)?.filter(|stat| !stat.kernel);
         Ok(stat.map(|stat| (stat.start, stat.tty != 0, Asked::from(&stat))))
     }
 

@@ -178,7 +178,8 @@ impl Helpers {
         let mut used = 0_u64;
         let mut ended = Vec::new();
         for (pid, helper) in &mut split.helpers {
-            let stat = self.processes.read(proc, *pid)?;
+            // What a helper used at last is told until it is reaped.
+            let stat = self.processes.read_any(proc, *pid)?;
             match stat.filter(|stat| stat.start == helper.start) {
                 Some(stat) => {
                     used = used.saturating_add(stat.own_us.saturating_sub(helper.own_us));

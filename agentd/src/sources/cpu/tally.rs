@@ -160,6 +160,7 @@ mod tests {
             tty: 0,
             foreground: 0,
             kernel: false,
+            dead: false,
             own_us,
             children_us,
             start,

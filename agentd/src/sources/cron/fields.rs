@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use agent_core::stamp::Stamp;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+
+use crate::sources::due;
 
 /// When a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +29,30 @@ pub(super) struct Times {
     weekdays: u64,
     /// The days of the month or of the week begin with a star: a day must fit both. Otherwise one is enough.
     both_days: bool,
+    /// The minute or the hour begins with a star: the job follows the clock as it shows. Others run at a fixed time of the
+    /// day, which cron makes up for when the clock jumps, and does not repeat when it is set back.
+    wild: bool,
 }
+
+/// Where the clock of a time zone jumps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Jump {
+    /// The first minute since 1970 after it.
+    minute: i64,
+    /// By how many minutes it goes forward; below 0 it is set back.
+    by: i64,
+}
+
+/// A longer jump, in minutes, is a correction of the clock, after which cron goes on as if nothing had been. (cron(8) of
+/// Debian: "clock changes of less than 3 hours"; `cron.c` of vixie-cron and cronie, the kinds of wakeup.)
+const CORRECTION: i64 = 180;
 
 /// The next run of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Next {
     /// How long until then.
     pub(super) wait: Duration,
-    /// Another run is no further from it than the time that was looked ahead.
+    /// Another run is so near that the machine would hardly be free between the two ([`due::again`]).
     pub(super) often: bool,
 }
 
@@ -67,6 +86,7 @@ pub(super) fn parse<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Whe
         // Sunday is 0 and 7.
         weekdays: week | (week >> 7 & 1),
         both_days: days.starts_with('*') || weekdays.starts_with('*'),
+        wild: first.starts_with('*') || hours.starts_with('*'),
     }))
 }
 
@@ -105,7 +125,7 @@ fn field(text: &str, least: u32, most: u32, names: &[&str]) -> Option<u64> {
 }
 
 impl Times {
-    fn fits(&self, at: &Zoned) -> bool {
+    fn fits(&self, at: DateTime) -> bool {
         let has = |bits: u64, value: i8| u32::try_from(value).is_ok_and(|value| bits >> value & 1 == 1);
         let day = has(self.days, at.day());
         let weekday = has(self.weekdays, at.weekday().to_sunday_zero_offset());
@@ -116,15 +136,53 @@ impl Times {
             && fits_day
     }
 
-    /// Whether it runs in that minute since 1970.
-    fn runs(&self, minute: i64, zone: &TimeZone) -> bool {
-        let moment = Timestamp::from_second(minute.saturating_mul(60));
-        moment.is_ok_and(|moment| self.fits(&moment.to_zoned(zone.clone())))
+    /// Whether it runs in that minute since 1970. A job of a fixed time that the clock skips runs right after the jump, and
+    /// one whose time comes twice runs the first time only.
+    fn runs(&self, minute: i64, zone: &TimeZone, jumps: &[Jump]) -> bool {
+        let Ok(moment) = Timestamp::from_second(minute.saturating_mul(60)) else { return false };
+        let local = zone.to_datetime(moment);
+        if self.wild {
+            return self.fits(local);
+        }
+        let repeated = |jump: &Jump| jump.by < 0 && (0..-jump.by).contains(&(minute - jump.minute));
+        if jumps.iter().any(repeated) {
+            return false;
+        }
+        let skipped = jumps.iter().filter(|jump| jump.minute == minute).map(|jump| jump.by).max();
+        let missed = (1..=skipped.unwrap_or(0))
+            .filter_map(|back| local.checked_sub(jiff::Span::new().minutes(back)).ok());
+        self.fits(local) || missed.into_iter().any(|local| self.fits(local))
     }
+}
+
+/// The jumps of a zone's clock that matter to jobs between two minutes since 1970.
+fn jumps(zone: &TimeZone, from: i64, until: i64) -> Vec<Jump> {
+    let second = |minute: i64| Timestamp::from_second(minute.saturating_mul(60)).ok();
+    // What was set back shortly before is still being repeated.
+    let Some(begin) = second(from.saturating_sub(CORRECTION)) else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut last = begin;
+    for transition in zone.following(begin) {
+        let at = transition.timestamp();
+        let minute = at.as_second().div_euclid(60) + i64::from(at.as_second().rem_euclid(60) != 0);
+        // Of a file that tells no rule for the future, the last change is told again and again.
+        if minute > until || at <= last {
+            break;
+        }
+        last = at;
+        let Ok(before) = Timestamp::from_second(at.as_second().saturating_sub(1)) else { continue };
+        let by = i64::from(transition.offset().seconds() - zone.to_offset(before).seconds()) / 60;
+        if (-CORRECTION + 1..=CORRECTION).contains(&by) && by != 0 {
+            found.push(Jump { minute, by });
+        }
+    }
+    found
 }
 
 /// So far ahead, in minutes, a run is looked for to be shown.
 const DAY: i64 = 24 * 60;
+/// Jumps of the clock are looked for so many minutes further: more than [`due::again`] adds.
+const AGAIN: i64 = 2 * 60;
 
 /// The next run within a day from now, or within `ahead` if that is longer; none if there is none, or if the job runs at
 /// no time.
@@ -138,9 +196,11 @@ pub(super) fn next(
     let span = i64::try_from(ahead.as_secs() / 60).unwrap_or(i64::MAX).max(1);
     let this = now.wall_ms.div_euclid(60_000);
     let until = this.saturating_add(span.max(DAY));
-    let run = (this + 1..=until).find(|minute| when.runs(*minute, zone))?;
-    let around = (run.saturating_sub(span)..run).chain(run + 1..=run.saturating_add(span));
-    let often = { around }.any(|minute| when.runs(minute, zone));
+    let jumps = jumps(zone, this.saturating_sub(span), until.saturating_add(span.saturating_add(AGAIN)));
+    let run = (this + 1..=until).find(|minute| when.runs(*minute, zone, &jumps))?;
+    let again = i64::try_from(due::again(ahead).as_secs() / 60).unwrap_or(i64::MAX).max(2) - 1;
+    let around = (run.saturating_sub(again)..run).chain(run + 1..=run.saturating_add(again));
+    let often = { around }.any(|minute| when.runs(minute, zone, &jumps));
     let wait_ms = (run * 60_000).saturating_sub(now.wall_ms);
     Some(Next { wait: Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)), often })
 }
@@ -189,7 +249,8 @@ mod tests {
             ("@hourly", Some((60, true))),
             ("*/5 * * * *", Some((5, true))),
             ("0 */2 * * *", None),
-            ("0 1-23/2 * * *", Some((60, false))),
+            ("0 1-23/2 * * *", Some((60, true))),
+            ("0 1-22/3 * * *", Some((60, false))),
             ("5/20 12 * * *", Some((5, true))),
             ("10~50 13 * * *", Some((70, true))),
         ] {
@@ -199,15 +260,75 @@ mod tests {
         assert_eq!(from("2028-02-28T23:30:00Z", "0 0 29 2 *"), Some((30, false)));
     }
 
-    #[test]
-    fn a_summer_hour_that_does_not_exist_has_no_run() {
-        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-        let moment: Timestamp = "2026-03-29T00:30:00Z".parse().unwrap();
+    /// A compiled zone (tzfile(5), version 1) whose clock jumps once.
+    fn zone(at: &str, before_minutes: i32, after_minutes: i32) -> TimeZone {
+        let at = at.parse::<Timestamp>().unwrap().as_second();
+        let mut bytes = b"TZif\0".to_vec();
+        bytes.extend([0; 15]);
+        // Two kinds of time, one jump, names of eight bytes; no leap seconds.
+        for count in [0_u32, 0, 0, 1, 2, 8] {
+            bytes.extend(count.to_be_bytes());
+        }
+        bytes.extend(i32::try_from(at).unwrap().to_be_bytes());
+        bytes.push(1);
+        for (minutes, daylight, name) in [(before_minutes, 0, 0), (after_minutes, 1, 4)] {
+            bytes.extend((minutes * 60).to_be_bytes());
+            bytes.extend([daylight, name]);
+        }
+        bytes.extend(b"AAA\0BBB\0");
+        TimeZone::tzif("Test/Jump", &bytes).unwrap()
+    }
+
+    /// Minutes from a moment in UTC until the next run.
+    fn wait(moment: &str, line: &str, zone: &TimeZone) -> u64 {
+        let moment: Timestamp = moment.parse().unwrap();
         let now = Stamp::new(0, 0, moment.as_millisecond());
-        let two = next(&when("30 2 * * *").unwrap(), now, AHEAD, &zone).unwrap();
-        assert!(two.wait > Duration::from_hours(23), "{two:?}");
-        let three = next(&when("5 3 * * *").unwrap(), now, AHEAD, &zone).unwrap();
-        assert_eq!(three.wait, Duration::from_mins(35));
+        next(&when(line).unwrap(), now, AHEAD, zone).unwrap().wait.as_secs() / 60
+    }
+
+    #[test]
+    fn a_job_of_the_hour_that_the_clock_skips_runs_right_after_the_jump() {
+        // From 02:00 to 03:00 local time.
+        let at = "2026-03-29T01:00:00Z";
+        for zone in [zone(at, 60, 120), TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()] {
+            for (line, minutes) in [
+                ("30 2 * * *", 30),
+                ("0 2 * * *", 30),
+                ("59 2 29 3 *", 30),
+                ("0 3 * * *", 30),
+                ("5 3 * * *", 35),
+                ("30 1 * * *", 24 * 60 - 60),
+                // They follow the clock as it shows, which never shows two o'clock.
+                ("*/20 2 * * *", 24 * 60 - 30),
+                ("30 * * * *", 60),
+            ] {
+                assert_eq!(wait("2026-03-29T00:30:00Z", line, &zone), minutes, "{line}");
+            }
+            assert_eq!(wait("2026-03-29T01:00:00Z", "30 2 * * *", &zone), 23 * 60 + 30);
+        }
+    }
+
+    #[test]
+    fn a_jump_of_half_an_hour_is_made_up_for_and_one_of_a_day_is_not() {
+        let at = "2026-10-03T15:30:00Z";
+        let half = zone(at, 10 * 60 + 30, 11 * 60);
+        assert_eq!(wait("2026-10-03T15:00:00Z", "15 2 * * *", &half), 30);
+        // The line between two dates: the day is missing, and so are its jobs.
+        let day = zone(at, -10 * 60, 14 * 60);
+        assert_eq!(wait("2026-10-03T15:00:00Z", "45 5 * * *", &day), 45);
+        assert!(wait("2026-10-03T15:00:00Z", "0 20 * * *", &day) > 30);
+    }
+
+    #[test]
+    fn a_job_of_the_hour_that_comes_twice_runs_once() {
+        // From 03:00 back to 02:00 local time.
+        let zone = zone("2026-10-25T01:00:00Z", 120, 60);
+        assert_eq!(wait("2026-10-25T00:10:00Z", "30 2 * * *", &zone), 20);
+        let moment: Timestamp = "2026-10-25T00:31:00Z".parse().unwrap();
+        let now = Stamp::new(0, 0, moment.as_millisecond());
+        assert_eq!(next(&when("30 2 * * *").unwrap(), now, AHEAD, &zone), None, "not in a day");
+        assert_eq!(wait("2026-10-25T00:31:00Z", "30 * * * *", &zone), 59, "this one each time");
+        assert_eq!(wait("2026-10-25T01:31:00Z", "0 3 * * *", &zone), 29);
     }
 
     #[test]

@@ -104,10 +104,14 @@ impl Workers {
         let proc = self.processes.open()?;
         let mut working = Vec::new();
         for pid in pids.iter().copied() {
-            let Some(stat) = self.processes.read(&proc, pid)? else {
+            let Some(stat) = self.processes.read_any(&proc, pid)? else {
                 working.push(pid);
                 continue;
             };
+            // The driver may still list what has ended and waits to be reaped; it does nothing any more.
+            if stat.dead {
+                continue;
+            }
             let used_us = stat.own_us.saturating_add(stat.children_us);
             let look = self.look;
             let fresh = Worker { start: stat.start, base_us: used_us, base: now, moved: now, look };

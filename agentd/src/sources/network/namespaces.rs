@@ -225,7 +225,7 @@ impl Namespaces {
             }
         }
         if listed > 0 && shown == 0 && process::hides_others(&self.root)? {
-            return Err(HostError::malformed("/proc", "it hides other users' processes (hidepid=)"));
+            return Err(HostError::malformed("/proc", process::HIDDEN));
         }
         Ok(cost)
     }

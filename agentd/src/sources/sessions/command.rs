@@ -2,7 +2,8 @@
 //!
 //! It is told from the arguments. Doubt makes it a job, for which the machine waits longest.
 
-use crate::sources::ide;
+use super::service;
+use crate::sources::{displays, ide};
 
 /// What a program in the foreground is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(super) enum Kind {
     Relay,
     /// A client of a terminal multiplexer.
     Client(Multiplexer),
-    /// A server of a development environment: alone it is nobody.
+    /// A server, of a development environment or another: alone it is nobody.
     Server,
     /// A prompt to log in: nobody is there.
     Login,
@@ -61,14 +62,9 @@ const SHELLS: [&str; 14] = [
     "xonsh",
 ];
 
-const DISPLAYS: [&str; 53] = [
-    "top", "htop", "btop", "atop", "btm", "gtop", "bpytop", "bashtop", "glances", "zenith", "nvtop",
-    "nvitop", "gpustat", "iotop", "iftop", "nethogs", "bmon", "nload", "bwm-ng", "powertop", "slabtop",
-    "ctop", "k9s", "lazydocker", "s-tui", "watch", "viddy", "tail", "multitail", "lnav", "less",
-    "more", "most", "pager", "man", "info", "vmstat", "iostat", "mpstat", "pidstat", "sar", "dstat",
-    "dool", "journalctl", "dmesg", "nvidia-smi", "ping", "mtr", "ranger", "mc", "nnn", "tig",
-    "cmatrix",
-];
+/// Programs that show and do what their user tells them meanwhile. Other displays are in [`displays`].
+const BROWSERS: [&str; 8] =
+    ["k9s", "lazydocker", "ranger", "mc", "nnn", "tig", "man", "info"];
 
 const PAGERS: [&str; 4] = ["less", "more", "most", "pager"];
 
@@ -103,6 +99,10 @@ pub(super) fn judge(comm: &str, arguments: &[&[u8]]) -> Command {
     }
     let words: Vec<_> = arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    if displays::is_display(arguments, comm.as_bytes()) {
+        let name = words.first().map_or(comm, |first| program(first));
+        return Command { kind: Kind::Display, name: name.to_owned() };
+    }
     if words.is_empty() {
         let kind = named(comm).unwrap_or(Kind::Job);
         return Command { kind, name: comm.to_owned() };
@@ -147,16 +147,27 @@ fn command(words: &[&str], depth: usize) -> Command {
         "tmux" => Kind::Client(Multiplexer::Tmux),
         "screen" => Kind::Client(Multiplexer::Screen),
         "zellij" => Kind::Client(Multiplexer::Zellij),
+        _ if displays::shows(words) || script_of_browser(name, rest) => Kind::Display,
+        _ if service::is_server(words) => Kind::Server,
         _ => named(name).unwrap_or(Kind::Job),
     };
     Command { kind, name: name.to_owned() }
+}
+
+/// Whether a script of Python is one of the browsers: `python3 /usr/bin/ranger`.
+fn script_of_browser(name: &str, rest: &[&str]) -> bool {
+    let script = rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
+    let commanded = rest.iter().any(|word| matches!(*word, "-c" | "-m"));
+    name.starts_with("python") && !commanded && BROWSERS.contains(&program(script))
 }
 
 /// What is known by the name alone.
 fn named(name: &str) -> Option<Kind> {
     match name {
         _ if SHELLS.contains(&name) => Some(Kind::Prompt),
-        _ if DISPLAYS.contains(&name) => Some(Kind::Display),
+        _ if displays::is_named(name) || BROWSERS.contains(&name) || PAGERS.contains(&name) => {
+            Some(Kind::Display)
+        }
         _ if EDITORS.contains(&name) => Some(Kind::Editor),
         _ if RELAYS.contains(&name) => Some(Kind::Relay),
         _ if LOGINS.contains(&name) => Some(Kind::Login),
@@ -182,7 +193,10 @@ fn shell(name: &str, rest: &[&str]) -> Command {
                 return Command { kind: Kind::Job, name: name.to_owned() };
             }
         } else {
-            return Command { kind: Kind::Job, name: program(word).to_owned() };
+            let script = program(word);
+            let shows = displays::is_named(script);
+            let kind = if shows { Kind::Display } else { Kind::Job };
+            return Command { kind, name: script.to_owned() };
         }
     }
     Command { kind: Kind::Prompt, name: name.to_owned() }
@@ -235,12 +249,10 @@ fn ssh(rest: &[&str]) -> Kind {
 fn container(rest: &[&str]) -> Kind {
     let verb = rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
     let last = rest.last().copied().unwrap_or_default();
-    let follows = rest.iter().any(|word| matches!(*word, "-f" | "-w" | "--follow" | "--watch"));
     match verb {
         "exec" | "run" if SHELLS.contains(&program(last)) => Kind::Relay,
         "attach" => Kind::Relay,
-        "stats" | "events" | "top" => Kind::Display,
-        "logs" | "get" if follows => Kind::Display,
+        _ if displays::follows_container(rest) => Kind::Display,
         _ => Kind::Job,
     }
 }
@@ -335,7 +347,22 @@ mod tests {
     }
 
     #[test]
+    fn what_only_shows_may_be_a_script() {
+        for line in [
+            "/usr/bin/python3 /usr/local/bin/nvitop", "python3 -m glances", "bash /usr/bin/bashtop", "agentctl watch",
+            "sudo /usr/bin/python3 /usr/sbin/iotop", "/usr/bin/python3 /usr/bin/ranger", "agentctl events --follow",
+        ] {
+            assert_eq!(kind(line), Kind::Display, "{line}");
+        }
+        for line in ["python3 -c ranger", "bash train.sh htop", "python3 top_down.py"] {
+            assert_eq!(kind(line), Kind::Job, "{line}");
+        }
+    }
+
+    #[test]
     fn a_server_in_a_terminal_is_a_server() {
+        assert_eq!(kind("python3 -m http.server 8000"), Kind::Server);
+        assert_eq!(kind("sudo -u bob vllm serve x"), Kind::Server);
         assert_eq!(kind("/usr/bin/python3 /usr/local/bin/jupyter-lab"), Kind::Server);
         assert_eq!(kind("/usr/lib/code-server/lib/node /usr/lib/code-server"), Kind::Server);
         assert_eq!(kind("python3 -m ipykernel_launcher -f /x/kernel-1.json"), Kind::Job);

@@ -191,7 +191,7 @@ impl Scanner {
         if process::hides_others(&self.root)? {
             return Err(HostError::malformed(
                 "/proc",
-                "it hides other users' processes (hidepid=)",
+                process::HIDDEN,
             ));
         }
         let count = self.walk()?;

@@ -531,7 +531,9 @@ impl Machine {
     fn later(&mut self, seconds: u64) -> Vec<String> {
         self.now = self.now.after(Duration::from_secs(seconds));
         self.sessions.refresh();
-        self.waits().into_iter().map(|(subject, ..)| subject).collect()
+        let Reading::Signals(signals) = self.sessions.read(self.now) else { panic!() };
+        let present = |it: &Signal| matches!(it.value, Value::Stretches { .. });
+        signals.into_iter().filter(present).map(|signal| signal.subject).collect()
     }
 }
 
@@ -763,4 +765,34 @@ fn this_machine_can_be_read() {
         println!("{reading:#?}");
         assert!(matches!(reading, Reading::Signals(_)), "{reading:?}");
     }
+}
+
+#[test]
+fn a_server_in_a_terminal_that_nobody_is_attached_to_is_nobody_and_a_job_there_is_waited_for() {
+    for (arguments, expected) in [
+        ("/usr/bin/python3 -m http.server 8000", None),
+        ("/usr/bin/python3 /usr/local/bin/nvitop", None),
+        ("/usr/bin/python3 train.py", Some("alice, python3[831]")),
+    ] {
+        let mut machine = Machine::new();
+        tmux(&machine);
+        machine.shell(905, 900, 1000, 7, 831);
+        machine.program(831, 905, 7, arguments);
+        let expected: Vec<_> = expected.map(|words| wait("pts/7", Job, words)).into_iter().collect();
+        assert_eq!(machine.waits(), expected, "{arguments}");
+    }
+    // Who is connected is, and waits for nothing.
+    let mut machine = Machine::new();
+    machine.alice("/usr/bin/python3 -m http.server 8000");
+    assert_eq!(machine.waits(), [wait("pts/3", Connected, "alice, python3[830]")]);
+}
+
+#[test]
+fn a_client_that_ended_and_was_not_reaped_is_nobody() {
+    let mut machine = Machine::new();
+    tmux(&machine);
+    machine.tree.process(&Process::new(930, "tmux: client").called("tmux attach").with(|p| {
+        (p.uid, p.state) = (1000, 'Z');
+    }));
+    assert_eq!(machine.waits(), []);
 }

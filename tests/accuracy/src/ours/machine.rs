@@ -50,6 +50,23 @@ const RUNS: f64 = 0.005;
 /// A GPU on which processes only draw counts from here on, percent.
 const DRAWING_ABOVE: f64 = 10.0;
 
+/// A connection of ssh without a terminal of its own.
+#[derive(Clone, Copy, Debug)]
+struct Tunnel {
+    since_ms: i64,
+    seen_ms: i64,
+    /// It has no terminals, as an editor's has; where it has, they stand for it.
+    bare: bool,
+}
+
+impl Tunnel {
+    /// Whether it is taken for still there after it went: it may be renewed.
+    const fn lingers(self, now_ms: i64) -> bool {
+        let arrived = self.seen_ms - self.since_ms >= ARRIVED_MS;
+        self.bare && arrived && now_ms - self.seen_ms <= LINGER_MS
+    }
+}
+
 /// Running sums and terminals.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Machine {
@@ -61,8 +78,8 @@ pub(super) struct Machine {
     client_port: u32,
     /// The same for connections that are followed one by one.
     conns: BTreeMap<String, f64>,
-    /// Since when a connection without a terminal has been there, and when it was seen last.
-    tunnel: Option<(i64, i64)>,
+    /// A connection without a terminal, or what was one a little while ago.
+    tunnel: Option<Tunnel>,
     stalled_us: f64,
     stolen_us: f64,
     /// The mark of each pseudo-terminal.
@@ -90,13 +107,12 @@ impl Machine {
     /// Terminals and connections are opened and closed.
     pub(super) fn open(&mut self, signals: &Signals, at_ms: i64) {
         self.marks.resize(signals.pts as usize, at_ms);
-        let since = self.tunnel.map_or(at_ms, |(since, _)| since);
-        // Where it has terminals they stand for it.
-        let lingers =
-            |seen: i64| signals.pts == 0 && at_ms - seen <= LINGER_MS && seen - since >= ARRIVED_MS;
         self.tunnel = match self.tunnel {
-            _ if signals.ssh_notty > 0 => Some((since, at_ms)),
-            Some((_, seen)) if lingers(seen) => self.tunnel,
+            before if signals.ssh_notty > 0 => {
+                let since_ms = before.map_or(at_ms, |before| before.since_ms);
+                Some(Tunnel { since_ms, seen_ms: at_ms, bare: signals.pts == 0 })
+            }
+            Some(gone) if gone.lingers(at_ms) => Some(gone),
             _ => None,
         };
         if connections(signals) == 0 && self.client_bytes > 0.0 {
@@ -192,7 +208,8 @@ pub(super) fn app_clients(signals: &Signals) -> u32 {
         return said;
     }
     let of_people = signals.rx_client > 0.0 || signals.jup != Jupyter::Off;
-    if of_people || !signals.conns.is_empty() { signals.estab_app } else { 0 }
+    let followed = u32::try_from(signals.conns.len()).unwrap_or(u32::MAX);
+    if of_people { signals.estab_app.max(followed) } else { followed }
 }
 
 /// The connections on which the talking client may be.

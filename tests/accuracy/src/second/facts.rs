@@ -11,13 +11,16 @@ use crate::signals::Service;
 pub(super) struct Facts {
     /// Whose the services are that use more than a resting machine's.
     pub(super) service: Service,
+    /// The program in the foreground of a terminal is a server that is known by its name.
+    pub(super) serves: bool,
     /// What happens, by minute.
     pub(super) events: &'static [(f64, Event)],
     /// What came before, where the title says it.
     pub(super) history: Option<History>,
 }
 
-const NOTHING: Facts = Facts { service: Service::Upkeep, events: &[], history: None };
+const NOTHING: Facts =
+    Facts { service: Service::Upkeep, serves: false, events: &[], history: None };
 
 /// The facts of a machine; one that is not in the list has no services but upkeep.
 pub(super) fn facts(id: &str) -> Facts {
@@ -25,6 +28,10 @@ pub(super) fn facts(id: &str) -> Facts {
         // "Suspended for 40 min at idle minute 20": the idle minutes count from the last use, at the beginning.
         let events = &[(20.0, Event::Sleep(2400))];
         return Facts { events, history: Some(History::Used), ..NOTHING };
+    }
+    if id == "J50" {
+        // "python -m http.server in a detached tmux".
+        return Facts { serves: true, ..NOTHING };
     }
     SERVICES
         .iter()

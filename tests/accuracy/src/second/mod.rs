@@ -156,8 +156,8 @@ fn scenario(line: Line) -> Result<Scenario, String> {
         Owner::Desktop => Profile::Desktop,
     };
     let gpus = line.machine.gpus;
-    let resting = State::default().on(facts.service, gpus.as_ref());
-    let mut segments = vec![segment([0.0, f64::from(line.horizon_min)], None, resting)];
+    let resting = State::default().on(&facts, gpus.as_ref());
+    let mut segments = vec![segment([0.0, f64::from(line.horizon_min + 1)], None, resting)];
     for part in line.segments {
         let cycle = match (part.every_s, part.for_s) {
             (Some(period), Some(on)) if period > 0 => {
@@ -167,7 +167,7 @@ fn scenario(line: Line) -> Result<Scenario, String> {
             _ => return Err("`every_s` and `for_s` go together".to_owned()),
         };
         part.state.check()?;
-        let state = part.state.on(facts.service, gpus.as_ref());
+        let state = part.state.on(&facts, gpus.as_ref());
         segments.push(segment(part.at, cycle, state));
     }
     let kind = |whose| match whose {

@@ -3,6 +3,7 @@
 use agent_core::reading::Stretch;
 use serde::Deserialize;
 
+use super::facts::Facts;
 use crate::ours::SOURCES;
 use crate::signals::{Desktop, Foreground, Jupyter, Place, Service, Signals};
 
@@ -108,8 +109,11 @@ impl State {
     }
 
     /// The same on a machine whose services are so-and-so's, and with its GPUs where nothing else is said of them.
-    pub(super) fn on(mut self, service: Service, gpus: Option<&Vec<f64>>) -> Self {
-        self.service = service;
+    pub(super) fn on(mut self, facts: &Facts, gpus: Option<&Vec<f64>>) -> Self {
+        self.service = facts.service;
+        if facts.serves && self.fg == Some(Foreground::Job) {
+            self.fg = Some(Foreground::Server);
+        }
         self.gpus = self.gpus.or_else(|| gpus.cloned());
         self
     }

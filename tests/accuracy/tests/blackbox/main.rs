@@ -78,6 +78,13 @@ fn replayed(scenario: &Scenario, sources: &[String]) -> Option<f64> {
     ours::run(scenario, &World::plain(0), &policy).stopped
 }
 
+/// Whether somebody comes over a relay. The program takes them for connected for some minutes after it last heard of them; the
+/// replay for as long as the tunnel is there.
+fn is_relayed(scenario: &Scenario) -> bool {
+    let relayed = |s: &Signals| s.itemised && s.vscode_srv && s.ssh_estab == 0 && s.net_user > 0.0;
+    scenario.segments.iter().any(|s| relayed(&scenario.signals_at(s.from)))
+}
+
 /// Whether both decided the same. The replay knows no metadata service that is away: without it the program cannot ask for
 /// the stop, tries again later, and must still do so in time.
 fn agree(scenario: &Scenario, program: Option<f64>, replay: Option<f64>) -> bool {
@@ -88,6 +95,9 @@ fn agree(scenario: &Scenario, program: Option<f64>, replay: Option<f64>) -> bool
     // sees the keys alone.
     let strange = |s: &Signals| s.pts > s.ssh_pts && !s.tmux && !s.ssm && !s.vscode_srv;
     if scenario.segments.iter().any(|s| strange(&scenario.signals_at(s.from))) {
+        return matches!(score::judge(scenario, program), Verdict::Right { .. });
+    }
+    if is_relayed(scenario) {
         return matches!(score::judge(scenario, program), Verdict::Right { .. });
     }
     // Where a GPU does not tell how busy it is, a new process on it counts as work for as long.
@@ -148,7 +158,8 @@ impl Tally {
         );
         self.compared += 1;
         self.moves += outcome.moves;
-        for prediction in outcome.predictions(scenario) {
+        let predictions = outcome.predictions(scenario);
+        for prediction in predictions.into_iter().filter(|_| !is_relayed(scenario)) {
             self.predictions += 1;
             self.worst = self.worst.max(prediction.abs());
             if prediction.abs() > TICK + 1e-6 {

@@ -207,6 +207,7 @@ impl People {
             Foreground::Display => &["htop"],
             Foreground::Editor => &["vim", "notes"],
             Foreground::Job => &["python3", "train.py"],
+            Foreground::Server => &["python3", "-m", "http.server"],
         };
         on.shell.foreground = 0;
         if let Some(name) = words.first() {

@@ -33,6 +33,8 @@ const AGENTS: &str = "system.slice/amazon-ssm-agent.service";
 const BROKEN: &str = "user.slice/user-1000.slice/session-9.scope";
 /// The user.
 pub(crate) const ADA: u32 = 1000;
+/// The part of what a server carries that its client sends.
+const ASKED: f64 = 0.02;
 /// The first process on the GPUs.
 const FIRST_ON_GPU: u32 = 7000;
 
@@ -250,7 +252,9 @@ impl Plant {
         let services = (signals.net - signals.items()).max(0.0);
         let upkeep = services.min(Signals::base().net);
         carry(Some(self.system), 0.0, upkeep);
-        carry(self.services.connection(), (services - upkeep) / 2.0, (services - upkeep) / 2.0);
+        // A client asks with little and gets much.
+        let served = services - upkeep;
+        carry(self.services.connection(), ASKED * served, (1.0 - ASKED) * served);
         let count = f64::from(u32::try_from(signals.conns.len()).unwrap_or(1).max(1));
         for conn in &signals.conns {
             carry(self.conns.get(&conn.key).copied(), conn.received, sent / count);

@@ -157,8 +157,8 @@ pub(super) fn disk(signals: &Signals) -> Vec<Share> {
     let beside = (signals.disk - signals.disk_user).max(0.0);
     let mut list = vec![share("user.slice", Role::Workload, signals.disk_user)];
     if signals.kthr > KERNEL_WORKS {
-        // The kernel itself: no group has it.
-        list.push(share("unexplained", Role::Unexplained, beside));
+        // The kernel itself looks after a disk: no group has it, and its threads tell.
+        list.push(share("the kernel's upkeep of disks", Role::Ignored, beside));
     } else {
         list.extend(of_services(signals, beside, Signals::base().disk));
     }

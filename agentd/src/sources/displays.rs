@@ -1,0 +1,216 @@
+//! Programs that only show something: `htop`, `watch nvidia-smi`, `nvitop`. What they use themselves is nobody's work, and who left
+//! one open waits for nothing.
+//!
+//! They are told by their names. Many are scripts (`python3 /usr/local/bin/nvitop`, `python3 -m glances`, `bash bashtop`), so the
+//! script's or the module's name is compared too. A program that shows *and* works, such as a file manager that copies, is no
+//! display here.
+
+/// Programs that only show.
+const DISPLAYS: [&str; 56] = [
+    "top",
+    "htop",
+    "btop",
+    "btop++",
+    "atop",
+    "btm",
+    "bottom",
+    "gtop",
+    "gotop",
+    "bpytop",
+    "bashtop",
+    "glances",
+    "zenith",
+    "nvtop",
+    "nvitop",
+    "gpustat",
+    "nvidia-smi",
+    "nvidia-htop",
+    "rocm-smi",
+    "amdgpu_top",
+    "radeontop",
+    "neuron-top",
+    "neuron-monitor",
+    "iotop",
+    "iotop-c",
+    "iftop",
+    "nethogs",
+    "bmon",
+    "nload",
+    "bwm-ng",
+    "powertop",
+    "slabtop",
+    "ctop",
+    "s-tui",
+    "watch",
+    "viddy",
+    "hwatch",
+    "tail",
+    "multitail",
+    "lnav",
+    "vmstat",
+    "iostat",
+    "mpstat",
+    "pidstat",
+    "sar",
+    "dstat",
+    "dool",
+    "journalctl",
+    "dmesg",
+    "ping",
+    "mtr",
+    "cmatrix",
+    "speedometer",
+    "bandwhich",
+    "nmon",
+    "below",
+];
+
+/// What runs scripts. Its own name says nothing.
+const INTERPRETERS: [&str; 9] =
+    ["bash", "sh", "dash", "zsh", "perl", "ruby", "node", "nodejs", "pypy3"];
+/// Options of interpreters that take the next word as their value.
+const VALUES: [&str; 4] = ["-X", "-W", "-r", "--require"];
+
+/// Whether a process only shows something, by its arguments and its name (`/proc/PID/comm`), which decides where the arguments are
+/// missing. Doubt makes it work.
+pub(super) fn is_display(arguments: &[&[u8]], comm: &[u8]) -> bool {
+    let words: Vec<_> = arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    if words.is_empty() { is_named(&String::from_utf8_lossy(comm)) } else { shows(&words) }
+}
+
+/// Whether a command only shows something.
+pub(super) fn shows(words: &[&str]) -> bool {
+    let Some((first, rest)) = words.split_first() else { return false };
+    let name = base(first);
+    if is_named(name) {
+        return true;
+    }
+    match name {
+        "agentctl" => follows_agent(rest),
+        "docker" | "podman" | "nerdctl" | "kubectl" => follows_container(rest),
+        _ if is_interpreter(name) => script(rest).is_some_and(is_named),
+        _ => false,
+    }
+}
+
+/// Whether a name is that of a display. The ending of a script's file is left out.
+pub(super) fn is_named(name: &str) -> bool {
+    let stem = [".py", ".sh", ".pl"].iter().find_map(|ending| name.strip_suffix(ending));
+    DISPLAYS.contains(&stem.unwrap_or(name))
+}
+
+/// `agentctl watch`, `agentctl events --follow`.
+fn follows_agent(rest: &[&str]) -> bool {
+    let verb = rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
+    let follow = rest.iter().any(|word| matches!(*word, "--follow" | "-f"));
+    verb == "watch" || (verb == "events" && follow)
+}
+
+/// `docker logs -f`, `docker stats`, `kubectl get -w`.
+pub(super) fn follows_container(rest: &[&str]) -> bool {
+    let verb = rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or_default();
+    let follows = rest.iter().any(|word| matches!(*word, "-f" | "-w" | "--follow" | "--watch"));
+    match verb {
+        "stats" | "events" | "top" => true,
+        "logs" | "get" => follows,
+        _ => false,
+    }
+}
+
+/// Whether a program runs scripts: `python3.12`, `bash`.
+fn is_interpreter(name: &str) -> bool {
+    INTERPRETERS.contains(&name) || name.starts_with("python")
+}
+
+/// The name of the script or the module that an interpreter runs; none for commands in its arguments (`-c`).
+fn script<'a>(rest: &[&'a str]) -> Option<&'a str> {
+    let mut words = rest.iter().copied();
+    while let Some(word) = words.next() {
+        match word {
+            "-m" => return words.next().map(|module| module.split('.').next().unwrap_or(module)),
+            "-c" | "-e" => return None,
+            _ if VALUES.contains(&word) => drop(words.next()),
+            _ if word.starts_with('-') => {}
+            _ => return Some(base(word)),
+        }
+    }
+    None
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn display(line: &str) -> bool {
+        let words: Vec<_> = line.split(' ').map(str::as_bytes).collect();
+        is_display(&words, b"x")
+    }
+
+    #[test]
+    fn what_only_shows_is_known_as_a_program_a_script_or_a_module() {
+        for line in [
+            "top",
+            "/usr/bin/htop -d 5",
+            "watch -n1 nvidia-smi",
+            "nvtop",
+            "/usr/bin/python3 /usr/local/bin/nvitop",
+            "/home/a/miniconda3/bin/python3.12 /home/a/miniconda3/bin/nvitop -m full",
+            "python3 -m nvitop",
+            "python -m gpustat.cli -i 1",
+            "python3 -u -X dev /usr/bin/glances",
+            "/usr/bin/python3 /usr/bin/bpytop",
+            "/usr/bin/python3 /usr/sbin/iotop",
+            "bash /usr/bin/bashtop",
+            "/bin/bash /home/a/bashtop.sh",
+            "s-tui",
+            "python3 /usr/bin/s-tui",
+            "agentctl watch",
+            "/usr/bin/agentctl events --follow",
+            "agentctl --no-color watch",
+            "docker stats",
+            "docker logs -f web",
+            "kubectl get pods -w",
+            "journalctl -fu ssh",
+            "tail -f x.log",
+        ] {
+            assert!(display(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn doubt_is_work() {
+        for line in [
+            "python3 train.py",
+            "python3 /srv/top/train.py",
+            "python3 -c top",
+            "bash -c htop",
+            "bash train.sh watch",
+            "python3 -m torch.distributed.run nvitop",
+            "./watcher",
+            "python3 watchdog.py",
+            "mc",
+            "ranger",
+            "nnn",
+            "agentctl events",
+            "agentctl run -- watch",
+            "docker run stats",
+            "kubectl get pods",
+            "",
+            "node server.js top",
+        ] {
+            assert!(!display(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn without_arguments_the_name_decides() {
+        assert!(is_display(&[], b"htop"));
+        assert!(!is_display(&[], b"python3"));
+        assert!(!is_display(&[b"python3", b"train.py"], b"top"), "anybody may call himself so");
+    }
+}

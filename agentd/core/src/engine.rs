@@ -3,8 +3,7 @@
 //! The engine is a struct that one task owns. Its parts: `clock` (gaps, resumes, the idle clock), `commands`, `idle` (the
 //! way to an action), `acting` (hook and call), `outcome` (what became of an action), `recovery` (what an earlier run
 //! left), `preflight`, `tagging`, `stage`, `picture` (the view), `words`; `stretch`, `cycles` and `wishes` (what makes it wait
-//! longer), `notice` (how long before an action people are told), `uncounted` (what ran beside that) and `keeper` (what alone
-//! has kept the machine up).
+//! longer), `notice` (how long before it people are told), `uncounted` (what ran), `keeper` (what alone kept it up).
 //! `interrupted` comes before all of them: what EC2 announces, and the drain.
 
 mod acting;

@@ -43,7 +43,8 @@ fn units_of(entry: &Entry) -> Vec<String> {
     }
     let own = entry.key.strip_suffix("\".busy_above").and_then(|key| key.split_once(".unit.\""));
     let list = entry.key == "upkeep.units"
-        || (entry.key.starts_with("source.") && entry.key.ends_with(".units"));
+        || (entry.key.starts_with("source.")
+            && entry.key.rsplit_once('.').is_some_and(|(_, key)| key == "units"));
     match (&entry.value, own) {
         (_, Some((_, unit))) => vec![whole(unit)],
         (Value::Texts(names), None) if list => names.iter().map(|name| whole(name)).collect(),

@@ -76,8 +76,8 @@ impl Engine {
     fn start_call(&mut self, mut intent: Intent, out: &mut Out) {
         let power = intent.power;
         let (attempt, not_ready_since) = self.retrying.take().unwrap_or_default();
-        // The sources were read again just now.
-        intent.not_counted = self.not_counted().or(intent.not_counted);
+        // What was seen when it was decided: the rates of the second look are over a moment and say little.
+        intent.not_counted = intent.not_counted.or_else(|| self.not_counted());
         out.events.push(Event::Asking {
             power,
             because: intent.because.clone(),

@@ -48,6 +48,8 @@ impl Engine {
         if !leaves_now && self.tag_due().is_some_and(|due| due.boot_ms > now.boot_ms) {
             return;
         }
+        let decided = self.memory.intent.as_ref().and_then(|intent| intent.not_counted.clone());
+        let not_counted = decided.or_else(|| self.not_counted());
         let set = TagSet {
             state,
             since_wall_ms: self.state_since(now).wall_ms,
@@ -57,7 +59,7 @@ impl Engine {
             },
             act_at_wall_ms: self.act_at(now).map(|at| at.wall_ms),
             last_action: self.last_action_line(),
-            not_counted: self.not_counted().filter(|_| state.is_idle()),
+            not_counted: not_counted.filter(|_| state.is_idle()),
         };
         let last = self.memory.last_action.as_ref().map(|last| last.at);
         let key = self.request(ActionKind::Tag(set), out);

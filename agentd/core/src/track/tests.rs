@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::Combine;
-use crate::reading::{Role, SourceName, Value};
+use crate::reading::{SourceName, Value};
 
 fn policy() -> SourcePolicy {
     SourcePolicy {

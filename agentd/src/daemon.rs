@@ -1,5 +1,7 @@
 //! The parts of the running daemon that outlive a reload, and what they start.
 
+mod examined;
+
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -10,7 +12,7 @@ use agent_core::action::Power;
 use agent_core::input::Input;
 use agent_core::policy::{Mode, Policy, SourcePolicy};
 use agent_core::reading::SourceName;
-use agent_core::verdict::{Judgement, SourceView, View, WAITING_FOR_SECOND_READING};
+use agent_core::verdict::View;
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook_tokio::Signals;
@@ -20,15 +22,13 @@ use crate::actuators::{self, ActuatorSettings, Actuators, Drains, Interlock};
 use crate::aws::Cloud;
 use crate::bus::{self, Voice};
 use crate::config::{self, HookCommand, Loaded, RecorderSettings, Settings};
-use crate::doctor::{self, AccountReport, Examination, Needs, Sight, SourceReport};
+use crate::doctor::{self, Examination, Needs};
 use crate::events::{self, ShellEvent};
 use crate::hands::DaemonHands;
 use crate::host::HostRoot;
 use crate::host::logind::{BusMode, ResumeWatch};
 use crate::instance::{self, Shown};
-use crate::ipc::{
-    self, Accounts, CheckStatus, CommandRequest, DoctorCheck, DoctorRun, IpcContext, Listener,
-};
+use crate::ipc::{self, Accounts, CommandRequest, DoctorRun, IpcContext, Listener};
 use crate::notices;
 use crate::processes::Watchers;
 use crate::publish::{self, AgentInfo, ConfigInfo, Freshener, Published, Publisher, Subscriber};
@@ -169,11 +169,19 @@ impl Daemon {
                 host: host.clone(),
                 state_dir: state_dir.clone(),
                 needs: needs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-                sources: subscriber.picture().view.sources.iter().map(source_report).collect(),
-                accounts: account_reports(&subscriber.picture().view),
+                sources: subscriber
+                    .picture()
+                    .view
+                    .sources
+                    .iter()
+                    .map(examined::of_source)
+                    .collect(),
+                accounts: examined::of_accounts(&subscriber.picture().view),
                 clock: now,
             };
-            async move { doctor::examine(&examination).await.into_iter().map(check).collect() }
+            async move {
+                doctor::examine(&examination).await.into_iter().map(examined::checked).collect()
+            }
         })
     }
 
@@ -418,44 +426,4 @@ async fn watch_resumes(bus: BusMode, host: HostRoot, to: mpsc::WeakSender<Messag
             }
         }
     }
-}
-
-fn source_report(view: &SourceView) -> SourceReport {
-    let sight = match view.judgement {
-        Judgement::Disabled => Sight::Disabled,
-        Judgement::Absent => Sight::Absent,
-        Judgement::Blind if view.read_at.is_none() => Sight::Pending,
-        Judgement::Blind if view.detail.as_deref() == Some(WAITING_FOR_SECOND_READING) => {
-            Sight::Pending
-        }
-        Judgement::Blind => Sight::Blind,
-        Judgement::Busy
-        | Judgement::Idle
-        | Judgement::Blocks
-        | Judgement::Stretches
-        | Judgement::Ignored => Sight::Sees,
-    };
-    SourceReport { name: view.source.to_string(), sight, detail: view.detail.clone() }
-}
-
-fn account_reports(view: &View) -> Vec<AccountReport> {
-    let accounts = ipc::advice::accounts(view).into_iter();
-    accounts
-        .map(|account| AccountReport {
-            of: account.of,
-            closed: account.closed,
-            detail: account.detail,
-            cure: account.cure,
-        })
-        .collect()
-}
-
-fn check(found: doctor::Check) -> DoctorCheck {
-    let status = match found.status {
-        doctor::Status::Pass => CheckStatus::Ok,
-        doctor::Status::Warn => CheckStatus::Warning,
-        doctor::Status::Fail => CheckStatus::Failed,
-        doctor::Status::Skipped => CheckStatus::Skipped,
-    };
-    DoctorCheck { name: found.name, status, detail: found.detail, remedy: found.remedy }
 }

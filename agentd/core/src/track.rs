@@ -18,6 +18,11 @@ use sum::{Sum, later};
 /// More signals than this from one source cannot be right; the reading is refused as a whole.
 const MAX_SIGNALS: usize = 4096;
 
+/// Who was connected within this and is so again was never away: longer than a machine stays up for somebody silent.
+const OF_LATE: Duration = Duration::from_hours(4);
+/// The most people who are remembered.
+const VISITORS: usize = 64;
+
 /// What one reading changed, for the engine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Effect {
@@ -67,6 +72,8 @@ pub(crate) struct Track {
     generation: u64,
     /// Marks known from before a restart of the agent.
     remembered: BTreeMap<String, u64>,
+    /// When somebody was last connected, by name.
+    visitors: BTreeMap<String, Stamp>,
 }
 
 impl Track {
@@ -92,6 +99,7 @@ impl Track {
             subjects: BTreeMap::new(),
             generation: 0,
             remembered: BTreeMap::new(),
+            visitors: BTreeMap::new(),
         }
     }
 
@@ -356,7 +364,8 @@ impl Track {
                 }
             }
             Value::Stretches { by } => {
-                let at = subject.present(now, last, by, self.compared_at.is_some());
+                let again = self.visited(now, subject.owner.as_deref());
+                let at = subject.present(now, last, by, self.compared_at.is_some(), again);
                 if counts {
                     sum.stretch = sum.stretch.max(Some(by));
                     sum.event_at = later(sum.event_at, at);
@@ -442,6 +451,23 @@ impl Track {
         if rate.in_use {
             sum.growth += to_f64(sum.upkeep) * self.server_weight();
         }
+    }
+
+    /// Notes that somebody is connected; whether they were so of late. Their name comes first in what is said of them.
+    fn visited(&mut self, now: Stamp, owner: Option<&str>) -> bool {
+        let Some(name) = owner.and_then(|owner| owner.split(',').next()) else { return false };
+        if let Some(seen) = self.visitors.get_mut(name) {
+            let again = now.since(*seen) < OF_LATE;
+            *seen = now;
+            return again;
+        }
+        if self.visitors.len() >= VISITORS {
+            self.visitors.retain(|_, seen| now.since(*seen) < OF_LATE);
+        }
+        if self.visitors.len() < VISITORS {
+            self.visitors.insert(name.to_owned(), now);
+        }
+        false
     }
 
     fn go_blind(&mut self, now: Stamp, why: &str) {

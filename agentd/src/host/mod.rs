@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod cgroup;
+pub mod counters;
 pub mod lock;
 pub mod logind;
 pub mod logins;
@@ -21,6 +22,7 @@ pub mod tcp;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod tree;
+pub mod udp;
 pub mod units;
 pub mod users;
 

@@ -12,13 +12,41 @@ use super::{HostError, HostRoot};
 /// The most of `/proc/PID/net/dev` that is read: thousands of interfaces.
 const LIMIT: usize = 1 << 20;
 
-/// What the interfaces of a namespace carried since it was made, both directions, `lo` left out.
+/// What interfaces carried since they were made, in one direction or in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes, link headers included.
     pub bytes: u64,
     /// Packets.
     pub packets: u64,
+}
+
+impl Traffic {
+    /// Adds what another one carried.
+    pub fn add(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.packets = self.packets.saturating_add(other.packets);
+    }
+}
+
+/// What interfaces carried, by direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// What came.
+    pub received: Traffic,
+    /// What went.
+    pub sent: Traffic,
+}
+
+/// One interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Interface {
+    /// Its name.
+    pub(super) name: String,
+    /// What came.
+    pub(super) received: Traffic,
+    /// What went.
+    pub(super) sent: Traffic,
 }
 
 /// A number for the network namespace of a process; none if the process ended. Two processes that live at the same time
@@ -32,11 +60,24 @@ pub fn own(root: &HostRoot) -> Result<Option<u64>, HostError> {
     Ok(root.inspect("/proc/self/net/dev")?.map(|metadata| metadata.ino()))
 }
 
-/// The traffic of the namespace of a process; none if the process ended.
-pub fn traffic(root: &HostRoot, pid: u32) -> Result<Option<Traffic>, HostError> {
-    let path = file(pid);
+/// The traffic of the namespace of a process, `lo` left out; none if the process ended.
+pub fn traffic(root: &HostRoot, pid: u32) -> Result<Option<Carried>, HostError> {
+    let Some(found) = interfaces(root, &file(pid))? else { return Ok(None) };
+    let mut sum = Carried::default();
+    for one in found.iter().filter(|one| one.name != "lo") {
+        sum.received.add(one.received);
+        sum.sent.add(one.sent);
+    }
+    Ok(Some(sum))
+}
+
+/// The interfaces of a namespace from its `net/dev`; none if there is no such file.
+pub(super) fn interfaces(
+    root: &HostRoot,
+    path: &str,
+) -> Result<Option<Vec<Interface>>, HostError> {
     let mut text = Vec::new();
-    match root.read_into(&path, LIMIT, &mut text) {
+    match root.read_into(path, LIMIT, &mut text) {
         Ok(()) => {}
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(error),
@@ -46,26 +87,25 @@ pub fn traffic(root: &HostRoot, pid: u32) -> Result<Option<Traffic>, HostError> 
     if !lines.by_ref().take(2).all(|line| line.contains(&b'|')) {
         return Err(HostError::malformed(path, "no headings"));
     }
-    let mut sum = Traffic::default();
-    for line in lines.filter(|line| !line.is_empty()) {
-        let one = interface(line).ok_or_else(|| {
-            HostError::malformed(&*path, format!("'{}'", String::from_utf8_lossy(line).trim()))
-        })?;
-        sum.bytes = sum.bytes.saturating_add(one.bytes);
-        sum.packets = sum.packets.saturating_add(one.packets);
-    }
-    Ok(Some(sum))
+    let read = |line: &[u8]| {
+        interface(line).ok_or_else(|| {
+            HostError::malformed(path, format!("'{}'", String::from_utf8_lossy(line).trim()))
+        })
+    };
+    lines.filter(|line| !line.is_empty()).map(read).collect::<Result<_, _>>().map(Some)
 }
 
-fn interface(line: &[u8]) -> Option<Traffic> {
+fn interface(line: &[u8]) -> Option<Interface> {
     let colon = line.iter().rposition(|byte| *byte == b':')?;
     let (name, rest) = (line.get(..colon)?, line.get(colon + 1..)?);
     let words = rest.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let numbers: Vec<u64> = words.map(number).collect::<Option<_>>()?;
     let of = |index: usize| numbers.get(index).copied();
-    let (bytes, packets) = (of(0)?.saturating_add(of(8)?), of(1)?.saturating_add(of(9)?));
-    let loopback = name.trim_ascii() == b"lo";
-    Some(if loopback { Traffic::default() } else { Traffic { bytes, packets } })
+    Some(Interface {
+        name: String::from_utf8_lossy(name.trim_ascii()).into_owned(),
+        received: Traffic { bytes: of(0)?, packets: of(1)? },
+        sent: Traffic { bytes: of(8)?, packets: of(9)? },
+    })
 }
 
 fn file(pid: u32) -> String {
@@ -83,7 +123,8 @@ mod tests {
         let lines = "    lo: 900 9 0 0 0 0 0 0 900 9 0 0 0 0 0 0\n  eth0: 100 2 0 0 0 0 0 0 30 1 0 0 0 0 0 0\neth0:1:7 1 0 0 0 0 0 0 5 1 0 0 0 0 0 0\n";
         tree.file("/proc/7/net/dev", format!("Inter-|\n face |\n{lines}"));
         let found = traffic(&tree.root(), 7).unwrap().unwrap();
-        assert_eq!(found, Traffic { bytes: 142, packets: 5 });
+        let received = Traffic { bytes: 107, packets: 3 };
+        assert_eq!(found, Carried { received, sent: Traffic { bytes: 35, packets: 2 } });
         assert_eq!(traffic(&tree.root(), 8).unwrap(), None);
         assert_eq!(of(&tree.root(), 8).unwrap(), None);
         assert_eq!(own(&tree.root()).unwrap(), None);

@@ -4,11 +4,13 @@
 //! is merely kept open stands still. They do refresh the time of the last acknowledgement, so that a peer that is
 //! silent can be told from one that is dead.
 //!
-//! Several sources ask in one round of readings. They share one dump ([`of_round`]).
+//! Several sources ask in one round of readings. They share one dump ([`of_round`]). What lives between two dumps only is
+//! told by the kernel when it ends ([`ended`]).
 
-mod table;
+pub mod ended;
+pub(super) mod table;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,13 +39,13 @@ const ESTABLISHED: u8 = 1;
 /// `TCP_LISTEN`.
 const LISTENING: u8 = 10;
 /// The kernel fills at most this much into one message of a dump.
-const MESSAGE: usize = 32 << 10;
+pub(super) const MESSAGE: usize = 32 << 10;
 /// The most messages of one dump: with about a hundred sockets in each, more than a machine has ports.
 const MESSAGES: usize = 20_000;
 /// The most sockets that are looked at.
 const LIMIT: usize = 200_000;
 /// How the errors name it.
-const SUBJECT: &str = "NETLINK_SOCK_DIAG";
+pub(super) const SUBJECT: &str = "NETLINK_SOCK_DIAG";
 
 /// One connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +85,17 @@ impl TcpSocket {
 pub struct Dump {
     /// The connections, whatever their state except the two that carry nothing (`SYN_SENT`, `TIME_WAIT`).
     pub connections: Vec<TcpSocket>,
-    listeners: HashSet<SocketAddr>,
+    /// What listens, by where.
+    pub listeners: HashMap<SocketAddr, Listener>,
+}
+
+/// A socket that listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    /// Who made it.
+    pub uid: u32,
+    /// The control group that it was made in, by number; none on kernels that do not tell.
+    pub cgroup: Option<u64>,
 }
 
 impl Dump {
@@ -91,8 +103,8 @@ impl Dump {
     pub fn is_incoming(&self, socket: &TcpSocket) -> bool {
         let port = socket.local.port();
         let anywhere = [IpAddr::from([0_u8; 4]), IpAddr::from([0_u8; 16])];
-        self.listeners.contains(&socket.local)
-            || anywhere.iter().any(|ip| self.listeners.contains(&SocketAddr::new(*ip, port)))
+        self.listeners.contains_key(&socket.local)
+            || anywhere.iter().any(|ip| self.listeners.contains_key(&SocketAddr::new(*ip, port)))
     }
 
     fn add(&mut self, found: Found) -> Result<(), HostError> {
@@ -100,8 +112,8 @@ impl Dump {
             return Err(HostError::malformed(SUBJECT, format!("more than {LIMIT} sockets")));
         }
         match found {
-            Found::Listener(at) => {
-                self.listeners.insert(at);
+            Found::Listener(at, listener) => {
+                self.listeners.insert(at, listener);
             }
             Found::Connection(socket) => self.connections.push(socket),
         }
@@ -112,7 +124,7 @@ impl Dump {
 /// One entry of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
-    Listener(SocketAddr),
+    Listener(SocketAddr, Listener),
     Connection(TcpSocket),
 }
 
@@ -163,8 +175,14 @@ pub fn dump(root: &HostRoot) -> Result<Option<Dump>, HostError> {
     let mut buffer = Vec::with_capacity(MESSAGE);
     let mut dump = Dump::default();
     for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-        socket.send(&request(family, id), 0).map_err(failed)?;
-        receive(&socket, &mut buffer, &mut |found| dump.add(found))?;
+        let idle = StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE;
+        let states = StateFlags::all().difference(idle);
+        let asked = request(family, IPPROTO_TCP, states, id);
+        socket.send(&asked, 0).map_err(failed)?;
+        receive(&socket, &mut buffer, &mut |response| match found(response) {
+            Some(found) => dump.add(found),
+            None => Ok(()),
+        })?;
     }
     Ok(Some(dump))
 }
@@ -185,17 +203,18 @@ pub fn own_sockets(root: &HostRoot) -> Result<HashSet<u32>, HostError> {
     Ok(inodes)
 }
 
-fn request(family: u8, socket_id: SocketId) -> Vec<u8> {
+/// The request for all sockets of a family and a protocol in some states.
+pub(super) fn request(
+    family: u8,
+    protocol: u8,
+    states: StateFlags,
+    socket_id: SocketId,
+) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let idle = StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE;
-    let body = SockDiagMessage::InetRequest(InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::INFO,
-        states: StateFlags::all().difference(idle),
-        socket_id,
-    });
+    let extensions = ExtensionFlags::INFO;
+    let body =
+        SockDiagMessage::InetRequest(InetRequest { family, protocol, extensions, states, socket_id });
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(body));
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
@@ -204,10 +223,10 @@ fn request(family: u8, socket_id: SocketId) -> Vec<u8> {
 }
 
 /// What is done with every socket.
-type Each<'a> = &'a mut dyn FnMut(Found) -> Result<(), HostError>;
+pub(super) type Each<'a> = &'a mut dyn FnMut(&InetResponse) -> Result<(), HostError>;
 
 /// Reads the messages of one dump up to its end.
-fn receive(socket: &Socket, buffer: &mut Vec<u8>, each: Each<'_>) -> Result<(), HostError> {
+pub(super) fn receive(socket: &Socket, buffer: &mut Vec<u8>, each: Each<'_>) -> Result<(), HostError> {
     for _ in 0..MESSAGES {
         buffer.clear();
         socket.recv(buffer, 0).map_err(|error| HostError::io("ask", SUBJECT, error))?;
@@ -219,7 +238,7 @@ fn receive(socket: &Socket, buffer: &mut Vec<u8>, each: Each<'_>) -> Result<(), 
 }
 
 /// Understands one datagram, which holds several messages. True at the end of the dump.
-fn understand(mut bytes: &[u8], each: Each<'_>) -> Result<bool, HostError> {
+pub(super) fn understand(mut bytes: &[u8], each: Each<'_>) -> Result<bool, HostError> {
     let malformed = |what: String| HostError::malformed(SUBJECT, what);
     if bytes.is_empty() {
         return Err(malformed("an empty answer".to_owned()));
@@ -234,9 +253,7 @@ fn understand(mut bytes: &[u8], each: Each<'_>) -> Result<bool, HostError> {
                 return Err(HostError::io("ask", SUBJECT, error));
             }
             NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                if let Some(found) = socket(&response) {
-                    each(found)?;
-                }
+                each(&response)?;
             }
             _ => return Err(malformed("an answer of another kind".to_owned())),
         }
@@ -251,42 +268,51 @@ fn understand(mut bytes: &[u8], each: Each<'_>) -> Result<bool, HostError> {
     Ok(false)
 }
 
-/// A socket, or none for one without `tcp_info`: a request that is not a connection yet.
-fn socket(response: &InetResponse) -> Option<Found> {
+/// A listener or a connection.
+fn found(response: &InetResponse) -> Option<Found> {
+    let header = &response.header;
+    if header.state == LISTENING {
+        let id = &header.socket_id;
+        let local = SocketAddr::new(plain(id.source_address), id.source_port);
+        let listener = Listener { uid: header.uid, cgroup: cgroup(response) };
+        return Some(Found::Listener(local, listener));
+    }
+    connection(response).map(Found::Connection)
+}
+
+/// The control group of a socket, by number.
+pub(super) fn cgroup(response: &InetResponse) -> Option<u64> {
+    response.nlas.iter().find_map(|attribute| {
+        let Nla::Other(other) = attribute else { return None };
+        let mut value = [0_u8; 8];
+        if other.kind() != CGROUP_ID || other.value_len() != value.len() {
+            return None;
+        }
+        other.emit_value(&mut value);
+        Some(u64::from_ne_bytes(value))
+    })
+}
+
+/// A connection, or none for a socket without `tcp_info`: a request that is not a connection yet.
+fn connection(response: &InetResponse) -> Option<TcpSocket> {
     let header = &response.header;
     let id = &header.socket_id;
-    let local = SocketAddr::new(plain(id.source_address), id.source_port);
-    if header.state == LISTENING {
-        return Some(Found::Listener(local));
-    }
-    let mut info = None;
-    let mut cgroup = None;
-    for attribute in &response.nlas {
-        match attribute {
-            Nla::TcpInfo(bytes) => info = Info::of(bytes),
-            Nla::Other(other) if other.kind() == CGROUP_ID => {
-                let mut value = [0_u8; 8];
-                if other.value_len() == value.len() {
-                    other.emit_value(&mut value);
-                    cgroup = Some(u64::from_ne_bytes(value));
-                }
-            }
-            _ => {}
-        }
-    }
-    let info = info?;
-    Some(Found::Connection(TcpSocket {
+    let info = response.nlas.iter().find_map(|attribute| match attribute {
+        Nla::TcpInfo(bytes) => Info::of(bytes),
+        _ => None,
+    })?;
+    Some(TcpSocket {
         cookie: u64::from_ne_bytes(id.cookie),
-        local,
+        local: SocketAddr::new(plain(id.source_address), id.source_port),
         remote: SocketAddr::new(plain(id.destination_address), id.destination_port),
         established: header.state == ESTABLISHED,
         uid: header.uid,
         inode: header.inode,
-        cgroup,
+        cgroup: cgroup(response),
         sent: info.acked,
         received: info.received,
         silent_ms: info.silent_ms,
-    }))
+    })
 }
 
 /// What is used of `struct tcp_info`.
@@ -310,7 +336,7 @@ impl Info {
     }
 }
 
-fn plain(address: IpAddr) -> IpAddr {
+pub(super) fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
@@ -385,13 +411,14 @@ mod tests {
 
     #[test]
     fn truncated_and_foreign_answers_are_errors() {
-        let mut none = |_| panic!("no socket is in it");
+        let mut none = |_: &InetResponse| panic!("no socket is in it");
+        let asked = request(AF_INET, IPPROTO_TCP, StateFlags::all(), SocketId::new_v4());
         assert!(understand(&[], &mut none).is_err());
         assert!(understand(&[1, 2, 3], &mut none).is_err());
         let mut zero_length = vec![0_u8; 16];
         zero_length[4] = 20;
         assert!(understand(&zero_length, &mut none).is_err());
-        assert!(understand(&request(AF_INET, SocketId::new_v4()), &mut none).is_err());
+        assert!(understand(&asked, &mut none).is_err());
     }
 
     proptest::proptest! {
@@ -406,7 +433,7 @@ mod tests {
             bytes.extend([0; 10]);
             bytes.extend(body);
             // Whatever comes of it, it comes back.
-            drop(understand(&bytes, &mut |_| Ok(())));
+            drop(understand(&bytes, &mut |response| Ok(drop(found(response)))));
         }
     }
 

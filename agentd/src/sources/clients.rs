@@ -11,24 +11,33 @@
 //! acknowledged anything for five minutes is gone without having said so, and is not connected. Clients of sshd are not
 //! shown as connected here: their sessions are.
 //!
-//! What is not seen: clients over UDP (a desktop over QUIC, mosh), those that reach the machine through a relay that
-//! the machine itself has called, and a connection that is opened and closed between two looks.
+//! A unit that no package brought, and a package's server, are used by others in the same way, with limits of their own: a pool of
+//! connections that is kept open, probes and scrapes send less. They show nobody as connected.
+//!
+//! Who comes over a relay that the machine itself has called is seen by what comes back on that connection (`relay`). Connections
+//! that end between two looks are added up by client and port.
+//!
+//! What is not seen: clients over UDP (a desktop over QUIC, mosh); what they carry counts in `network`.
 
 mod beat;
 mod ledger;
+mod relay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use agent_core::policy::Combine;
-use agent_core::reading::{Reading, Signal, Stretch, Value};
+use agent_core::policy::{Combine, RoleLimits};
+use agent_core::reading::{Reading, Role, Signal, Stretch, Value};
 use agent_core::stamp::Stamp;
 
-use super::network::owners::{Owners, Whose};
+use super::network::is_local;
+use super::network::owners::{Owner, Owners, Whose};
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
-use crate::host::tcp::{self, Dump, TcpSocket};
+use crate::host::tcp::ended::Ended;
+use crate::host::tcp::{self, TcpSocket};
 use crate::host::{HostError, HostRoot};
 use ledger::{Client, Ledger, Server};
+use relay::Relays;
 
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
@@ -39,7 +48,14 @@ pub const SPEC: SourceSpec = SourceSpec {
     combine: Combine::Each,
     // 4,000 bytes in a minute.
     busy_above: 66.7,
-    limits: None,
+    limits: Some(RoleLimits {
+        // 12,000 and 24,000 bytes in a minute: a scrape every 15 seconds sends 1,200, a ping of a pool 400.
+        local_above: 200.0,
+        server_above: 400.0,
+        upkeep_above: 64_000.0,
+        upkeep_together: 128_000.0,
+        unexplained_above: 66.7,
+    }),
     average: Duration::from_mins(1),
     lane: Lane::Fast,
     deadline: Duration::from_secs(1),
@@ -55,8 +71,12 @@ pub const SPEC: SourceSpec = SourceSpec {
 /// Services that run for everybody but are used by hand.
 const DEFAULT_UNITS: &str = r#"["rstudio-server", "jupyter", "jupyterhub", "jupyterlab", "jupyter-notebook", "code-server", "openvscode-server", "dcvserver", "xrdp", "vncserver", "tigervnc", "x11vnc", "guacd", "x2goserver", "nxserver"]"#;
 
-/// A peer that was not heard of for so long is gone.
-const ALIVE: Duration = Duration::from_mins(5);
+/// A peer that was not heard of for so many milliseconds is gone.
+const ALIVE_MS: u64 = 300_000;
+/// A relay's connection that carries so many bytes a second, both ways, is somebody's. One that nobody uses carries 40.
+const MOVES_PER_S: u64 = 60;
+/// Over which that is.
+const MINUTE: Duration = Duration::from_mins(1);
 /// A client that connects again within this was never away.
 const LINGER: Duration = Duration::from_mins(5);
 /// The most people that are shown as connected.
@@ -68,6 +88,11 @@ const OF_USER: &str = "connections of ";
 struct Clients {
     root: HostRoot,
     owners: Owners,
+    relays: Relays,
+    /// The ends of connections; none where they are not told.
+    ended: Option<Ended>,
+    /// When a relay's connection was last measured, and what it had carried.
+    moving: HashMap<u64, Moving>,
     ledger: Ledger,
     /// Whose silent clients were last seen when.
     connected: BTreeMap<String, Stamp>,
@@ -81,7 +106,10 @@ impl Clients {
             units = default_units();
         }
         Self {
-            owners: Owners::new(root.clone(), units),
+            owners: Owners::new(root.clone(), units, context.list("upkeep")),
+            relays: Relays::new(root.clone()),
+            ended: None,
+            moving: HashMap::new(),
             root,
             ledger: Ledger::default(),
             connected: BTreeMap::new(),
@@ -89,22 +117,74 @@ impl Clients {
     }
 
     fn look(&mut self, now: Stamp) -> Result<Option<Vec<Signal>>, HostError> {
+        if self.ended.is_none() {
+            // Without it short connections are not seen; the source `network` says so.
+            self.ended = Ended::open(&self.root).unwrap_or_default();
+        }
         let Some(dump) = tcp::of_round(&self.root, now.boot_ms)? else { return Ok(None) };
-        let owners = self.owners.judge(&dump.connections)?;
-        let clients: Vec<_> = dump
-            .connections
-            .iter()
-            .zip(&owners)
-            .filter_map(|(socket, whose)| client(&dump, socket, whose))
-            .collect();
+        let owners = self.owners.judge(now, &dump)?;
+        self.relays.begin(now);
+        let mut clients = Vec::new();
+        for (socket, owner) in dump.connections.iter().zip(&owners) {
+            let found = match client(socket, owner) {
+                None => self.over_relay(now, socket, owner)?,
+                found => found,
+            };
+            clients.extend(found);
+        }
+        self.moving.retain(|_, moving| moving.seen == now);
+        let ended = self.ended()?;
         self.connect(now, &clients);
-        let mut signals = self.ledger.take(now, clients);
+        let mut signals = self.ledger.take(now, clients, ended);
         let present = |owner: &String| {
             let by = Stretch::Connected;
             Signal::new(format!("clients of {owner}"), Value::Stretches { by }).owned_by(owner)
         };
         signals.extend(self.connected.keys().map(present));
         Ok(Some(signals))
+    }
+
+    /// The clients whose connections ended since the last look.
+    fn ended(&mut self) -> Result<Vec<Client>, HostError> {
+        let Some(ended) = &mut self.ended else { return Ok(Vec::new()) };
+        let mut sockets = Vec::new();
+        ended.take(&mut |socket| sockets.push(socket))?;
+        let mut clients = Vec::new();
+        for socket in sockets {
+            let owner = self.owners.ended(&socket)?;
+            clients.extend(owner.and_then(|owner| client(&socket, &owner)));
+        }
+        Ok(clients)
+    }
+
+    /// A connection that was opened from here, if it is with a relay.
+    fn over_relay(
+        &mut self,
+        now: Stamp,
+        socket: &TcpSocket,
+        owner: &Owner,
+    ) -> Result<Option<Client>, HostError> {
+        let Whose::Of(name, role) = &owner.whose else { return Ok(None) };
+        let outside = !owner.incoming && !is_local(socket.local, socket.remote);
+        let Some(group) = socket.cgroup.filter(|_| outside && *role != Role::Upkeep) else {
+            return Ok(None);
+        };
+        let Some((hierarchy, path)) = self.owners.path(Some(group)) else { return Ok(None) };
+        if !socket.established || !self.relays.is_one(now, group, hierarchy, path)? {
+            return Ok(None);
+        }
+        let fresh = || Moving { since: now, bytes: socket.bytes(), moves: false, seen: now };
+        let moving = self.moving.entry(socket.cookie).or_insert_with(fresh);
+        moving.look(now, socket.bytes());
+        Ok(Some(Client {
+            cookie: socket.cookie,
+            port: socket.local.port(),
+            remote: socket.remote,
+            received: socket.received,
+            alive: moving.moves && u64::from(socket.silent_ms) < ALIVE_MS,
+            owner: Some(name.strip_prefix(OF_USER).unwrap_or(name).to_owned()),
+            to: Server::Relay,
+        }))
     }
 
     /// Remembers who is connected.
@@ -133,19 +213,41 @@ impl Source for Clients {
     }
 }
 
-/// A connection as a client's; none if it is nobody's.
-fn client(dump: &Dump, socket: &TcpSocket, whose: &Whose) -> Option<Client> {
-    let incoming = || dump.is_incoming(socket);
-    let (owner, to) = match whose {
-        Whose::Work(name) if incoming() => {
-            (Some(name.strip_prefix(OF_USER).unwrap_or(name).to_owned()), Server::Person)
+/// Whether a relay's connection moves: nobody is connected to one that is merely kept open.
+#[derive(Clone, Copy, Debug)]
+struct Moving {
+    since: Stamp,
+    bytes: u64,
+    moves: bool,
+    seen: Stamp,
+}
+
+impl Moving {
+    /// Takes in what it carried so far, once a minute.
+    fn look(&mut self, now: Stamp, bytes: u64) {
+        self.seen = now;
+        let span = now.since(self.since);
+        if span >= MINUTE {
+            let a_second = bytes.saturating_sub(self.bytes) / span.as_secs().max(1);
+            *self = Self { since: now, bytes, moves: a_second >= MOVES_PER_S, seen: now };
         }
+    }
+}
+
+/// A connection as a client's; none if it is nobody's.
+fn client(socket: &TcpSocket, owner: &Owner) -> Option<Client> {
+    let name = |name: &str| Some(name.strip_prefix(OF_USER).unwrap_or(name).to_owned());
+    let (owner, to) = match &owner.whose {
+        Whose::Of(of, role) if owner.incoming => match role {
+            Role::Workload => (name(of), Server::Person),
+            Role::Local | Role::Server => (name(of), Server::Unit(*role)),
+            _ => (None, Server::Housekeeping),
+        },
         // All of sshd's come from outside, also when it does not listen any more.
         Whose::Sshd => (None, Server::Sshd),
-        Whose::Housekeeping if incoming() => (None, Server::Housekeeping),
         _ => return None,
     };
-    let recent = Duration::from_millis(u64::from(socket.silent_ms)) < ALIVE;
+    let recent = u64::from(socket.silent_ms) < ALIVE_MS;
     Some(Client {
         cookie: socket.cookie,
         port: socket.local.port(),

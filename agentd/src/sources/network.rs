@@ -1,20 +1,23 @@
-//! Payload of the workload's connections.
+//! Payload of connections, datagrams and everything else that the machine says to others.
 //!
 //! The counters of network cards cannot tell a download from the agents, scanners and keep-alives that reach every
 //! instance. The kernel's socket diagnosis counts payload by TCP connection, and a connection has an owner
 //! (`owners`). TCP keep-alive is no payload at all; what applications send to keep a connection open (a hundred bytes
-//! every few seconds) stays far below the limit. A connection that was opened and closed between two looks is lost.
+//! every few seconds) stays far below the limit. The kernel tells of connections that end, too, so that many short ones
+//! count as one long one does (`payload`).
+//!
+//! What nobody booked is found by an account with the counters of the cards, which lose nothing (`account`): UDP, for which
+//! the kernel has no counter by socket (`datagrams`), and what nothing explains.
 //!
 //! Socket diagnosis knows the agent's network namespace only. What containers and other work send in namespaces of
 //! their own is counted by namespace (`namespaces`), all protocols together.
-//!
-//! In the agent's own namespace UDP is not counted: the kernel has no counter for a UDP socket. So a VPN of the
-//! machine (`WireGuard`) keeps nothing up by itself, and neither does a transfer over QUIC; the CPU time of what sends
-//! it counts. Traffic of virtual machines passes the host as packets of no socket and is not seen either.
 
+mod account;
+mod datagrams;
 mod namespaces;
 pub(super) mod owners;
 pub(super) mod payload;
+mod quiet;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,11 +27,13 @@ use agent_core::reading::{Reading, Role, Signal, Value};
 use agent_core::stamp::Stamp;
 
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
-use crate::host::tcp;
+use crate::host::tcp::ended::Ended;
+use crate::host::tcp::{self, TcpSocket};
 use crate::host::{HostError, HostRoot};
+use account::{Account, Booked, Open};
 use namespaces::Namespaces;
 use owners::Owners;
-use payload::{Connection, Payload};
+use payload::Payload;
 
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
@@ -57,45 +62,101 @@ pub const SPEC: SourceSpec = SourceSpec {
     open: |context| Opened::Blocking(Box::new(Network::new(context))),
 };
 
+/// Where that is counted which no connection, datagram or container explains.
+const UNEXPLAINED: &str = "traffic of no connection";
+/// What is shown where the account cannot be closed.
+const ACCOUNT: &str = "account of network";
+
 #[derive(Debug)]
 struct Network {
     root: HostRoot,
     owners: Owners,
     namespaces: Namespaces,
     payload: Payload,
+    account: Account,
+    /// The ends of connections; none where they are not told.
+    ended: Option<Ended>,
+    /// Those of one look.
+    ends: Vec<TcpSocket>,
 }
 
 impl Network {
     fn new(context: &Context) -> Self {
         let root = context.host.clone();
-        let units = context.list("units");
+        let (units, upkeep) = (context.list("units"), context.list("upkeep"));
         Self {
-            owners: Owners::new(root.clone(), units.clone()),
-            namespaces: Namespaces::new(root.clone(), units),
+            owners: Owners::new(root.clone(), units.clone(), upkeep.clone()),
+            namespaces: Namespaces::new(root.clone(), units, upkeep),
             payload: Payload::default(),
+            account: Account::default(),
+            ended: None,
+            ends: Vec::new(),
             root,
         }
     }
 
     fn look(&mut self, now: Stamp) -> Result<Option<Vec<Signal>>, HostError> {
-        let Some(dump) = tcp::of_round(&self.root, now.boot_ms)? else { return Ok(None) };
-        let owners = self.owners.judge(&dump.connections)?;
-        let connections: Vec<_> = dump
-            .connections
-            .iter()
-            .zip(owners)
-            .map(|(it, whose)| Connection {
-                cookie: it.cookie,
-                bytes: it.bytes(),
-                sent: it.sent,
-                whose,
-            })
-            .collect();
-        self.payload.take(now, &connections);
-        for (subject, grown) in self.namespaces.look(now)? {
-            self.payload.add(&subject, Role::Workload, grown);
+        // Whoever listens before the first look misses no end of what is met there.
+        if self.ended.is_none() {
+            // Without it the account says what is missing.
+            self.ended = Ended::open(&self.root).unwrap_or_default();
         }
-        Ok(Some(self.payload.totals().map(signal).collect()))
+        let Some(dump) = tcp::of_round(&self.root, now.boot_ms)? else { return Ok(None) };
+        let owners = self.owners.judge(now, &dump)?;
+        self.ends.clear();
+        let whole = match &mut self.ended {
+            Some(ended) => Some(ended.take(&mut |socket| self.ends.push(socket))?),
+            None => None,
+        };
+        let outside = &self.account.outside;
+        self.payload.take(
+            now,
+            dump.connections.iter().zip(owners),
+            &self.ends,
+            |socket| self.owners.ended(socket),
+            |socket| outside.is_inside(socket.remote.ip()),
+        )?;
+        let mut apart = (0_u64, 0_u64);
+        for grown in self.namespaces.look(now)? {
+            self.payload.add(&grown.subject, grown.role, grown.counted);
+            apart = (apart.0.saturating_add(grown.received), apart.1.saturating_add(grown.sent));
+        }
+        let why = self.close(now, apart, whole)?;
+        let mut signals: Vec<_> = self.payload.totals().map(signal).collect();
+        signals.extend(why.map(|why| {
+            Signal::new(ACCOUNT, Value::Shown { value: 0.0 }).owned_by(why).ignored()
+        }));
+        Ok(Some(signals))
+    }
+
+    /// Compares what was booked with the counters of the cards, and books the rest. Why it cannot, or not wholly.
+    fn close(
+        &mut self,
+        now: Stamp,
+        apart: (u64, u64),
+        whole: Option<bool>,
+    ) -> Result<Option<&'static str>, HostError> {
+        let moved = self.payload.moved();
+        let booked = Booked { moved, apart, whole: whole == Some(true) };
+        let rest = match self.account.look(&self.root, now, &booked)? {
+            Ok(rest) => rest,
+            Err(Open::Untold) => return Ok(Some("the machine tells no counters of its interfaces")),
+            Err(Open::Wrong) => {
+                return Ok(Some("the interfaces carried less than the connections: UDP and what is passed on is not counted"));
+            }
+        };
+        if rest.datagrams > 0 {
+            let (subject, role) = datagrams::whose(&self.root, &mut self.owners)?;
+            self.payload.add(&subject, role, rest.datagrams);
+        }
+        if rest.unexplained > 0 {
+            self.payload.add(UNEXPLAINED, Role::Unexplained, rest.unexplained);
+        }
+        Ok(match whole {
+            None => Some("the kernel does not tell of connections that end: short ones are seen by the bytes of the interfaces"),
+            Some(false) => Some("more connections ended than the kernel could tell: they are seen by the bytes of the interfaces"),
+            Some(true) => None,
+        })
     }
 }
 
@@ -150,10 +211,11 @@ mod tests {
         client.write_all(&vec![0; 100_000]).unwrap();
         server.read_exact(&mut vec![0; 100_000]).unwrap();
         let here = client.local_addr().unwrap();
-        let mut own = tcp::dump(&HostRoot::real()).unwrap().unwrap().connections;
-        own.retain(|socket| socket.local == here);
-        assert_eq!(own.len(), 1);
-        assert_eq!(network.owners.judge(&own).unwrap(), [owners::Whose::Own]);
+        let mut dump = tcp::dump(&HostRoot::real()).unwrap().unwrap();
+        dump.connections.retain(|socket| socket.local == here);
+        let owners = network.owners.judge(Stamp::default(), &dump).unwrap();
+        let whose: Vec<_> = owners.into_iter().map(|owner| owner.whose).collect();
+        assert_eq!(whose, [owners::Whose::Own]);
     }
 
     #[test]

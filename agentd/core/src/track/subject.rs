@@ -34,6 +34,8 @@ pub(super) struct Presence {
     since: Stamp,
     /// It came while the source was followed, and its coming was not counted as use yet.
     new: bool,
+    /// Whoever it is had been here of late: neither this coming nor its going is a use.
+    again: bool,
 }
 
 /// The last raw value of a subject.
@@ -109,20 +111,26 @@ impl Subject {
     }
 
     /// Takes in what stretches the required idle time; the moment of use that it proves. Presence is no use, but the
-    /// coming of a connection that stays is, and so is the end of a long job.
+    /// coming of a connection that stays is, and so is the end of a long job. A connection of somebody who was here of late
+    /// (`again`) is renewed by a program, after a NAT dropped it or a laptop woke up for a moment: it proves nothing. Whoever
+    /// uses it types or sends, which is seen by itself.
     pub(super) fn present(
         &mut self,
         now: Stamp,
         before: Option<Last>,
         by: Stretch,
         followed: bool,
+        again: bool,
     ) -> Option<Stamp> {
         let ended = before.and_then(|last| last.long_job_over(now, Some(by)));
         let mut presence = match before {
             Some(Last::Stretches(known)) if known.by == by => known,
             // A terminal that goes back to its prompt is the same connection.
-            Some(Last::Stretches(_)) => Presence { by, since: now, new: false },
-            _ => Presence { by, since: now, new: followed && by == Stretch::Connected },
+            Some(Last::Stretches(known)) => Presence { by, since: now, new: false, ..known },
+            _ => {
+                let connected = by == Stretch::Connected;
+                Presence { by, since: now, new: followed && connected && !again, again }
+            }
         };
         let mut used_at = ended;
         if presence.new && now.since(presence.since) >= ARRIVED {
@@ -173,7 +181,7 @@ impl Last {
     pub(super) fn left(self, now: Stamp) -> Option<Stamp> {
         let Self::Stretches(presence) = self else { return None };
         let stayed = now.since(presence.since) >= ARRIVED;
-        let hung_up = presence.by == Stretch::Connected && stayed;
+        let hung_up = presence.by == Stretch::Connected && stayed && !presence.again;
         hung_up.then_some(now).or_else(|| self.long_job_over(now, None))
     }
 

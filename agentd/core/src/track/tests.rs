@@ -441,3 +441,38 @@ fn a_blind_source_keeps_what_stretched_and_the_absent_one_does_not() {
     track.observe(at(20), Reading::absent("no terminals"));
     assert_eq!(track.stretch(), None);
 }
+
+/// The moments of use that connections of alice's prove: each is there for so many seconds and away for so many.
+fn connections(times: u64, there: u64, away: u64) -> Vec<u64> {
+    let mut track = track();
+    let mut used = Vec::new();
+    track.observe(at(0), signals(&[]));
+    for tick in 1..=times * (there + away) / 10 {
+        let (second, number) = (tick * 10, tick * 10 / (there + away));
+        let by = Stretch::Connected;
+        let session = Signal::new(format!("ssh session {number} of alice"), Value::Stretches { by });
+        let session = session.owned_by("alice, ssh");
+        let here = second % (there + away) < there;
+        let list = if here { vec![session] } else { Vec::new() };
+        used.extend(track.observe(at(second), Reading::Signals(list)).used_at.map(|at| at.boot_ms / 1000));
+    }
+    used
+}
+
+#[test]
+fn a_connection_that_is_renewed_or_comes_back_for_a_moment_is_no_use() {
+    for (what, there, away) in [
+        ("autossh behind a NAT that drops it every twelve minutes", 700, 20),
+        ("a laptop that wakes up for two minutes in the hour", 120, 3480),
+    ] {
+        let used = connections(50, there, away);
+        assert!(!used.is_empty(), "{what}: the first time somebody came");
+        assert!(used.iter().all(|at| *at <= there + 20), "{what}: {used:?}");
+    }
+}
+
+#[test]
+fn who_comes_after_a_long_time_has_come() {
+    let used = connections(3, 120, 5 * 3600);
+    assert_eq!(used.len(), 6, "each comes and goes: {used:?}");
+}

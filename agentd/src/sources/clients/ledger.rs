@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use agent_core::reading::{Signal, Value};
+use agent_core::reading::{Role, Signal, Value};
 use agent_core::stamp::Stamp;
 
 use super::beat::Beat;
@@ -18,6 +19,14 @@ const SHOWN: usize = 200;
 const FADE: f64 = 0.8;
 /// What stands for those that are not shown.
 const OTHERS: &str = "busiest of the other connections";
+/// What a relay sends by itself to keep a connection open, bytes a second: pings and the state of a window that is left open.
+const RELAY_PER_S: u64 = 256;
+/// What it sends is averaged over so long.
+const RELAY_MS: u64 = 60_000;
+/// The most clients whose short connections are shown one by one.
+const SHORT: usize = 64;
+/// Short connections of a client that had none for so long are forgotten.
+const SHORT_FOR: Duration = Duration::from_mins(10);
 /// What stands for the system's own services.
 const HOUSEKEEPING: &str = "clients of the system's services";
 
@@ -45,6 +54,10 @@ pub(super) struct Client {
 pub(super) enum Server {
     /// Something of a person's.
     Person,
+    /// A unit, of which this is the role: a package's server or one that was made here.
+    Unit(Role),
+    /// A relay that the machine has called: what comes back may be a person's.
+    Relay,
     /// sshd, to which strangers may talk too.
     Sshd,
     /// A service of the system: it is shown in one sum and does not count.
@@ -54,8 +67,29 @@ pub(super) enum Server {
 impl Client {
     /// Stable while the connection lives; nobody else has this pair of ends meanwhile.
     fn subject(&self) -> String {
-        let what = self.owner.as_deref().unwrap_or("ssh");
-        format!("{what} {} to port {}", self.remote, self.port)
+        let what = self.what();
+        match self.to {
+            Server::Relay => format!("{what} over the relay {} from port {}", self.remote, self.port),
+            _ => format!("{what} {} to port {}", self.remote, self.port),
+        }
+    }
+
+    /// The same for all that ended, of one client to one port.
+    fn subject_of_short(&self) -> String {
+        format!("{} {} to port {}, short connections", self.what(), self.remote.ip(), self.port)
+    }
+
+    fn what(&self) -> &str {
+        self.owner.as_deref().unwrap_or("ssh")
+    }
+
+    /// How what it sent counts.
+    fn role(&self) -> Role {
+        match self.to {
+            Server::Unit(role) => role,
+            Server::Housekeeping => Role::Ignored,
+            Server::Person | Server::Relay | Server::Sshd => Role::Workload,
+        }
     }
 }
 
@@ -65,7 +99,19 @@ struct Seen {
     since: Stamp,
     weight: f64,
     beat: Beat,
+    /// What is left of a relay's own.
+    allowance: u64,
     look: u64,
+    at: Stamp,
+}
+
+/// What one client sent to one port on connections that have ended.
+#[derive(Debug)]
+struct Short {
+    total: u64,
+    owner: Option<String>,
+    role: Role,
+    at: Stamp,
 }
 
 /// The totals.
@@ -74,6 +120,7 @@ pub(super) struct Ledger {
     seen: HashMap<u64, Seen>,
     /// What is shown, each with its total since it is.
     totals: BTreeMap<String, u64>,
+    short: BTreeMap<String, Short>,
     others: u64,
     housekeeping: u64,
     look: u64,
@@ -90,14 +137,29 @@ struct Grown {
 }
 
 impl Ledger {
-    /// Takes in all clients of one look and returns the counters.
-    pub(super) fn take(&mut self, now: Stamp, clients: Vec<Client>) -> Vec<Signal> {
+    /// Takes in all clients of one look, those that live and those whose connections ended since the last one, and returns
+    /// the counters.
+    pub(super) fn take(
+        &mut self,
+        now: Stamp,
+        clients: Vec<Client>,
+        ended: Vec<Client>,
+    ) -> Vec<Signal> {
         let first = self.look == 0;
         self.look += 1;
         let grown = clients.into_iter().map(|client| self.grow(now, client, first));
         let mut grown: Vec<_> = grown.collect();
+        for client in ended {
+            let one = self.grow(now, client, first);
+            self.add_short(now, &one);
+        }
+        self.short.retain(|_, short| now.since(short.at) < SHORT_FOR);
         let look = self.look;
         self.seen.retain(|_, seen| seen.look == look);
+        let mut grown: Vec<_> = grown
+            .drain(..)
+            .filter(|one| one.client.to != Server::Relay || one.sent > 0 || one.client.alive)
+            .collect();
         grown.retain(|one| {
             let counts = one.client.to != Server::Housekeeping;
             if !counts {
@@ -124,21 +186,54 @@ impl Ledger {
                 since: now,
                 weight: 0.0,
                 beat: Beat::new(now),
+                allowance: RELAY_PER_S * RELAY_MS / 1000,
                 look: 0,
+                at: now,
             };
         let before = self.seen.get(&client.cookie).copied().unwrap_or(unknown);
-        let grown = if client.to == Server::Sshd {
+        let mut grown = if client.to == Server::Sshd {
             beyond_allowance(now.since(before.since), before.received, received)
         } else {
             received.saturating_sub(before.received)
         };
+        let mut allowance = before.allowance;
+        if client.to == Server::Relay {
+            let ms = now.boot_ms.saturating_sub(before.at.boot_ms).min(RELAY_MS);
+            allowance = (allowance + RELAY_PER_S * ms / 1000).min(RELAY_PER_S * RELAY_MS / 1000);
+            let forgiven = grown.min(allowance);
+            (allowance, grown) = (allowance - forgiven, grown - forgiven);
+        }
         // Whatever a float cannot hold is heavy all the same.
         let step = f64::from(u32::try_from(grown).unwrap_or(u32::MAX));
         let weight = before.weight * FADE + step;
         let mut beat = before.beat;
         let beats = beat.take(now, grown);
-        self.seen.insert(client.cookie, Seen { received, weight, beat, look: self.look, ..before });
+        let look = self.look;
+        let seen = Seen { received, weight, beat, allowance, look, at: now, ..before };
+        self.seen.insert(client.cookie, seen);
         Grown { client, sent: grown, weight, beats }
+    }
+
+    /// Adds what a connection carried after it was seen last.
+    fn add_short(&mut self, now: Stamp, one: &Grown) {
+        self.seen.remove(&one.client.cookie);
+        match one.client.to {
+            Server::Housekeeping => self.housekeeping = self.housekeeping.saturating_add(one.sent),
+            Server::Relay => {}
+            _ if one.sent == 0 => {}
+            _ => {
+                let subject = one.client.subject_of_short();
+                let (owner, role) = (one.client.owner.clone(), one.client.role());
+                if self.short.len() >= SHORT && !self.short.contains_key(&subject) {
+                    self.others = self.others.saturating_add(one.sent);
+                    return;
+                }
+                let short = self.short.entry(subject);
+                let short = short.or_insert(Short { total: 0, owner, role, at: now });
+                short.total = short.total.saturating_add(one.sent);
+                short.at = now;
+            }
+        }
     }
 
     /// A connection that begins to be shown begins with what it sent since the last look: the engine takes the whole
@@ -151,10 +246,15 @@ impl Ledger {
             // Also if another connection had these ends at the last look: a counter never falls.
             let total = before.get(&subject).copied().unwrap_or(0).saturating_add(one.sent);
             self.totals.insert(subject.clone(), total);
-            let signal = Signal::new(subject, Value::Counter { total });
+            let signal = Signal::new(subject, Value::Counter { total }).of(one.client.role());
             let signal = Signal { owner: one.client.owner, ..signal };
             signals.push(if one.beats { signal.ignored() } else { signal });
         }
+        signals.extend(self.short.iter().map(|(subject, short)| {
+            let total = Value::Counter { total: short.total };
+            let signal = Signal::new(subject.as_str(), total).of(short.role);
+            Signal { owner: short.owner.clone(), ..signal }
+        }));
         if self.others > 0 {
             signals.push(Signal::new(OTHERS, Value::Counter { total: self.others }));
         }
@@ -184,6 +284,10 @@ mod tests {
         }
     }
 
+    fn look(ledger: &mut Ledger, now: Stamp, clients: Vec<Client>) -> Vec<Signal> {
+        ledger.take(now, clients, Vec::new())
+    }
+
     fn at(seconds: u64) -> Stamp {
         Stamp::new(seconds * 1000, 0, 0)
     }
@@ -199,9 +303,9 @@ mod tests {
     #[test]
     fn a_counter_begins_when_it_is_met() {
         let mut ledger = Ledger::default();
-        assert_eq!(totals(&ledger.take(at(0), vec![client(1, 5000)])), [0]);
-        assert_eq!(totals(&ledger.take(at(10), vec![client(1, 5600)])), [600]);
-        let signals = ledger.take(at(20), vec![client(1, 5600), client(2, 70)]);
+        assert_eq!(totals(&look(&mut ledger, at(0), vec![client(1, 5000)])), [0]);
+        assert_eq!(totals(&look(&mut ledger, at(10), vec![client(1, 5600)])), [600]);
+        let signals = look(&mut ledger, at(20), vec![client(1, 5600), client(2, 70)]);
         assert_eq!(totals(&signals), [600, 70], "a new connection counts whole");
         assert_eq!(signals[0].subject, "alice 203.0.113.0:2 to port 8888");
         assert_eq!(signals[0].owner.as_deref(), Some("alice"));
@@ -210,25 +314,25 @@ mod tests {
     #[test]
     fn another_connection_with_the_same_ends_does_not_make_the_counter_fall() {
         let mut ledger = Ledger::default();
-        ledger.take(at(0), Vec::new());
-        assert_eq!(totals(&ledger.take(at(10), vec![client(1, 900)])), [900]);
+        look(&mut ledger, at(0), Vec::new());
+        assert_eq!(totals(&look(&mut ledger, at(10), vec![client(1, 900)])), [900]);
         let again = Client { cookie: 2, ..client(1, 30) };
-        assert_eq!(totals(&ledger.take(at(20), vec![again])), [930]);
+        assert_eq!(totals(&look(&mut ledger, at(20), vec![again])), [930]);
     }
 
     #[test]
     fn strangers_at_sshd_do_not_count_and_a_session_does() {
         let mut ledger = Ledger::default();
         let ssh = |cookie, received| Client { owner: None, to: Server::Sshd, ..client(cookie, received) };
-        ledger.take(at(0), Vec::new());
+        look(&mut ledger, at(0), Vec::new());
         for attempt in 1..500 {
-            let signals = ledger.take(at(attempt), vec![ssh(attempt, 9000), ssh(attempt + 1, 100)]);
+            let signals = look(&mut ledger, at(attempt), vec![ssh(attempt, 9000), ssh(attempt + 1, 100)]);
             assert_eq!(totals(&signals), [0, 0]);
         }
-        ledger.take(at(1000), vec![ssh(900, 3000)]);
-        assert_eq!(totals(&ledger.take(at(1010), vec![ssh(900, 70_000)])), [70_000 - 65_536]);
-        ledger.take(at(1150), vec![ssh(900, 70_000)]);
-        let signals = ledger.take(at(1160), vec![ssh(900, 70_050)]);
+        look(&mut ledger, at(1000), vec![ssh(900, 3000)]);
+        assert_eq!(totals(&look(&mut ledger, at(1010), vec![ssh(900, 70_000)])), [70_000 - 65_536]);
+        look(&mut ledger, at(1150), vec![ssh(900, 70_000)]);
+        let signals = look(&mut ledger, at(1160), vec![ssh(900, 70_050)]);
         assert_eq!(totals(&signals), [70_000 - 65_536 + 50]);
         assert!(signals[0].subject.starts_with("ssh 203.0.113."), "{}", signals[0].subject);
     }
@@ -242,7 +346,7 @@ mod tests {
             let sent = |cookie: u64| (look + cookie % 3) / 3 * 60;
             let mut clients: Vec<_> = (0..10_000).map(|cookie| client(cookie, sent(cookie))).collect();
             clients.push(client(10_000, look * 700));
-            let signals = ledger.take(at(look * 10), clients);
+            let signals = look(&mut ledger, at(look * 10), clients);
             assert!(signals.len() <= SHOWN + 1);
             let typing = signals.iter().find(|it| it.subject.contains(":10001 "));
             used = typing.map_or(used, |it| totals(std::slice::from_ref(it))[0]);
@@ -253,9 +357,9 @@ mod tests {
     #[test]
     fn clients_of_the_systems_services_are_shown_in_one_sum_and_do_not_count() {
         let mut ledger = Ledger::default();
-        ledger.take(at(0), Vec::new());
+        look(&mut ledger, at(0), Vec::new());
         let scrape = |cookie| Client { to: Server::Housekeeping, ..client(cookie, 9000) };
-        let signals = ledger.take(at(10), vec![scrape(1), scrape(2)]);
+        let signals = look(&mut ledger, at(10), vec![scrape(1), scrape(2)]);
         assert_eq!(signals.len(), 1);
         assert_eq!(signals[0].role, agent_core::reading::Role::Ignored);
         assert_eq!(totals(&signals), [18_000]);
@@ -264,9 +368,9 @@ mod tests {
     #[test]
     fn one_that_is_not_shown_still_counts() {
         let mut ledger = Ledger::default();
-        ledger.take(at(0), Vec::new());
+        look(&mut ledger, at(0), Vec::new());
         let crowd = |sent: u64| (0..300).map(move |cookie| client(cookie, sent)).collect::<Vec<_>>();
-        let signals = ledger.take(at(10), crowd(900));
+        let signals = look(&mut ledger, at(10), crowd(900));
         assert_eq!(signals.len(), SHOWN + 1);
         assert!(totals(&signals).iter().all(|total| *total == 900));
     }
@@ -274,11 +378,11 @@ mod tests {
     #[test]
     fn a_connection_that_is_shown_again_begins_anew() {
         let mut ledger = Ledger::default();
-        ledger.take(at(0), Vec::new());
-        ledger.take(at(10), vec![client(1, 100_000)]);
+        look(&mut ledger, at(0), Vec::new());
+        look(&mut ledger, at(10), vec![client(1, 100_000)]);
         let crowd = (10..250).map(|cookie| client(cookie, 1 << 30));
-        ledger.take(at(20), crowd.chain([client(1, 100_000)]).collect());
-        let signals = ledger.take(at(30), vec![client(1, 100_040)]);
+        look(&mut ledger, at(20), crowd.chain([client(1, 100_000)]).collect());
+        let signals = look(&mut ledger, at(30), vec![client(1, 100_040)]);
         assert_eq!(totals(&signals)[0], 40);
     }
 
@@ -291,7 +395,7 @@ mod tests {
         for second in (0..3 * 3600).step_by(10) {
             // 52 bytes twice a second; after two and a half hours somebody comes back.
             received += if second < 9000 { 1040 } else { 9000 };
-            roles.push(ledger.take(at(second), vec![client(1, received)])[0].role);
+            roles.push(look(&mut ledger, at(second), vec![client(1, received)])[0].role);
         }
         assert!(roles[..360].iter().all(|role| *role == Workload));
         assert!(roles[370..900].iter().all(|role| *role == Ignored));
@@ -313,7 +417,7 @@ mod tests {
                     to: [Server::Sshd, Server::Housekeeping, Server::Person][usize::try_from(cookie.min(2)).unwrap()],
                     ..client(cookie, received)
                 });
-                let signals = ledger.take(now, clients.collect());
+                let signals = look(&mut ledger, now, clients.collect());
                 let counts: BTreeMap<_, _> = signals.iter().map(|it| it.subject.clone()).zip(totals(&signals)).collect();
                 for (subject, total) in &counts {
                     let old = before.get(subject).copied().unwrap_or(0);

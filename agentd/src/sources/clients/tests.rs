@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::tree::Tree;
+use crate::host::tree::{Process, Tree};
 use crate::sources::BusMode;
 use agent_core::reading::Role;
 use std::fmt::Write as _;
@@ -45,6 +45,12 @@ impl Machine {
         Self { tree, clients, now, lines: Vec::new(), past: Vec::new() }
     }
 
+    /// A process of a group.
+    fn process(&mut self, group: &str, pid: u32, arguments: &str) {
+        self.tree.cgroup(group, 0, &[pid]);
+        self.tree.process(&Process::new(pid, "x").called(arguments));
+    }
+
     /// A connection of a group at a port on which something listens.
     fn connect(&mut self, group: &str, uid: u32, port: u16, remote: &str) -> usize {
         self.tree.cgroup(group, 0, &[]);
@@ -60,15 +66,22 @@ impl Machine {
         self.lines.len() - 1
     }
 
+    fn group(&self, group: &str) -> u64 {
+        std::fs::metadata(self.tree.path(&format!("/sys/fs/cgroup/{group}"))).unwrap().ino()
+    }
+
     fn read(&mut self) -> Reading {
         let mut text = String::new();
         for port in [22, 2222, 5432, 8888, 9100] {
-            writeln!(text, "{port} LISTEN [::]:{port}").unwrap();
-            writeln!(text, "{port} LISTEN 0.0.0.0:{port}").unwrap();
+            let group = match port {
+                8888 => self.group(SESSION),
+                _ => self.group(SSHD),
+            };
+            writeln!(text, "{port} LISTEN [::]:{port} - 1000 0 {group}").unwrap();
+            writeln!(text, "{port} LISTEN 0.0.0.0:{port} - 1000 0 {group}").unwrap();
         }
         for (cookie, line) in self.lines.iter().enumerate() {
-            let folder = self.tree.path(&format!("/sys/fs/cgroup/{}", line.group));
-            let group = std::fs::metadata(folder).unwrap().ino();
+            let group = self.group(&line.group);
             let Line { local, remote, uid, received, silent_ms, state, .. } = line;
             writeln!(
                 text,
@@ -378,4 +391,83 @@ fn this_machine_can_be_read() {
     let mut clients = Clients::new(&Context { host: HostRoot::real(), options, bus: BusMode::None });
     let reading = clients.read(Stamp::default());
     assert!(matches!(reading, Reading::Signals(_)), "{reading:?}");
+}
+
+/// Whether somebody is seen at work and whether somebody is seen connected over a program that calls a relay, on whose
+/// connection so many bytes come in each second.
+fn over_relay(program: &str, received: u64) -> (bool, bool) {
+    let group = "user.slice/user-1000.slice/user@1000.service/app.slice/code-tunnel.service";
+    let mut machine = Machine::new();
+    machine.process(group, 50, program);
+    let connection = machine.connect(group, 1000, 41_000, "198.51.100.7:443");
+    machine.signals();
+    for _ in 0..30 {
+        machine.lines[connection].received += received * STEP;
+        machine.signals();
+    }
+    (machine.used(), !machine.connected().is_empty())
+}
+
+#[test]
+fn somebody_who_comes_over_a_relay_is_seen_and_one_who_sleeps_is_merely_connected() {
+    let code = "/home/alice/.vscode/cli/servers/Stable-1/server/node out/server-main.js";
+    for program in [code, "/usr/bin/code tunnel", "/opt/x/chrome-remote-desktop-host", "ngrok http 80"] {
+        assert_eq!(over_relay(program, 5000), (true, true), "{program}");
+        assert_eq!(over_relay(program, 120), (false, true), "{program}");
+        assert_eq!(over_relay(program, 40), (false, false), "{program}");
+    }
+    assert_eq!(over_relay("python3 fetch.py", 5000), (false, false), "its own work counts in network");
+}
+
+#[test]
+fn units_serve_somebody_who_sends_and_a_pool_that_is_kept_open_is_nothing() {
+    for (what, bytes, every, serves) in [
+        ("a pool that is pinged", 90, 10, false),
+        ("a scrape", 300, 15, false),
+        ("a client at work", 2500, 1, true),
+    ] {
+        let mut machine = Machine::new();
+        machine.tree.file("/etc/systemd/system/shop.service", "[Service]\nExecStart=/opt/shop\n");
+        for client in 0..20 {
+            machine.connect("system.slice/shop.service", 0, 5432, &format!("203.0.113.5:{}", 50_000 + client));
+        }
+        let mut most = 0;
+        machine.signals();
+        for second in 1..=600_u64 {
+            let sent = if second % every == 0 { bytes } else { 0 };
+            machine.lines.iter_mut().for_each(|line| line.received += sent);
+            if second % STEP == 0 {
+                for signal in machine.signals() {
+                    assert_ne!(signal.role, Role::Workload, "{signal:?}");
+                    if let (Role::Local, Value::Counter { total }) = (signal.role, signal.value) {
+                        most = most.max(total);
+                    }
+                }
+            }
+        }
+        let limits = SPEC.limits.unwrap();
+        let a_second = f64::from(u32::try_from(most / 600).unwrap());
+        assert_eq!(a_second >= limits.local_above, serves, "{what}: {a_second} B/s");
+        assert!(machine.connected().is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn requests_on_a_connection_each_count_as_those_on_one_do() {
+    let mut machine = Machine::new();
+    let file = "/proc/net/sock_diag_ended";
+    machine.tree.file(file, "");
+    machine.signals();
+    let mut ended = String::new();
+    for request in 0..120 {
+        // Every second one of 2 kB, which is over before the next look.
+        writeln!(ended, "{} CLOSE 10.0.0.5:8888 203.0.113.5:{} 0 0 - 9000 2000 0", 1000 + request, 40_000 + request).unwrap();
+        if request % 10 == 0 {
+            machine.tree.file(file, &ended);
+            machine.signals();
+        }
+    }
+    assert!(machine.used(), "{}", machine.busiest_minute());
+    let subjects: Vec<_> = machine.past.last().unwrap().keys().cloned().collect();
+    assert_eq!(subjects, ["alice 203.0.113.5 to port 8888, short connections"]);
 }

@@ -8,18 +8,24 @@
 //! probe, ARP) has at most 66 bytes: headers of Ethernet, IPv4 and TCP with timestamps. So that much is taken off each
 //! packet, and what is left is payload or a little less.
 //!
+//! A namespace that never opened a connection to another one only serves (`ActiveOpens` is 0): an exporter that is scraped,
+//! a page that is left open. Then what it carries has the allowance of a quiet client ([`quiet`](super::quiet)).
+//!
 //! Containers that talk to each other count too, as the packets of both leave their namespaces. A container without a
 //! network of its own, or with the host's, has no traffic here; the latter's connections are known by socket.
 
 use std::collections::BTreeMap;
 
+use agent_core::reading::Role;
 use agent_core::stamp::Stamp;
 
 use crate::host::cgroup::Hierarchy;
-use crate::host::namespace::{self, Traffic};
+use super::quiet::Allowance;
+use crate::host::counters;
+use crate::host::namespace::{self, Carried, Traffic};
 use crate::host::process;
 use crate::host::{HostError, HostRoot};
-use crate::sources::ownership::{Class, Ownership};
+use crate::sources::ownership::{Class, Ownership, Place};
 use crate::sources::pace::Pace;
 
 /// What a packet without payload has at most.
@@ -40,6 +46,7 @@ const WEIGHT: usize = 8;
 pub(super) struct Namespaces {
     root: HostRoot,
     units: Vec<String>,
+    upkeep: Vec<String>,
     groups: Option<(Hierarchy, Ownership)>,
     pace: Pace,
     known: BTreeMap<u64, Known>,
@@ -51,18 +58,38 @@ pub(super) struct Namespaces {
 #[derive(Debug)]
 struct Known {
     subject: String,
+    role: Role,
     pids: Vec<u32>,
     /// None: it was there at the first search, and is compared from its first reading on.
-    last: Option<Traffic>,
+    last: Option<Carried>,
     found: bool,
+    /// What a quiet client may make of it.
+    allowance: Option<Allowance>,
+}
+
+/// What a namespace carried between two looks, payload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Grown {
+    /// What it is called.
+    pub(super) subject: String,
+    /// Whose it is.
+    pub(super) role: Role,
+    /// What came.
+    pub(super) received: u64,
+    /// What went.
+    pub(super) sent: u64,
+    /// What counts of both.
+    pub(super) counted: u64,
 }
 
 impl Namespaces {
-    /// Nothing is read yet. `units` are services of the system that count as work.
-    pub(super) fn new(root: HostRoot, units: Vec<String>) -> Self {
+    /// Nothing is read yet. `units` are services of the system that count as people's work, `upkeep` further ones that keep
+    /// the machine.
+    pub(super) fn new(root: HostRoot, units: Vec<String>, upkeep: Vec<String>) -> Self {
         Self {
             root,
             units,
+            upkeep,
             groups: None,
             pace: Pace::default(),
             known: BTreeMap::new(),
@@ -76,18 +103,18 @@ impl Namespaces {
         self.pace.reset();
     }
 
-    /// What every namespace carried since the last look, with what it is called.
-    pub(super) fn look(&mut self, now: Stamp) -> Result<Vec<(String, u64)>, HostError> {
+    /// What every namespace carried since the last look.
+    pub(super) fn look(&mut self, now: Stamp) -> Result<Vec<Grown>, HostError> {
         let Some(own) = namespace::own(&self.root)? else { return Ok(Vec::new()) };
         self.find_groups()?;
         if self.pace.due(now) {
             self.search(now, own)?;
         }
         let mut grown = Vec::new();
-        if !self.read(&mut grown)? {
+        if !self.read(now, &mut grown)? {
             // All processes by which one was known have ended. It may live on with others.
             self.search(now, own)?;
-            self.read(&mut grown)?;
+            self.read(now, &mut grown)?;
         }
         Ok(grown)
     }
@@ -96,35 +123,41 @@ impl Namespaces {
         if self.groups.is_none()
             && let Some(hierarchy) = Hierarchy::find(&self.root)?
         {
-            let ownership = Ownership::new(&self.root, hierarchy.own()?, self.units.clone(), Vec::new());
+            let ownership = {
+                let (units, upkeep) = (self.units.clone(), self.upkeep.clone());
+                Ownership::new(&self.root, hierarchy.own()?, units, upkeep)
+            };
             self.groups = Some((hierarchy, ownership));
         }
         Ok(())
     }
 
     /// Reads those that are known. False if one could not be read any more.
-    fn read(&mut self, grown: &mut Vec<(String, u64)>) -> Result<bool, HostError> {
+    fn read(&mut self, now: Stamp, grown: &mut Vec<Grown>) -> Result<bool, HostError> {
         let mut whole = true;
         for (number, known) in &mut self.known {
-            let mut traffic = None;
+            let mut found = None;
             for pid in &known.pids {
                 // The number of the process may have been given to another one.
                 if namespace::of(&self.root, *pid)? == Some(*number) {
-                    traffic = namespace::traffic(&self.root, *pid)?;
+                    found = namespace::traffic(&self.root, *pid)?.map(|traffic| (*pid, traffic));
                 }
-                if traffic.is_some() {
+                if found.is_some() {
                     break;
                 }
             }
-            let Some(traffic) = traffic else {
+            let Some((pid, traffic)) = found else {
                 whole = false;
                 continue;
             };
+            let subject = known.subject.clone();
+            let mut one = Grown { subject, role: known.role, ..Grown::default() };
             if let Some(last) = known.last.replace(traffic) {
-                grown.push((known.subject.clone(), payload(last, traffic)));
-            } else {
-                grown.push((known.subject.clone(), 0));
+                one.received = payload(last.received, traffic.received);
+                one.sent = payload(last.sent, traffic.sent);
+                one.counted = known.counted(&self.root, now, pid, &one)?;
             }
+            grown.push(one);
         }
         Ok(whole)
     }
@@ -176,7 +209,7 @@ impl Namespaces {
                 open.extend(hierarchy.children(&path)?.into_iter().map(below));
             }
             let place = ownership.of(&path);
-            if place.class != Class::People || path.is_empty() {
+            if matches!(place.class, Class::Upkeep | Class::Own) || path.is_empty() {
                 continue;
             }
             let pids = hierarchy.pids(&path)?;
@@ -187,7 +220,7 @@ impl Namespaces {
                 let Some(number) = namespace::of(&self.root, pid)? else { continue };
                 shown += 1;
                 if number != own {
-                    self.note(number, pid, place.group)?;
+                    self.note(number, pid, place)?;
                 }
             }
         }
@@ -197,26 +230,52 @@ impl Namespaces {
         Ok(cost)
     }
 
-    fn note(&mut self, number: u64, pid: u32, group: &str) -> Result<(), HostError> {
+    fn note(&mut self, number: u64, pid: u32, place: Place<'_>) -> Result<(), HostError> {
         // One that is new since the last search counts from its first byte.
-        let last = self.searched.then(Traffic::default);
+        let last = self.searched.then(Carried::default);
         let full = self.known.len() >= NAMESPACES && !self.known.contains_key(&number);
         if full {
             let what = format!("more than {NAMESPACES}");
             return Err(HostError::malformed("the network namespaces", what));
         }
-        let unit = group.rsplit('/').next().unwrap_or_default();
+        let unit = place.group.rsplit('/').next().unwrap_or_default();
         let known = self.known.entry(number).or_insert_with(|| Known {
             subject: format!("network of {unit}"),
+            role: place.class.role(),
             pids: Vec::new(),
             last,
             found: true,
+            allowance: None,
         });
         known.found = true;
         if known.pids.len() < MEMBERS && !known.pids.contains(&pid) {
             known.pids.push(pid);
         }
         Ok(())
+    }
+}
+
+impl Known {
+    /// What counts of what it carried.
+    fn counted(
+        &mut self,
+        root: &HostRoot,
+        now: Stamp,
+        pid: u32,
+        one: &Grown,
+    ) -> Result<u64, HostError> {
+        let all = one.received.saturating_add(one.sent);
+        if all == 0 {
+            return Ok(0);
+        }
+        // Where the namespace does not tell it may have opened some.
+        let serves = counters::of(root, pid)?.is_some_and(|counters| counters.opened == 0);
+        if !serves {
+            return Ok(all);
+        }
+        let allowance = self.allowance.get_or_insert_with(|| Allowance::of_one(now));
+        let (received, sent) = allowance.beyond(now, one.received, one.sent);
+        Ok(received.saturating_add(sent))
     }
 }
 

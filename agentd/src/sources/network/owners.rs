@@ -3,29 +3,53 @@
 //! A socket belongs to the control group in which it was made (`INET_DIAG_CGROUP_ID`). A connection that sshd accepted
 //! was made in sshd's service although it is a session's, so those of sshd count, with an allowance for strangers
 //! ([`payload`](super::payload)). A socket whose group is unknown counts, except the agent's own.
+//!
+//! Of a connection that ended the kernel tells both ends only. If the other end opened it, it belongs to what listens, or
+//! listened, where it arrived. Else it belongs to whoever was last seen to talk to that other end, and if nobody was,
+//! whose it was is not known.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_core::reading::Role;
+use agent_core::stamp::Stamp;
 
 use super::is_local;
 use crate::host::cgroup::Hierarchy;
-use crate::host::tcp::{self, TcpSocket};
+use crate::host::tcp::{self, Dump, Listener, TcpSocket};
 use crate::host::users::{Users, is_ordinary};
 use crate::host::{HostError, HostRoot};
-use crate::sources::ownership::{Class, Ownership};
+use crate::sources::ownership::{Class, Ownership, starts_work};
+
+/// A port that nothing listens at any more is remembered for so long.
+const PORTS_FOR: Duration = Duration::from_mins(5);
+/// Who talked to another end is remembered for so long.
+const ENDS_FOR: Duration = Duration::from_hours(1);
+/// The most other ends that are remembered.
+const ENDS: usize = 4096;
 
 /// Whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::sources) enum Whose {
     /// Somebody's, under this name.
-    Work(String),
+    Of(Arc<str>, Role),
     /// A connection of sshd: somebody's, unless it is a stranger's attempt.
     Sshd,
-    /// A housekeeping service's.
-    Housekeeping,
     /// A conversation of work with itself on the machine.
     Inside,
-    /// The agent's.
+    /// The agent's, or one with the metadata service of the instance.
     Own,
+}
+
+/// What is known of a connection besides its counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::sources) struct Owner {
+    /// Whose it is.
+    pub(in crate::sources) whose: Whose,
+    /// The other end opened it.
+    pub(in crate::sources) incoming: bool,
 }
 
 /// Judges connections.
@@ -33,106 +57,246 @@ pub(in crate::sources) enum Whose {
 pub(in crate::sources) struct Owners {
     root: HostRoot,
     units: Vec<String>,
+    upkeep: Vec<String>,
     users: Users,
     groups: Option<(Hierarchy, Ownership)>,
     /// Paths by number; none for a number that no group has any more.
     paths: HashMap<u64, Option<String>>,
     /// What belongs to each user is called this, as of this look.
-    names: HashMap<u32, String>,
+    names: HashMap<u32, Arc<str>>,
+    /// Groups are called this.
+    labels: HashMap<String, Arc<str>>,
+    /// What listens at a port or did so of late.
+    ports: HashMap<u16, (Listener, Stamp)>,
+    /// Who talks to another end, or did so of late.
+    ends: HashMap<SocketAddr, (Whose, Stamp)>,
 }
 
 impl Owners {
-    /// Nothing is read yet. `units` are services of the system that count as work.
-    pub(in crate::sources) fn new(root: HostRoot, units: Vec<String>) -> Self {
-        let users = Users::new(root.clone());
-        Self { root, units, users, groups: None, paths: HashMap::new(), names: HashMap::new() }
+    /// Nothing is read yet. `units` are services of the system that count as people's work, `upkeep` further ones that keep
+    /// the machine.
+    pub(in crate::sources) fn new(root: HostRoot, units: Vec<String>, upkeep: Vec<String>) -> Self {
+        Self {
+            users: Users::new(root.clone()),
+            root,
+            units,
+            upkeep,
+            groups: None,
+            paths: HashMap::new(),
+            names: HashMap::new(),
+            labels: HashMap::new(),
+            ports: HashMap::new(),
+            ends: HashMap::new(),
+        }
     }
 
-    /// Says of every connection whose it is, in their order.
-    pub(in crate::sources) fn judge(&mut self, sockets: &[TcpSocket]) -> Result<Vec<Whose>, HostError> {
-        if self.groups.is_none()
-            && let Some(hierarchy) = Hierarchy::find_unified(&self.root)?
-        {
-            let ownership = Ownership::new(&self.root, hierarchy.own()?, self.units.clone(), Vec::new());
-            self.groups = Some((hierarchy, ownership));
+    /// Says of every connection of a dump whose it is, in their order.
+    pub(in crate::sources) fn judge(&mut self, now: Stamp, dump: &Dump) -> Result<Vec<Owner>, HostError> {
+        self.find_groups()?;
+        if let Some((_, ownership)) = &self.groups {
+            ownership.look()?;
         }
-        self.learn(sockets)?;
+        let sockets = &dump.connections;
+        self.learn(sockets.iter().filter_map(|socket| socket.cgroup))?;
         self.names.clear();
+        for (at, listener) in &dump.listeners {
+            self.ports.insert(at.port(), (*listener, now));
+        }
+        self.ports.retain(|_, (_, seen)| now.since(*seen) < PORTS_FOR);
         let own = tcp::own_sockets(&self.root)?;
-        let whose = |socket: &TcpSocket| {
-            if own.contains(&socket.inode) { Whose::Own } else { self.whose(socket) }
-        };
-        let mut owners: Vec<_> = sockets.iter().map(whose).collect();
+        let mut owners = Vec::with_capacity(sockets.len());
+        for socket in sockets {
+            let incoming = dump.is_incoming(socket);
+            let metadata = !incoming && is_metadata(socket.remote.ip());
+            let whose = if metadata || own.contains(&socket.inode) {
+                Whose::Own
+            } else {
+                self.whose(socket.cgroup, socket.uid, socket.local.port())
+            };
+            owners.push(Owner { whose, incoming });
+        }
         set_apart(sockets, &mut owners);
+        self.remember(now, sockets, &owners);
         Ok(owners)
     }
 
+    /// Whose a connection was that ended and was not seen while it lived; none if that is not known.
+    pub(in crate::sources) fn ended(
+        &mut self,
+        socket: &TcpSocket,
+    ) -> Result<Option<Owner>, HostError> {
+        if is_local(socket.local, socket.remote) {
+            return Ok(Some(Owner { whose: Whose::Inside, incoming: false }));
+        }
+        if let Some((listener, _)) = self.ports.get(&socket.local.port()).copied() {
+            self.learn(listener.cgroup.into_iter())?;
+            let whose = self.whose(listener.cgroup, listener.uid, socket.local.port());
+            return Ok(Some(Owner { whose, incoming: true }));
+        }
+        if is_metadata(socket.remote.ip()) {
+            return Ok(Some(Owner { whose: Whose::Own, incoming: false }));
+        }
+        let known = self.ends.get(&socket.remote);
+        Ok(known.map(|(whose, _)| Owner { whose: whose.clone(), incoming: false }))
+    }
+
+    /// Whose a socket of this group and user is that takes datagrams at a port.
+    pub(super) fn of_socket(
+        &mut self,
+        cgroup: Option<u64>,
+        uid: u32,
+        port: u16,
+    ) -> Result<Whose, HostError> {
+        self.find_groups()?;
+        self.learn(cgroup.into_iter())?;
+        Ok(self.whose(cgroup, uid, port))
+    }
+
+    /// The path of a group by its number, where it is known, and the hierarchy that it is in.
+    pub(in crate::sources) fn path(&self, cgroup: Option<u64>) -> Option<(&Hierarchy, &str)> {
+        let (hierarchy, _) = self.groups.as_ref()?;
+        Some((hierarchy, self.paths.get(&cgroup?)?.as_deref()?))
+    }
+
+    fn find_groups(&mut self) -> Result<(), HostError> {
+        if self.groups.is_none()
+            && let Some(hierarchy) = Hierarchy::find_unified(&self.root)?
+        {
+            let (units, upkeep) = (self.units.clone(), self.upkeep.clone());
+            let ownership = Ownership::new(&self.root, hierarchy.own()?, units, upkeep);
+            self.groups = Some((hierarchy, ownership));
+        }
+        Ok(())
+    }
+
     /// Learns the paths of groups that were not met before. A group's number is never given to another one.
-    fn learn(&mut self, sockets: &[TcpSocket]) -> Result<(), HostError> {
+    fn learn(&mut self, groups: impl Iterator<Item = u64> + Clone) -> Result<(), HostError> {
         let Some((hierarchy, _)) = &self.groups else { return Ok(()) };
-        let strange = |socket: &TcpSocket| {
-            socket.cgroup.is_some_and(|group| !self.paths.contains_key(&group))
-        };
-        if !sockets.iter().any(strange) {
+        if groups.clone().all(|group| self.paths.contains_key(&group)) {
             return Ok(());
         }
         self.paths = hierarchy.ids()?.into_iter().map(|(id, path)| (id, Some(path))).collect();
-        for group in sockets.iter().filter_map(|socket| socket.cgroup) {
+        for group in groups {
             self.paths.entry(group).or_default();
         }
         Ok(())
     }
 
-    fn whose(&mut self, socket: &TcpSocket) -> Whose {
-        let path = socket.cgroup.and_then(|group| self.paths.get(&group)?.as_deref());
+    fn whose(&mut self, cgroup: Option<u64>, uid: u32, port: u16) -> Whose {
+        let path = cgroup.and_then(|group| self.paths.get(&group)?.as_deref());
         let (Some(path), Some((_, ownership))) = (path, &self.groups) else {
-            return of_user(&mut self.names, &mut self.users, socket.uid);
+            return of_user(&mut self.names, &mut self.users, uid);
         };
         let place = ownership.of(path);
         match place.class {
             Class::Own => Whose::Own,
-            _ if place.class != Class::People && is_sshd(place.group, socket.local.port()) => {
-                Whose::Sshd
-            }
-            Class::Local if is_ordinary(socket.uid) => {
-                of_user(&mut self.names, &mut self.users, socket.uid)
-            }
-            Class::Local | Class::Server | Class::Upkeep => Whose::Housekeeping,
             Class::People => match place.uid {
                 // Sessions come and go; the user's name stays.
                 Some(uid) => of_user(&mut self.names, &mut self.users, uid),
                 None if place.group.is_empty() => {
-                    Whose::Work("connections without a control group".to_owned())
+                    Whose::Of("connections without a control group".into(), Role::Workload)
                 }
-                None => Whose::Work(place.group.to_owned()),
+                None => Whose::Of(label(&mut self.labels, place.group), Role::Workload),
             },
+            _ if is_sshd(place.group, port) => Whose::Sshd,
+            Class::Local if is_ordinary(uid) => of_user(&mut self.names, &mut self.users, uid),
+            // A socket does not tell its process: in the group of a daemon that starts others' work it may be theirs.
+            Class::Upkeep if may_be_anybodys(place.group) && is_ordinary(uid) => {
+                of_user(&mut self.names, &mut self.users, uid)
+            }
+            Class::Upkeep if may_be_anybodys(place.group) => {
+                Whose::Of(label(&mut self.labels, place.group), Role::Local)
+            }
+            class => Whose::Of(label(&mut self.labels, place.group), class.role()),
         }
+    }
+
+    /// Notes who talks to which other end. If several do, it is the one whose limit is lowest.
+    fn remember(&mut self, now: Stamp, sockets: &[TcpSocket], owners: &[Owner]) {
+        self.ends.retain(|_, (_, seen)| now.since(*seen) < ENDS_FOR);
+        let outside = sockets.iter().zip(owners).filter(|(socket, owner)| {
+            !owner.incoming && !is_local(socket.local, socket.remote)
+        });
+        for (socket, owner) in outside {
+            let full = self.ends.len() >= ENDS;
+            match self.ends.get_mut(&socket.remote) {
+                Some((whose, seen)) => {
+                    *seen = now;
+                    if doubt(&owner.whose) < doubt(whose) {
+                        *whose = owner.whose.clone();
+                    }
+                }
+                None if !full => {
+                    self.ends.insert(socket.remote, (owner.whose.clone(), now));
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// Whether a unit is a daemon that starts others' work. What a VPN carries is others' work, too, and is counted by them.
+fn may_be_anybodys(group: &str) -> bool {
+    let unit = group.rsplit('/').next().unwrap_or_default();
+    starts_work(unit).is_some() && !unit.starts_with("tailscaled")
+}
+
+/// The order in which several owners are preferred: those with the lowest limits first, the agent last.
+fn doubt(whose: &Whose) -> (u8, Role) {
+    match whose {
+        Whose::Of(_, role) => (0, *role),
+        Whose::Sshd => (1, Role::Workload),
+        Whose::Inside | Whose::Own => (2, Role::Ignored),
+    }
+}
+
+/// Addresses of the instance metadata service and of the other services of EC2 on the link: 169.254.0.0/16 and
+/// fd00:ec2::/32. What is said there is about the machine, not its work.
+pub(in crate::sources) fn is_metadata(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.segments().starts_with(&[0xfd00, 0x0ec2]),
     }
 }
 
 /// Users are looked up once a look, not once a socket.
-fn of_user(names: &mut HashMap<u32, String>, users: &mut Users, uid: u32) -> Whose {
-    let name = names.entry(uid).or_insert_with(|| format!("connections of {}", users.name(uid)));
-    Whose::Work(name.clone())
+fn of_user(names: &mut HashMap<u32, Arc<str>>, users: &mut Users, uid: u32) -> Whose {
+    let name = || format!("connections of {}", users.name(uid)).into();
+    Whose::Of(Arc::clone(names.entry(uid).or_insert_with(name)), Role::Workload)
 }
 
-/// What work says to work on the same machine is no traffic of its own: heartbeats of an idle cluster would count for
-/// ever. What it says to a housekeeping service does count, since that may pass it on (an SSM session, a proxy). What the
-/// agent says to somebody's proxy is the agent's at both ends.
-fn set_apart(sockets: &[TcpSocket], owners: &mut [Whose]) {
-    let works = |whose: &Whose| matches!(whose, Whose::Work(_) | Whose::Sshd);
+fn label(labels: &mut HashMap<String, Arc<str>>, group: &str) -> Arc<str> {
+    if let Some(known) = labels.get(group) {
+        return Arc::clone(known);
+    }
+    let name: Arc<str> = group.into();
+    labels.insert(group.to_owned(), Arc::clone(&name));
+    name
+}
+
+/// What people's work says to people's work on the same machine is no traffic of its own: heartbeats of an idle cluster
+/// would count for ever. Nor is what units say to each other. What people's work says to a unit does count, since that may
+/// pass it on (an SSM session, a proxy). What the agent says to somebody's proxy is the agent's at both ends.
+fn set_apart(sockets: &[TcpSocket], owners: &mut [Owner]) {
+    let works = |whose: &Whose| matches!(whose, Whose::Of(_, Role::Workload) | Whose::Sshd);
     let mut ends = HashMap::new();
-    for (socket, whose) in sockets.iter().zip(owners.iter()) {
+    for (socket, owner) in sockets.iter().zip(owners.iter()) {
         if is_local(socket.local, socket.remote) {
+            let whose = &owner.whose;
             ends.insert((socket.local, socket.remote), (works(whose), *whose == Whose::Own));
         }
     }
-    for (socket, whose) in sockets.iter().zip(owners.iter_mut()) {
-        let (work, own) = ends.get(&(socket.remote, socket.local)).copied().unwrap_or_default();
-        if works(whose) && own {
-            *whose = Whose::Own;
-        } else if works(whose) && work {
-            *whose = Whose::Inside;
+    if ends.is_empty() {
+        return;
+    }
+    for (socket, owner) in sockets.iter().zip(owners.iter_mut()) {
+        let Some((works, own)) = ends.get(&(socket.local, socket.remote)).copied() else { continue };
+        let other = ends.get(&(socket.remote, socket.local)).copied();
+        let (other_works, other_own) = other.unwrap_or_default();
+        if works && other_own {
+            owner.whose = Whose::Own;
+        } else if !own && (other_works || !works) {
+            owner.whose = Whose::Inside;
         }
     }
 }
@@ -170,7 +334,7 @@ mod tests {
             for group in groups {
                 tree.cgroup(group, 0, &[]);
             }
-            let owners = Owners::new(tree.root(), vec!["slurmd".to_owned()]);
+            let owners = Owners::new(tree.root(), vec!["slurmd".to_owned()], Vec::new());
             Self { tree, owners }
         }
 
@@ -181,7 +345,13 @@ mod tests {
         }
 
         fn whose(&mut self, socket: TcpSocket) -> Whose {
-            self.owners.judge(&[socket]).unwrap().remove(0)
+            self.judge(&[socket]).remove(0)
+        }
+
+        fn judge(&mut self, sockets: &[TcpSocket]) -> Vec<Whose> {
+            let dump = Dump { connections: sockets.to_vec(), ..Dump::default() };
+            let owners = self.owners.judge(Stamp::default(), &dump).unwrap();
+            owners.into_iter().map(|owner| owner.whose).collect()
         }
     }
 
@@ -201,7 +371,15 @@ mod tests {
     }
 
     fn work(name: &str) -> Whose {
-        Whose::Work(name.to_owned())
+        Whose::Of(name.into(), Role::Workload)
+    }
+
+    fn local(name: &str) -> Whose {
+        Whose::Of(name.into(), Role::Local)
+    }
+
+    fn upkeep(name: &str) -> Whose {
+        Whose::Of(name.into(), Role::Upkeep)
     }
 
     #[test]
@@ -213,14 +391,16 @@ mod tests {
             ("system.slice/docker-1.scope", 0, work("system.slice/docker-1.scope")),
             ("system.slice/slurmd.service", 0, work("system.slice/slurmd.service")),
             ("kubepods.slice/pod1", 0, work("kubepods.slice")),
-            ("system.slice/amazon-ssm-agent.service", 0, Whose::Housekeeping),
-            ("system.slice/nginx.service", 33, Whose::Housekeeping),
+            ("system.slice/amazon-ssm-agent.service", 0, local("system.slice/amazon-ssm-agent.service")),
+            ("system.slice/amazon-ssm-agent.service", 1000, work("connections of alice")),
+            ("system.slice/chrony.service", 0, upkeep("system.slice/chrony.service")),
+            ("system.slice/nginx.service", 33, local("system.slice/nginx.service")),
             ("system.slice/jupyter.service", 1000, work("connections of alice")),
             ("system.slice/ssh.service", 0, Whose::Sshd),
             ("system.slice/sshd.service", 0, Whose::Sshd),
             ("system.slice/system-ssh.slice/ssh@1-a.service", 0, Whose::Sshd),
             ("system.slice/ssh.socket", 0, Whose::Sshd),
-            ("init.scope", 0, Whose::Housekeeping),
+            ("init.scope", 0, upkeep("init.scope")),
             ("system.slice/agentd.service", 0, Whose::Own),
             ("", 0, work("connections without a control group")),
         ];
@@ -255,7 +435,7 @@ mod tests {
     fn a_group_that_is_new_is_learned() {
         let mut machine = Machine::new(&["system.slice/a.service"]);
         let old = machine.socket("system.slice/a.service", 0);
-        assert_eq!(machine.whose(old), Whose::Housekeeping);
+        assert_eq!(machine.whose(old), local("system.slice/a.service"));
         machine.tree.cgroup("system.slice/docker-7.scope", 0, &[]);
         let new = machine.socket("system.slice/docker-7.scope", 0);
         assert_eq!(machine.whose(new), work("system.slice/docker-7.scope"));
@@ -274,18 +454,16 @@ mod tests {
             remote: remote.parse().unwrap(),
             ..socket.clone()
         };
-        let whose = machine
-            .owners
-            .judge(&[
+        let whose = machine.judge(&[
                 ends(&session, "127.0.0.1:8888", "127.0.0.1:4000"),
                 ends(&session, "127.0.0.1:4000", "127.0.0.1:8888"),
                 ends(&session, "127.0.0.1:8888", "127.0.0.1:5000"),
                 ends(&service, "127.0.0.1:5000", "127.0.0.1:8888"),
                 ends(&session, "127.0.0.1:8888", "127.0.0.1:6000"),
-            ])
-            .unwrap();
+            ]);
         let alice = || work("connections of alice");
-        let expected = [Whose::Inside, Whose::Inside, alice(), Whose::Housekeeping, alice()];
+        let expected =
+            [Whose::Inside, Whose::Inside, alice(), Whose::Inside, alice()];
         assert_eq!(whose, expected);
     }
 
@@ -300,14 +478,60 @@ mod tests {
         };
         let proxy = machine.socket(session, 1000);
         let agent = machine.socket("system.slice/agentd.service", 0);
-        let whose = machine
-            .owners
-            .judge(&[
+        let whose = machine.judge(&[
                 ends(proxy.clone(), "127.0.0.1:3128", "127.0.0.1:4000"),
                 ends(agent, "127.0.0.1:4000", "127.0.0.1:3128"),
                 ends(proxy, "127.0.0.1:3128", "127.0.0.1:5000"),
-            ])
-            .unwrap();
+            ]);
         assert_eq!(whose, [Whose::Own, Whose::Own, work("connections of alice")]);
+    }
+
+    #[test]
+    fn one_that_ended_belongs_to_what_listened_where_it_arrived() {
+        let mut machine = Machine::new(&["system.slice/nginx.service"]);
+        let listening = machine.socket("system.slice/nginx.service", 33);
+        let listener = Listener { uid: 33, cgroup: listening.cgroup };
+        let at: SocketAddr = "0.0.0.0:80".parse().unwrap();
+        let dump = Dump { connections: Vec::new(), listeners: [(at, listener)].into() };
+        machine.owners.judge(Stamp::default(), &dump).unwrap();
+        let ended = socket("10.0.0.5:80", "192.0.2.1:4000");
+        let nginx = Owner { whose: local("system.slice/nginx.service"), incoming: true };
+        assert_eq!(machine.owners.ended(&ended).unwrap(), Some(nginx.clone()));
+        // It was closed a moment ago.
+        machine.owners.judge(Stamp::new(60_000, 0, 0), &Dump::default()).unwrap();
+        assert_eq!(machine.owners.ended(&ended).unwrap(), Some(nginx));
+        machine.owners.judge(Stamp::new(600_000, 0, 0), &Dump::default()).unwrap();
+        assert_eq!(machine.owners.ended(&ended).unwrap(), None);
+    }
+
+    #[test]
+    fn one_that_ended_belongs_to_whoever_talks_to_that_other_end() {
+        let session = "user.slice/user-1000.slice/session-3.scope";
+        let mut machine = Machine::new(&[session, "system.slice/chrony.service"]);
+        let to = |socket: TcpSocket, remote: &str| TcpSocket { remote: remote.parse().unwrap(), ..socket };
+        let alice = to(machine.socket(session, 1000), "192.0.2.1:443");
+        let agent = machine.socket("system.slice/chrony.service", 0);
+        machine.judge(&[to(agent.clone(), "192.0.2.1:443"), alice, to(agent, "192.0.2.2:443")]);
+        let mut ended = |remote: &str| {
+            let found = machine.owners.ended(&socket("10.0.0.5:50000", remote)).unwrap();
+            found.map(|owner| owner.whose)
+        };
+        assert_eq!(ended("192.0.2.1:443"), Some(work("connections of alice")), "the lowest limit");
+        assert_eq!(ended("192.0.2.2:443"), Some(upkeep("system.slice/chrony.service")));
+        assert_eq!(ended("192.0.2.3:443"), None);
+        assert_eq!(ended("10.0.0.5:443"), Some(Whose::Inside));
+    }
+
+    #[test]
+    fn what_is_said_to_the_metadata_service_is_never_work() {
+        let session = "user.slice/user-1000.slice/session-3.scope";
+        let mut machine = Machine::new(&[session]);
+        for remote in ["169.254.169.254:80", "[fd00:ec2::254]:80"] {
+            let alive = machine.socket(session, 1000);
+            let alive = TcpSocket { remote: remote.parse().unwrap(), ..alive };
+            assert_eq!(machine.whose(alive.clone()), Whose::Own);
+            let ended = machine.owners.ended(&alive).unwrap();
+            assert_eq!(ended.map(|owner| owner.whose), Some(Whose::Own));
+        }
     }
 }

@@ -132,6 +132,8 @@ enum Role {
     Mosh,
     SsmSession,
     SsmCommand,
+    /// Tailscale's daemon, which is an SSH server, too.
+    Tailscale,
     Runtime,
     Console,
     Ide(&'static str),
@@ -265,7 +267,11 @@ impl Scanner {
         for _ in 0..GENERATIONS {
             let Some(record) = self.record(parent) else { break };
             match record.role {
-                Role::Sshd | Role::SsmSession | Role::Mosh | Role::Console => {
+                Role::Sshd
+                | Role::SsmSession
+                | Role::Mosh
+                | Role::Console
+                | Role::Tailscale => {
                     carriers.insert(record.pid);
                     return Line::Live;
                 }
@@ -375,6 +381,7 @@ fn role(comm: &[u8]) -> Role {
         b"zellij" => Role::Zellij,
         b"mosh-server" => Role::Mosh,
         b"login" => Role::Console,
+        b"tailscaled" => Role::Tailscale,
         b"conmon" | b"lxc-start" | b"systemd-nspawn" | b"runc" | b"crun" => Role::Runtime,
         // Names are cut at 15 bytes.
         _ if comm.starts_with(b"ssm-session-wor") => Role::SsmSession,

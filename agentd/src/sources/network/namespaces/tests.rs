@@ -17,7 +17,7 @@ impl Machine {
         let tree = Tree::new();
         tree.file("/proc/self/cgroup", "0::/system.slice/agentd.service\n");
         write(&tree, "self", "eth0", 0, 0);
-        let namespaces = Namespaces::new(tree.root(), Vec::new());
+        let namespaces = Namespaces::new(tree.root(), Vec::new(), Vec::new());
         let machine = Self { tree, namespaces, now: Stamp::new(1_000_000, 0, 0) };
         machine.tree.cgroup(DOCKER, 0, &[50]);
         machine
@@ -35,7 +35,8 @@ impl Machine {
 
     fn try_look(&mut self) -> Result<Vec<(String, u64)>, HostError> {
         self.now = self.now.after(Duration::from_mins(1));
-        self.namespaces.look(self.now)
+        let grown = self.namespaces.look(self.now)?;
+        Ok(grown.into_iter().map(|one| (one.subject, one.counted)).collect())
     }
 
     fn look(&mut self) -> Vec<(String, u64)> {
@@ -191,7 +192,7 @@ fn hidden_processes_are_not_taken_for_processes_without_a_network() {
 #[test]
 fn a_machine_without_groups_or_namespaces_has_nothing_to_say() {
     let tree = Tree::new();
-    let mut namespaces = Namespaces::new(tree.root(), Vec::new());
+    let mut namespaces = Namespaces::new(tree.root(), Vec::new(), Vec::new());
     assert!(namespaces.look(Stamp::default()).unwrap().is_empty());
     write(&tree, "self", "eth0", 0, 0);
     assert!(namespaces.look(Stamp::default()).unwrap().is_empty());
@@ -205,4 +206,38 @@ fn a_few_of_many_are_asked_and_everybody_has_a_turn() {
     let asked: std::collections::BTreeSet<_> =
         (0..100).flat_map(|turn| some_of(&many, turn)).collect();
     assert_eq!(asked.len(), 100);
+}
+
+/// What counts a second of a container that carries so many bytes a second, received and sent, and opened so many
+/// connections before.
+fn counted(opened: Option<u64>, received: u64, sent: u64) -> u64 {
+    let mut machine = Machine::new();
+    let mut sum = 0;
+    for look in 0..60 {
+        let zeros = "0 0 0 0 0 0";
+        let (seconds, packets) = (look * 60, look * 60 * 2);
+        let line = format!(
+            "eth0: {} {packets} {zeros} {} {packets} {zeros}\n",
+            received * seconds + packets * 66,
+            sent * seconds + packets * 66,
+        );
+        machine.tree.file("/proc/50/net/dev", format!("Inter-|\n face |\n{line}"));
+        if let Some(opened) = opened {
+            let text = format!(
+                "Tcp: ActiveOpens PassiveOpens\nTcp: {opened} {look}\nUdp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 0 0 0 0\n"
+            );
+            machine.tree.file("/proc/50/net/snmp", text);
+        }
+        sum += machine.look().first().map_or(0, |(_, bytes)| *bytes);
+    }
+    sum / (59 * 60)
+}
+
+#[test]
+fn a_container_that_only_serves_is_not_kept_up_by_a_scrape_and_by_work_it_is() {
+    assert_eq!(counted(Some(0), 100, 2000), 0, "a scrape every 15 seconds");
+    assert!(counted(Some(0), 500, 50_000) > 30_000, "it serves somebody");
+    assert!(counted(Some(0), 50_000, 500) > 45_000, "somebody sends to it");
+    assert_eq!(counted(Some(1), 100, 2000), 2100, "what it sends may be its own work");
+    assert_eq!(counted(None, 100, 2000), 2100, "nothing tells what it opened");
 }

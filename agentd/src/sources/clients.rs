@@ -32,6 +32,7 @@ use agent_core::stamp::Stamp;
 
 use super::network::is_local;
 use super::network::owners::{Owner, Owners, Whose};
+use super::network::payload::SMALL;
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
 use crate::host::tcp::ended::Ended;
 use crate::host::tcp::{self, TcpSocket};
@@ -135,6 +136,7 @@ impl Clients {
         self.moving.retain(|_, moving| moving.seen == now);
         let ended = self.ended()?;
         self.connect(now, &clients);
+        self.connect(now, &ended);
         let mut signals = self.ledger.take(now, clients, ended);
         let present = |owner: &String| {
             let by = Stretch::Connected;
@@ -152,7 +154,10 @@ impl Clients {
         let mut clients = Vec::new();
         for socket in sockets {
             let owner = self.owners.ended(&socket)?;
-            clients.extend(owner.and_then(|owner| client(&socket, &owner)));
+            let client = owner.and_then(|owner| client(&socket, &owner));
+            // Who asks on a new connection each time is as connected as who keeps one.
+            let alive = |it: &Client| it.to == Server::Person && socket.bytes() >= SMALL;
+            clients.extend(client.map(|it| Client { alive: alive(&it), ..it }));
         }
         Ok(clients)
     }

@@ -119,6 +119,9 @@ pub(super) fn shows(words: &[&str]) -> bool {
     match name {
         "agentctl" => follows_agent(rest),
         "docker" | "podman" | "nerdctl" | "kubectl" => follows_container(rest),
+        "sh" | "bash" | "dash" | "zsh" if rest.first() == Some(&"-c") => {
+            rest.get(1).is_some_and(|line| runs_one(line))
+        }
         _ if is_interpreter(name) => script(rest).is_some_and(is_named),
         _ => false,
     }
@@ -128,6 +131,12 @@ pub(super) fn shows(words: &[&str]) -> bool {
 pub(super) fn is_named(name: &str) -> bool {
     let stem = [".py", ".sh", ".pl"].iter().find_map(|ending| name.strip_suffix(ending));
     DISPLAYS.contains(&stem.unwrap_or(name))
+}
+
+/// Whether a line of the shell runs one display and nothing else: a multiplexer starts its windows so.
+fn runs_one(line: &str) -> bool {
+    let plain = !line.contains([';', '&', '|', '<', '>', '`', '$', '(', '\n']);
+    plain && shows(&line.split_whitespace().collect::<Vec<_>>())
 }
 
 /// `agentctl watch`, `agentctl events --follow`.
@@ -245,7 +254,7 @@ mod tests {
             "python3 train.py",
             "python3 /srv/top/train.py",
             "python3 -c top",
-            "bash -c htop",
+            "bash -c htop;make",
             "bash train.sh watch",
             "python3 -m torch.distributed.run nvitop",
             "./watcher",
@@ -260,6 +269,17 @@ mod tests {
             "",
             "node server.js top",
         ] {
+            assert!(!display(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_a_shell_was_told_to_open_is_a_display_only_if_that_is_all() {
+        let display = |line: &str| is_display(&[b"sh", b"-c", line.as_bytes()], b"sh");
+        assert!(display("watch -n1 nvidia-smi") && display("htop"));
+        for line in
+            ["watch -n1 x; make", "make | tail -f", "exec $JOB", "./train", "htop && ./train", ""]
+        {
             assert!(!display(line), "{line}");
         }
     }

@@ -70,12 +70,14 @@ impl Case {
     }
 
     /// The same with these loads outside.
+    #[must_use]
     pub const fn outside(mut self, loads: &'static [&'static str]) -> Self {
         self.outside = loads;
         self
     }
 
     /// The same with more configuration.
+    #[must_use]
     pub const fn config(mut self, text: &'static str) -> Self {
         self.config = text;
         self

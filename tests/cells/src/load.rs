@@ -39,7 +39,7 @@ pub fn play(words: &[&str]) -> io::Result<()> {
         ["cpu", cores] => use_processor(parse(cores)?, None),
         ["cpu", cores, seconds] => {
             use_processor(parse(cores)?, Some(Duration::from_secs(parse(seconds)?)));
-            sleep()
+            sleep();
         }
         ["bursts", number, cores] => bursts(parse(number)?, parse(cores)?)?,
         ["burst", seconds] => burn_for(Duration::from_secs_f64(parse(seconds)?)),
@@ -89,7 +89,7 @@ fn sleep() {
     }
 }
 
-/// The processor time of this process (`CLOCK_PROCESS_CPUTIME_ID` of clock_gettime(2)).
+/// The processor time of this process (`CLOCK_PROCESS_CPUTIME_ID` of `clock_gettime(2)`).
 fn used() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }

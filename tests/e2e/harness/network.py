@@ -72,7 +72,13 @@ class Network:
         """A connection made at the world's end."""
         return self._in_world(lambda made: made.connect((address, port)))
 
-    def _in_world(self, use: Callable[[socket.socket], None]) -> socket.socket:
+    def datagrams(self, address: str, port: int) -> socket.socket:
+        """A UDP socket at the world's end that talks to one port."""
+        return self._in_world(lambda made: made.connect((address, port)), socket.SOCK_DGRAM)
+
+    def _in_world(
+        self, use: Callable[[socket.socket], None], kind: socket.SocketKind = socket.SOCK_STREAM
+    ) -> socket.socket:
         """A socket stays in the namespace in which it was made (network_namespaces(7)), and setns(2) moves one thread only, so a
         short-lived thread makes it.
         """
@@ -86,7 +92,7 @@ class Network:
                     if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
                         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
                 with ExitStack() as unless_it_is_used:
-                    new = unless_it_is_used.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                    new = unless_it_is_used.enter_context(socket.socket(socket.AF_INET, kind))
                     use(new)
                     unless_it_is_used.pop_all()
                 made.append(new)

@@ -18,11 +18,13 @@ SUITE = "bookworm"
 PACKAGES = [
     "ca-certificates",
     "cloud-init",
+    "cron",
     "curl",
     "dbus",
     "iproute2",
     "kmod",
     "libpam-systemd",
+    "nginx-light",
     "openssh-server",
     "procps",
     "python3",

@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import host, power, seed, tree
+from . import host, power, seed, tree, works
 from .agent import Agent
+from .callers import Caller
 from .ec2 import Ec2, Moto
 from .evidence import Report
 from .imds import Imds, Instance
@@ -39,6 +40,7 @@ class World:
     agent: Agent
     key: Path
     terminals: list[Terminal] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
 
     def login(self) -> Terminal:
         """Somebody logs in by ssh and has a prompt."""
@@ -51,6 +53,16 @@ class World:
         for terminal in self.terminals:
             terminal.close()
         self.terminals.clear()
+
+    def call(self, caller: Caller) -> None:
+        """Keeps a program at the world's end until the run is over."""
+        self.callers.append(caller)
+
+    def hang_up(self) -> None:
+        """Every program at the world's end is closed."""
+        for caller in self.callers:
+            caller.close()
+        self.callers.clear()
 
     def stops(self) -> int:
         """How many StopInstances were carried out."""
@@ -96,10 +108,12 @@ def build(stack: ExitStack, report: Report, package: Path) -> World:
         layer.root, seed.user_data(EXAMPLE, published), instance.instance_id, key.with_suffix(".pub").read_text()
     )
     power.plant(layer.root)
+    works.plant(layer.root)
     machine = Machine(tag, layer, network, power.promise(folder / "power"), folder / "console.log")
     stack.callback(machine.end)
     world = World(report, folder, published, network, imds, ec2, machine, Agent(machine), key)
     stack.callback(world.leave)
+    stack.callback(world.hang_up)
     machine.boot()
     report.note(f"the machine boots (systemd-nspawn, first process {machine.leader} of the host)")
     return world

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 
 from harness.evidence import Failure
 
-from . import blocks, doctor, hibernation, installation, interruption, job, manners, package, restart, resume, story, typist
+from . import (
+    blocks,
+    doctor,
+    hibernation,
+    installation,
+    interruption,
+    job,
+    manners,
+    package,
+    restart,
+    resume,
+    services,
+    story,
+    typist,
+)
 
 if TYPE_CHECKING:
     from harness.world import World
@@ -32,6 +46,7 @@ ALL = [
     Scenario("job", "a job that outlives its login keeps the machine up", job.run),
     Scenario("blocks", "a hold, dpkg and an inhibitor each keep it up; a key calls an action off", blocks.run),
     Scenario("restart", "an agent that was killed goes on with the same idle clock and the same holds", restart.run),
+    Scenario("services", "work in every way in which EC2's users start it keeps the machine up and is named", services.run),
     Scenario(
         "hibernation", "when nobody needs it, people are warned, tags change and it is hibernated once", hibernation.run
     ),

@@ -1,12 +1,14 @@
-"""An ordinary user's hold, a running dpkg and an inhibitor: each is enough, all are named, and a key calls a warning off."""
+"""An ordinary user's hold, a running dpkg and an inhibitor: each is enough, all are named, the idle time begins anew when one ends,
+and a key calls a warning off."""
 
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
-from harness.evidence import expect, stays, wait_for
-from harness.seed import ACT_AFTER
+from harness.evidence import expect, wait_for
+from harness.seed import ACT_AFTER, WARN_BEFORE
 from harness.terminal import USER, Terminal
 from harness.world import World
 
@@ -35,7 +37,7 @@ def run(world: World) -> None:
     _start_slow_installation(world)
 
     def idle_long_enough() -> bool:
-        _nothing_happens(world)
+        nothing_happens(world)
         return agent.idle_seconds() > ACT_AFTER + 2
 
     wait_for("the idle clock runs past the limit", idle_long_enough, within=ACT_AFTER + 30)
@@ -44,16 +46,24 @@ def run(world: World) -> None:
 
     machine.run("runuser", "-u", USER, "--", "agentctl", "release").ok()
     wait_for("the hold is gone", lambda: not agent.status()["holds"], within=5)
-    stays("the inhibitor and dpkg keep it up", lambda: _nothing_happens(world), during=5)
+    _anew(world, "the hold")
     _only(world, INHIBITOR, "dpkg")
     machine.run("systemctl", "stop", "e2e-inhibitor.service").ok()
     wait_for("the inhibitor is gone", lambda: not any(INHIBITOR in each for each in agent.obstacles()), within=10)
-    stays("dpkg alone keeps it up", lambda: _nothing_happens(world), during=5)
+    _anew(world, "the inhibitor")
+    wait_for("the idle clock runs past the limit again", idle_long_enough, within=ACT_AFTER + 30)
     _only(world, "dpkg")
-    report.note("hold released, inhibitor gone: dpkg alone still keeps it up")
+    report.note("hold released, inhibitor gone, each was a use until then: dpkg alone still keeps it up")
 
     machine.inside(GATE).unlink()
-    agent.wait_stage("warned", within=15)
+    ended = time.monotonic()
+    wait_for("dpkg is gone", lambda: not any("dpkg" in each for each in agent.obstacles()), within=15)
+    _anew(world, "dpkg")
+    agent.wait_stage("warned", within=ACT_AFTER + 15)
+    waited = time.monotonic() - ended
+    least = ACT_AFTER - max(WARN_BEFORE) - 1
+    expect(waited > least, f"the warning came {waited:.1f} s after the end of dpkg, not {least} s after it")
+    report.note(f"warned {waited:.1f} s after the end of dpkg: the idle time began anew there")
     wait_for("the warning reaches the terminal", lambda: "hibernate" in terminal.text.lower(), within=5)
     before = len(terminal.text)
     terminal.keys("\n")
@@ -87,6 +97,13 @@ def _user_commands(world: World, terminal: Terminal) -> None:
     )
 
 
+def _anew(world: World, what: str) -> None:
+    """The end of a block or a hold is its last moment of use: the idle time begins there."""
+    idle = world.agent.idle_seconds()
+    expect(idle < 6, f"after the end of {what} the idle time is {idle:.1f} s: it did not begin anew")
+    nothing_happens(world)
+
+
 def _start_slow_installation(world: World) -> None:
     """A real dpkg that takes its time: the package's postinst waits for a file to go."""
     source = world.folder / "slow"
@@ -106,7 +123,7 @@ def _start_slow_installation(world: World) -> None:
     world.machine.start("e2e-dpkg", "dpkg", "--install", str(inside))
 
 
-def _nothing_happens(world: World) -> bool:
+def nothing_happens(world: World) -> bool:
     """Fails as soon as anything is about to happen."""
     stage = world.agent.stage()
     expect(

@@ -177,7 +177,9 @@ impl Account {
         }
         let (all_in, all_out) = all.datagrams();
         let (low, high) = (a_second(all_in.min(all_out)), a_second(all_in.max(all_out)));
-        let flows = answers && (low >= ANSWERING || high >= ANSWERED);
+        // What nobody answers and comes in is a scan or somebody's log; what goes out is a stream that was meant for somebody.
+        let streams = a_second(all_out) >= ANSWERED;
+        let flows = streams || (answers && (low >= ANSWERING || high >= ANSWERED));
         let (now_in, now_out) = slice.datagrams();
         let tolerated = TOLERANCE * all.span_ms / 1000
             + all.packets * TOLERANCE_PACKET

@@ -235,10 +235,11 @@ impl Owners {
     }
 }
 
-/// Whether a unit is a daemon that starts others' work. What a VPN carries is others' work, too, and is counted by them.
+/// Whether a unit is a daemon that starts others' work. What a VPN carries is others' work, too, and is counted by them; the
+/// first process listens for others and talks to nobody.
 fn may_be_anybodys(group: &str) -> bool {
     let unit = group.rsplit('/').next().unwrap_or_default();
-    starts_work(unit).is_some() && !unit.starts_with("tailscaled")
+    starts_work(unit).is_some() && !unit.starts_with("tailscaled") && unit != "init.scope"
 }
 
 /// The order in which several owners are preferred: those with the lowest limits first, the agent last.

@@ -5,7 +5,8 @@
 //! What was opened from here counts whole.
 //!
 //! Everybody on the internet may open a connection. What was accepted and carried less than 16 kilobytes in its whole life,
-//! both ways, is a scan, a probe or a login that was refused: it is nobody's. What a quiet client of people's servers
+//! both ways, is a scan, a probe or a login that was refused: it is nobody's, as long as all of them stay below what a scan
+//! takes. What a quiet client of people's servers
 //! fetches is nobody's either ([`quiet`](super::quiet)).
 //!
 //! Everybody may talk to sshd until it closes an attempt, after two minutes at most (`LoginGraceTime`
@@ -116,6 +117,7 @@ impl Payload {
                 self.meet(&owner);
             }
             self.count(now, socket, &owner, before.as_ref(), inside(socket));
+            self.count_small(now, socket, &owner);
         }
         self.looked_at = now;
         let look = self.look;
@@ -180,6 +182,16 @@ impl Payload {
                 self.add("SSH connections", Role::Workload, moved.saturating_sub(forgiven));
             }
             Whose::Inside | Whose::Own => {}
+        }
+    }
+
+    /// What a small connection carried that is over: so many of them that they are no scan any more are requests that somebody
+    /// has served.
+    fn count_small(&mut self, now: Stamp, socket: &TcpSocket, owner: &Owner) {
+        let Whose::Of(name, role) = &owner.whose else { return };
+        if owner.incoming && socket.bytes() < SMALL {
+            let (received, sent) = self.quiet.of_strangers(now, socket.received, socket.sent);
+            self.add(name, *role, received.saturating_add(sent));
         }
     }
 

@@ -67,6 +67,7 @@ impl Allowance {
 pub(super) struct Quiet {
     clients: HashMap<(IpAddr, u16), Allowance>,
     together: Option<Allowance>,
+    strangers: Option<Allowance>,
 }
 
 impl Quiet {
@@ -90,6 +91,12 @@ impl Quiet {
         let together = self.together.get_or_insert_with(|| Allowance::of(TOGETHER, now));
         let (too_much_in, too_much_out) = together.beyond(now, forgiven_in, forgiven_out);
         (beyond_in + too_much_in, beyond_out + too_much_out)
+    }
+
+    /// What counts of what small connections carried that anybody may have opened. All of them have the allowance of eight
+    /// clients.
+    pub(super) fn of_strangers(&mut self, now: Stamp, received: u64, sent: u64) -> (u64, u64) {
+        self.strangers.get_or_insert_with(|| Allowance::of(TOGETHER, now)).beyond(now, received, sent)
     }
 
     /// Forgets clients whose allowance is whole again.

@@ -119,6 +119,8 @@ const PROGRAMS: &[&str] = &[
 /// Daemons that start other people's work: the unit, and the names of the daemon's own processes. Names are cut at 15
 /// bytes, as the kernel has them.
 const STARTERS: &[(&str, &[&str])] = &[
+    // Nobody but the first process belongs there.
+    ("init.scope", &["systemd", "init"]),
     ("ssh", SSHD),
     ("sshd", SSHD),
     ("cron", &["cron", "CRON"]),
@@ -130,6 +132,9 @@ const STARTERS: &[(&str, &[&str])] = &[
     ("snap.amazon-ssm-agent.amazon-ssm-agent", SSM),
     ("tailscaled", &["tailscaled"]),
     ("teleport", &["teleport"]),
+    ("docker", CONTAINERS),
+    ("containerd", CONTAINERS),
+    ("crio", CONTAINERS),
     ("gitlab-runner", &["gitlab-runner"]),
     ("buildkite-agent", &["buildkite-agent"]),
     // The controller is one process; what it starts is a build.
@@ -139,6 +144,22 @@ const STARTERS: &[(&str, &[&str])] = &[
 const STARTER_FAMILIES: &[(&str, &[&str])] = &[
     ("actions.runner.", &["runsvc.sh", "node", "Runner.Listener", "RunnerService.j"]),
     ("vsts.agent.", &["runsvc.sh", "node", "Agent.Listener"]),
+];
+/// What these daemons start for themselves; a container that was left in their group is somebody's.
+const CONTAINERS: &[&str] = &[
+    "dockerd",
+    "containerd",
+    "containerd-shim",
+    "docker-proxy",
+    "docker-init",
+    "runc",
+    "crun",
+    "runc:[1:CHILD]",
+    "runc:[2:INIT]",
+    "crio",
+    "conmon",
+    "ctr",
+    "exe",
 ];
 const SSHD: &[&str] = &["sshd", "sshd-session", "sshd-auth"];
 const SSM: &[&str] = &[

@@ -141,8 +141,11 @@ fn skipped_hour(cell: &Cell) -> io::Result<()> {
     else {
         return Err(io::Error::other("date(1) told no date"));
     };
-    let zone =
-        format!("Rule Jump {year} only - {month} {day} {time} 1:00 S\nZone Jump 0:00 Jump JM%sT\n");
+    // Rules before and after it keep zic from taking the jump for the time that always was.
+    let zone = format!(
+        "Rule Jump 2020 only - Jan 1 0:00u 0 -\nRule Jump {year} only - {month} {day} {time} 1:00 S\n\
+         Rule Jump 2090 only - Jan 1 0:00u 0 -\nZone Jump 0:00 Jump JM%sT\n"
+    );
     cell.file("/tmp/jump.zic", &zone)?;
     let made =
         Command::new("zic").args(["-b", "fat", "-d", "/tmp/zones", "/tmp/jump.zic"]).output()?;

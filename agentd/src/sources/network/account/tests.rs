@@ -143,6 +143,12 @@ fn names_time_a_scan_and_a_sink_of_logs_are_nobodys() {
 }
 
 #[test]
+fn a_stream_that_is_sent_counts_although_nobody_answers() {
+    let one = Second { carried: (0, 40_000), datagrams: (0, 33), ..Second::default() };
+    assert!(counted(one).0 > 35_000);
+}
+
+#[test]
 fn a_download_over_quic_counts() {
     let one = Second { carried: (500_000, 1200), datagrams: (400, 30), ..Second::default() };
     assert!(counted(one).0 > 450_000);

@@ -53,6 +53,32 @@ fn look(payload: &mut Payload, seconds: u64, owner: &Owner, living: &[(u64, u64)
     take(payload, at(seconds), owner, &living, &[]);
 }
 
+/// What counts a second where so many connections of so many bytes begin and end between two looks, after ten minutes.
+fn of_small(connections: u64, bytes: u64) -> u64 {
+    let mut payload = Payload::default();
+    let (mut cookie, mut begun) = (0, 0);
+    for look in 0..=120_u64 {
+        let ended: Vec<_> = (0..connections)
+            .map(|_| {
+                cookie += 1;
+                socket(cookie, bytes / 2, bytes - bytes / 2)
+            })
+            .collect();
+        take(&mut payload, at(look * LOOK), &owner(Role::Server, true), &[], &ended);
+        if look == 60 {
+            begun = total(&payload);
+        }
+    }
+    (total(&payload) - begun) / (60 * LOOK)
+}
+
+#[test]
+fn scans_are_nobodys_and_so_many_requests_that_they_are_no_scan_are_served() {
+    assert_eq!(of_small(20, 5700), 0, "two logins a second that are refused");
+    assert_eq!(of_small(1, 4000), 0, "a probe");
+    assert!(of_small(1000, 8000) > 600_000, "a hundred requests a second");
+}
+
 fn total(payload: &Payload) -> u64 {
     payload.totals().map(|(_, _, total)| total).sum()
 }

@@ -254,9 +254,10 @@ impl Plant {
         let clients: f64 = signals.conns.iter().map(|conn| conn.received).sum();
         let served = !signals.conns.is_empty();
         // What a server of somebody's carries it carries for its clients.
-        let (own, sent) = match served {
-            true => (0.0, (signals.net_user - clients).max(0.0)),
-            false => (signals.net_user, 0.0),
+        let (own, sent) = if served {
+            (0.0, (signals.net_user - clients).max(0.0))
+        } else {
+            (signals.net_user, 0.0)
         };
         carry(Some(self.work), 0.0, own + signals.net_other);
         let services = (signals.net - signals.items()).max(0.0);

@@ -164,7 +164,10 @@ impl Account {
             _ => false,
         };
         if !follows {
-            self.period = None;
+            if self.period.take().is_some() {
+                // Until the next walk nothing can be said.
+                self.fault = Some(format!("{} cannot be compared with the look before", self.totals.name()));
+            }
         }
         if !self.is_due(now) {
             return Ok(());

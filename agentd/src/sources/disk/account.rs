@@ -51,24 +51,25 @@ impl Account {
         }
     }
 
-    /// Takes in what the disks moved since boot and what the groups at the top did, bytes. Without disks there is no total.
+    /// Takes in what the disks moved since boot and what the groups at the top did, bytes. Without disks there is no total, and it is
+    /// told why.
     pub(super) fn look(
         &mut self,
         now: Stamp,
         hierarchy: &Hierarchy,
-        disks: Option<&[Disk]>,
+        disks: Result<&[Disk], String>,
         tops: &[(String, u64)],
     ) -> Vec<Signal> {
         let note = match disks {
-            Some(disks) => match self.update(now, hierarchy, disks, tops) {
+            Ok(disks) => match self.update(now, hierarchy, disks, tops) {
                 Ok(()) => {
                     Signal::new(ACCOUNT, Value::Shown { value: 0.0 }).owned_by("kept by /proc/diskstats").ignored()
                 }
                 Err(error) => cannot(&format!("failed to {error}")),
             },
-            None => {
+            Err(why) => {
                 self.before = None;
-                cannot("the disks are another machine's, as in a container")
+                cannot(&why)
             }
         };
         let counter = |subject: &str, total| Signal::new(subject, Value::Counter { total });
@@ -96,12 +97,11 @@ impl Account {
             return Ok(());
         }
         self.balance = 0;
-        if self.pace.due(now) {
-            self.search(now, hierarchy)?;
-        }
+        // Where nobody can tell whether the kernel keeps a disk, the rest is not lost: it counts.
+        let searched = if self.pace.due(now) { self.search(now, hierarchy) } else { Ok(()) };
         let sum = if self.keeper.is_some() { &mut self.kept } else { &mut self.told };
         *sum = sum.saturating_add(rest);
-        Ok(())
+        searched
     }
 
     /// Adds what a time of such a length left to the balance, without the kernel's share.
@@ -119,10 +119,10 @@ impl Account {
 
     /// Looks for a thread by which the kernel initialises or repairs a disk: that is nobody's work, however much it moves.
     fn search(&mut self, now: Stamp, hierarchy: &Hierarchy) -> Result<(), HostError> {
+        self.keeper = None;
         let proc = self.processes.open()?;
         let pids = hierarchy.pids("")?;
         self.pace.walked(now, pids.len());
-        self.keeper = None;
         for pid in pids {
             let stat = self.processes.read(&proc, pid)?.filter(|stat| stat.kernel);
             if let Some(stat) = stat.filter(|stat| keeps_disks(stat.comm)) {

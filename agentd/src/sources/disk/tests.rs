@@ -177,3 +177,47 @@ fn a_machine_without_a_disk_of_its_own_has_none() {
     tree.file("/proc/diskstats", " 7 0 loop0 1 0 10 0 1 0 10 0 0 0 0\n");
     assert!(matches!(read(&tree, &[]), Reading::Absent { .. }));
 }
+
+#[test]
+fn what_is_on_a_loop_device_is_not_counted_on_the_disk_below_once_more() {
+    let mut machine = Machine::new();
+    machine.tree.folder("/sys/dev/block/7:0");
+    machine.tree.folder("/sys/dev/block/259:0/device");
+    let at = |machine: &mut Machine, bytes: u64| {
+        let stat = format!("7:0 rbytes=0 wbytes={bytes}\n259:0 rbytes=0 wbytes={bytes}\n");
+        machine.tree.cgroup("system.slice", 0, &[]);
+        machine.tree.file("/sys/fs/cgroup/system.slice/io.stat", &stat);
+        machine.tree.cgroup("user.slice", 0, &[]);
+        machine.tree.file("/sys/fs/cgroup/user.slice/io.stat", &stat);
+        machine.look(2 * bytes / 512, &[])
+    };
+    at(&mut machine, 0);
+    let signals = at(&mut machine, 50 * MIB);
+    assert!(signals.contains(&("user.slice".to_owned(), Role::Workload, 50 * MIB)), "{signals:?}");
+    let sum: u64 = signals.iter().map(|(.., bytes)| bytes).sum();
+    assert_eq!(sum, 100 * MIB, "{signals:?}");
+}
+
+#[test]
+fn a_rest_is_not_lost_where_nobody_can_look_for_the_kernels_threads() {
+    let mut machine = Machine::new();
+    machine.look(0, &[("user.slice", 0), ("system.slice", 0)]);
+    machine.tree.cgroup("", 0, &[]);
+    machine.tree.file("/sys/fs/cgroup/cgroup.procs", "x\n");
+    let signals = machine.look(200 * MIB / 512, &[("user.slice", 0), ("system.slice", 0)]);
+    let rest = signals.iter().find(|(_, role, _)| *role == Role::Unexplained);
+    assert!(rest.is_some_and(|(.., bytes)| *bytes > 100 * MIB), "{signals:?}");
+}
+
+#[test]
+fn it_is_said_which_total_cannot_be_read_and_a_containers_is_the_hosts() {
+    let mut machine = Machine::new();
+    machine.look(0, &[("user.slice", 0), ("system.slice", 0)]);
+    machine.tree.remove("/proc/diskstats");
+    let reading = machine.disk.read(machine.now);
+    assert!(account(&reading).contains("/proc/diskstats"), "{reading:?}");
+    machine.tree.file("/sys/fs/cgroup/cgroup.type", "domain\n");
+    machine.look(0, &[("user.slice", 0), ("system.slice", 0)]);
+    let reading = machine.disk.read(machine.now);
+    assert!(account(&reading).contains("in a container"), "{reading:?}");
+}

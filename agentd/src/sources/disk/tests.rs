@@ -221,3 +221,51 @@ fn it_is_said_which_total_cannot_be_read_and_a_containers_is_the_hosts() {
     let reading = machine.disk.read(machine.now);
     assert!(account(&reading).contains("in a container"), "{reading:?}");
 }
+
+/// Whether the engine sees use at the end of half an hour in which a group and the disk moved so many bytes a second.
+fn is_use(group: &str, booked: u64, moved: u64) -> bool {
+    let mut machine = Machine::new();
+    let mut judge = crate::sources::tests::Judge::of("disk", machine.now);
+    let mut used = Vec::new();
+    for seconds in (0..1800).step_by(10) {
+        let bytes = booked * seconds;
+        let mut groups = vec![("user.slice", 0), ("system.slice", 0), (group, bytes)];
+        if group.starts_with("system.slice/") {
+            groups[1].1 = bytes;
+        }
+        machine.look(moved * seconds / 512, &groups);
+        machine.now = machine.now.after(Duration::from_millis(1));
+        let reading = machine.disk.read(machine.now);
+        used.push(judge.is_use(machine.now, reading));
+    }
+    let half = &used[used.len() / 2..];
+    assert!(half.iter().all(|it| *it == half[0]), "{group}: it changes its mind: {half:?}");
+    half[0]
+}
+
+#[test]
+fn the_engine_compares_each_owner_with_its_own_limit() {
+    for (group, rate, expected) in [
+        ("system.slice/train.service", MIB, true),
+        ("system.slice/train.service", 400_000, false),
+        ("system.slice/ssh.service", 3 * MIB, false),
+        ("system.slice/ssh.service", 5 * MIB, true),
+        ("system.slice/postgresql.service", 900_000, false),
+        ("system.slice/postgresql.service", 2 * MIB, true),
+        ("user.slice", 300_000, true),
+    ] {
+        assert_eq!(is_use(group, rate, rate), expected, "{group} at {rate} B/s");
+    }
+}
+
+#[test]
+fn the_engine_sees_use_in_a_rest_above_a_share_and_above_the_limit_only() {
+    // The journal of a server that is below its limit.
+    assert!(!is_use("system.slice/postgresql.service", 800_000, 1_100_000));
+    // A quarter of what is moved.
+    assert!(!is_use("system.slice/ssh.service", 3 * MIB, 4 * MIB));
+    // 250 kB/s: below the limit, though it is all there is.
+    assert!(!is_use("system.slice/ssh.service", 0, 250_000));
+    assert!(is_use("system.slice/ssh.service", 0, MIB));
+    assert!(is_use("system.slice/ssh.service", 3 * MIB, 6 * MIB));
+}

@@ -1,6 +1,8 @@
 //! The account of CPU time against a kernel that is simulated: what the CPUs did, what groups are booked for, kernel threads,
 //! and what is in no group.
 
+use agent_core::reading::Reading;
+
 use super::*;
 use crate::host::tree::{Process, Tree};
 
@@ -447,4 +449,52 @@ fn an_account_that_cannot_be_compared_any_more_says_so() {
         }
     }
     panic!("it is said to be kept");
+}
+
+/// In which of so many minutes of looks the engine saw use, as a list of looks, after five minutes at rest.
+fn uses(kernel: &mut Kernel, minutes: u32, cores: Cores) -> Vec<u32> {
+    let mut judge = crate::sources::tests::Judge::of("cpu", kernel.now);
+    let rest = Cores { groups: 0.02, threads: 0.004, ..Cores::default() };
+    for _ in 0..30 {
+        let signals = kernel.step(rest);
+        judge.is_use(kernel.now, Reading::Signals(signals));
+    }
+    let mut used = Vec::new();
+    for look in 1..=minutes * 6 {
+        let signals = kernel.step(cores);
+        if judge.is_use(kernel.now, Reading::Signals(signals)) {
+            used.push(look);
+        }
+    }
+    used
+}
+
+#[test]
+fn the_engine_sees_no_use_in_the_error_of_an_account_in_an_hour() {
+    for tells in [Tells::Scheduler, Tells::Idle] {
+        for lost in [0.012, 0.03] {
+            let mut kernel = Kernel::new(tells);
+            let used = uses(&mut kernel, 60, Cores { lost, groups: 0.02, threads: 0.05, ..Cores::default() });
+            assert!(used.is_empty(), "{tells:?}, {lost}: {used:?}");
+        }
+    }
+}
+
+#[test]
+fn the_engine_sees_use_in_a_rest_within_two_minutes_and_for_as_long_as_it_lasts() {
+    for tells in [Tells::Scheduler, Tells::Idle] {
+        for lost in [0.08, 0.2] {
+            let mut kernel = Kernel::new(tells);
+            let used = uses(&mut kernel, 30, Cores { lost, groups: 0.02, ..Cores::default() });
+            assert!(used.first().is_some_and(|look| *look <= 12), "{tells:?}, {lost}: {used:?}");
+            assert!(used.len() >= 168, "{tells:?}, {lost}: {used:?}");
+        }
+    }
+}
+
+#[test]
+fn the_engine_sees_use_in_a_server_in_the_kernel() {
+    let mut kernel = Kernel::new(Tells::Scheduler);
+    let used = uses(&mut kernel, 30, Cores { nfsd: 0.2, groups: 0.02, ..Cores::default() });
+    assert!(used.first().is_some_and(|look| *look <= 18) && used.len() >= 160, "{used:?}");
 }

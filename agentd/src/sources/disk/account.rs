@@ -24,6 +24,9 @@ const PERCENT: u64 = 30;
 /// The most of a rest that an earlier negative one may hide, in bytes: what is written back late.
 const SLACK: i64 = 32 << 20;
 
+/// What a look found: when, what the disks had moved, and what the groups at the top had done, bytes.
+type Before = (Stamp, BTreeMap<String, u64>, BTreeMap<String, u64>);
+
 /// Keeps the account.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -31,7 +34,7 @@ pub(super) struct Account {
     pace: Pace,
     /// The thread by which the kernel looks after a disk, as of the last search.
     keeper: Option<String>,
-    before: Option<(Stamp, BTreeMap<String, u64>, BTreeMap<String, u64>)>,
+    before: Option<Before>,
     balance: i64,
     told: u64,
     kept: u64,

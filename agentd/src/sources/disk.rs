@@ -210,16 +210,15 @@ impl Layers {
         let Some(devices) = groups.io_bytes(path)? else { return Ok(None) };
         let (mut disks, mut above) = (0_u64, 0_u64);
         for (device, bytes) in devices {
-            let layer = match self.known.get(&device) {
-                Some(layer) => *layer,
-                None => {
-                    if self.known.len() >= DEVICES {
-                        self.known.clear();
-                    }
-                    let layer = block::layer(&self.root, &device)?;
-                    self.known.insert(device, layer);
-                    layer
+            let layer = if let Some(layer) = self.known.get(&device) {
+                *layer
+            } else {
+                if self.known.len() >= DEVICES {
+                    self.known.clear();
                 }
+                let layer = block::layer(&self.root, &device)?;
+                self.known.insert(device, layer);
+                layer
             };
             match layer {
                 Layer::Disk => disks = disks.saturating_add(bytes),

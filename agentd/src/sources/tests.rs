@@ -291,11 +291,7 @@ impl Judge {
     }
 
     /// Whether a reading shows use.
-    pub(in crate::sources) fn is_use(
-        &mut self,
-        now: Stamp,
-        reading: Reading,
-    ) -> bool {
+    pub(in crate::sources) fn is_use(&mut self, now: Stamp, reading: Reading) -> bool {
         use agent_core::input::Input;
         let observation = agent_core::reading::Observation { source: self.source.clone(), reading };
         self.engine.step(now, Input::Observed(observation));

@@ -24,6 +24,9 @@ const PERCENT: u64 = 30;
 /// The most of a rest that an earlier negative one may hide, in bytes: what is written back late.
 const SLACK: i64 = 32 << 20;
 
+/// Bytes by the name of a disk or a group.
+type Totals = BTreeMap<String, u64>;
+
 /// Keeps the account.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -31,7 +34,8 @@ pub(super) struct Account {
     pace: Pace,
     /// The thread by which the kernel looks after a disk, as of the last search.
     keeper: Option<String>,
-    before: Option<(Stamp, BTreeMap<String, u64>, BTreeMap<String, u64>)>,
+    /// When it was, what the disks had moved, and what the groups at the top had.
+    before: Option<(Stamp, Totals, Totals)>,
     balance: i64,
     told: u64,
     kept: u64,
@@ -85,7 +89,7 @@ impl Account {
         tops: &[(String, u64)],
     ) -> Result<(), HostError> {
         let disks = disks.iter().map(|disk| (disk.name.clone(), disk.bytes)).collect();
-        let tops: BTreeMap<String, u64> = tops.iter().cloned().collect();
+        let tops: Totals = tops.iter().cloned().collect();
         if let Some((since, disks_before, tops_before)) = &self.before {
             let span = now.since(*since);
             let moved = growth(disks_before, &disks);
@@ -154,7 +158,7 @@ fn keeps_disks(comm: &[u8]) -> bool {
 }
 
 /// By how much counters grew together. One that is new, or began anew, grew all that it is.
-fn growth(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> u64 {
+fn growth(before: &Totals, after: &Totals) -> u64 {
     let grown = after.iter().map(|(name, total)| {
         let old = before.get(name).copied().unwrap_or(0);
         total.checked_sub(old).unwrap_or(*total)

@@ -60,14 +60,14 @@ impl Kernel {
             let ticks = |secs: f64| whole(secs * TICKS);
             // The busy columns are samples that nobody may believe.
             let columns = format!("{} 0 0 {} 0 0 0 {}", ticks(busy * 1.7), ticks(idle), ticks(sum.steal));
-            let cpus: String = (0..self.cpus).map(|cpu| format!("cpu{cpu} 1 0 0 1 0 0 0 0\n")).collect();
+            let cpus = numbered(0..self.cpus, "1 0 0 1 0 0 0 0");
             format!("cpu  {columns}\n{cpus}")
         };
         let boot = Duration::from_millis(self.now.boot_ms).as_secs_f64() * f64::from(self.cpus);
         self.tree.file("/proc/stat", stat(boot - busy));
         if self.tells == Tells::Scheduler {
             let first = format!("cpu0 0 0 0 0 0 0 {} 0 0\n", whole(busy * 1e9));
-            let others: String = (1..self.cpus).map(|cpu| format!("cpu{cpu} 0 0 0 0 0 0 0 0 0\n")).collect();
+            let others = numbered(1..self.cpus, "0 0 0 0 0 0 0 0 0");
             self.tree.file("/proc/schedstat", format!("version 15\ntimestamp 1\n{first}{others}"));
         }
         let thread = |pid, name: &str, secs: f64| {
@@ -118,6 +118,11 @@ impl Kernel {
             })
             .collect()
     }
+}
+
+/// A line for each CPU.
+fn numbered(cpus: std::ops::Range<u32>, numbers: &str) -> String {
+    cpus.flat_map(|cpu| [format!("cpu{cpu} "), numbers.to_owned(), "\n".to_owned()]).collect()
 }
 
 /// A count of what is never negative.

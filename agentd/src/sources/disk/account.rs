@@ -88,7 +88,7 @@ impl Account {
         tops: &[(String, u64)],
     ) -> Result<(), HostError> {
         let disks = disks.iter().map(|disk| (disk.name.clone(), disk.bytes)).collect();
-        let tops: BTreeMap<String, u64> = tops.iter().cloned().collect();
+        let tops: Totals = tops.iter().cloned().collect();
         if let Some((since, disks_before, tops_before)) = &self.before {
             let span = now.since(*since);
             let moved = growth(disks_before, &disks);
@@ -157,7 +157,7 @@ fn keeps_disks(comm: &[u8]) -> bool {
 }
 
 /// By how much counters grew together. One that is new, or began anew, grew all that it is.
-fn growth(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> u64 {
+fn growth(before: &Totals, after: &Totals) -> u64 {
     let grown = after.iter().map(|(name, total)| {
         let old = before.get(name).copied().unwrap_or(0);
         total.checked_sub(old).unwrap_or(*total)

@@ -241,7 +241,8 @@ fn base(path: &str) -> &str {
 pub(super) struct Asked {
     /// Its pid.
     pub(super) pid: u32,
-    ppid: u32,
+    /// Its parent's.
+    pub(super) ppid: u32,
     start: u64,
     terminal: bool,
     comm: [u8; 16],

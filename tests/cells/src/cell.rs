@@ -58,6 +58,11 @@ impl Cell {
         self.file(&list, &format!("{before}{lines}"))
     }
 
+    /// Runs a line of the shell that belongs to the making of the machine, and waits for it.
+    pub fn set_up(&self, line: &str) -> io::Result<()> {
+        outside::run("/bin/sh", &["-c", line])
+    }
+
     /// Starts a process of root that has a load.
     pub fn run(&self, group: &str, name: &str, load: &str) -> io::Result<()> {
         Process::new(group, name, load).start()

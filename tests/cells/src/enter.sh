@@ -13,7 +13,7 @@ mount --rbind /dev dev
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
 mount --bind dev/pts/ptmx dev/ptmx
 for folder in run tmp opt home; do mount -t tmpfs -o mode=755 cell "$folder"; done
-mkdir -p opt/cell/as run/lock run/cloud-init run/systemd/system run/systemd/transient
+mkdir -p opt/cell/as opt/cell/init opt/cell/watch run/lock run/cloud-init run/systemd/system run/systemd/transient
 chmod 1777 tmp opt/cell/as
 touch opt/cell/part opt/cell/agentd opt/cell/agentctl run/cloud-init/result.json
 mount --bind "$2" opt/cell/part
@@ -44,7 +44,10 @@ pivot_root . .before
 umount -l /.before
 cd /
 ip link set lo up
-# The first process reaps whatever loses its parent; the shell does that while it waits.
+# The first process reaps whatever loses its parent; the shell does that while it waits. It is called what the first
+# process of a machine is called, and so is the program that watches the case, which is in its group.
+ln -s /bin/sh opt/cell/init/systemd
+ln -s ../part opt/cell/watch/systemd
 export AGENTD_BIN=/opt/cell/start-agentd AGENTCTL_BIN=/opt/cell/agentctl
-CELL_PART="cell $5" /opt/cell/part &
-wait $!
+export CELL_PART="cell $5"
+exec /opt/cell/init/systemd -c '/opt/cell/watch/systemd & unset CELL_PART; wait $!'

@@ -3,11 +3,16 @@
 //! - `sleep`: nothing, for ever
 //! - `cpu CORES [SECONDS]`: uses so much of a processor, steadily, and sleeps when the seconds are over
 //! - `bursts PER_SECOND CORES`: the same by short-lived child processes
+//! - `pulse SECONDS PERIOD`: a whole processor for so many seconds of each period
+//! - `litter PER_SECOND CORES`: like `bursts`, by processes that lose their parent at once
+//! - `groups BEFORE BEHIND UID SECONDS CORES`: all the time a new control group with a new process that lives so long
+//! - `shell LINE`: a line of the shell
 //! - `forks PER_SECOND`: so many child processes a second that end at once
 //! - `serve PORT`: answers requests by TCP with the number of bytes that they ask for
 //! - `ask HOST:PORT BYTES MILLISECONDS kept|new`: asks such a server in this rhythm, over one connection or new ones
 //! - `play PORT`: a server of UDP that answers each datagram with two of its size
 //! - `talk HOST:PORT BYTES MILLISECONDS`: sends such a server datagrams
+//! - `hear PORT`: takes datagrams and answers none
 //! - `shout HOST:PORT BYTES MILLISECONDS`: sends datagrams and hears no answer
 //! - `zombie NAME`: a child of this name has ended, and is not waited for
 //! - `chain NAME[,NAME…] LOAD`: child of child of child; the last one has the load
@@ -15,7 +20,7 @@
 //! - `write BYTES MILLISECONDS PATH`: writes to a file and syncs
 
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -25,8 +30,8 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::setsid;
 
-use crate::parts::PART;
-use crate::process::{disguise, path_of};
+use crate::parts::{PART, PLACE};
+use crate::process::{SELF, disguise, path_of};
 
 /// How long a load works before it looks whether it has worked enough.
 const SLICE: Duration = Duration::from_millis(5);
@@ -43,12 +48,24 @@ pub fn play(words: &[&str]) -> io::Result<()> {
         }
         ["bursts", number, cores] => bursts(parse(number)?, parse(cores)?)?,
         ["burst", seconds] => burn_for(Duration::from_secs_f64(parse(seconds)?)),
+        ["pulse", seconds, period] => pulse(parse(seconds)?, parse(period)?),
+        ["litter", number, cores] => litter(parse(number)?, parse(cores)?)?,
+        ["groups", before, behind, uid, seconds, cores] => {
+            groups(before, behind, uid, parse(seconds)?, cores)?;
+        }
+        ["shell", line @ ..] => {
+            Command::new("/bin/sh").args(["-c", &line.join(" ")]).env_remove(PART).status()?;
+        }
         ["forks", number] => forks(parse(number)?)?,
         ["serve", port] => serve(parse(port)?)?,
         ["ask", server, bytes, pause, kind] => {
             ask(server, parse(bytes)?, Duration::from_millis(parse(pause)?), *kind == "kept");
         }
         ["play", port] => play_udp(parse(port)?)?,
+        ["hear", port] => {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, parse(port)?))?;
+            while socket.recv(&mut [0; 2048]).is_ok() {}
+        }
         ["talk", server, bytes, pause] => {
             talk(server, parse(bytes)?, Duration::from_millis(parse(pause)?))?;
         }
@@ -130,6 +147,49 @@ fn bursts(per_second: u32, cores: f64) -> io::Result<()> {
     Ok(())
 }
 
+fn pulse(seconds: f64, period: f64) {
+    let begun = Instant::now();
+    for beat in 1.. {
+        burn_for(Duration::from_secs_f64(seconds));
+        next_beat(begun, beat, Duration::from_secs_f64(period));
+    }
+}
+
+fn litter(per_second: u32, cores: f64) -> io::Result<()> {
+    let begun = Instant::now();
+    let part = format!("load orphan worker burst {}", cores / f64::from(per_second));
+    for beat in 1.. {
+        start("launcher", &part)?.wait()?;
+        next_beat(begun, beat, Duration::from_secs(1) / per_second);
+    }
+    Ok(())
+}
+
+/// What systemd does for units and sessions that come and go: the empty groups above go with the last one in them.
+fn groups(before: &str, behind: &str, uid: &str, seconds: f64, cores: &str) -> io::Result<()> {
+    disguise(&path_of("job"))?;
+    for number in 1.. {
+        let group = format!("{before}{number}{behind}");
+        let mut job = Command::new(SELF)
+            .args([path_of("job"), path_of("job")])
+            .env(PLACE, format!("/{group} {uid}"))
+            .env(PART, format!("load cpu {cores}"))
+            .spawn()?;
+        thread::sleep(Duration::from_secs_f64(seconds));
+        job.kill()?;
+        job.wait()?;
+        let mut path = group.as_str();
+        while std::fs::remove_dir(format!("/sys/fs/cgroup/{path}")).is_ok() {
+            let Some((above, _)) = path.rsplit_once('/').filter(|(above, _)| above.contains('/'))
+            else {
+                break;
+            };
+            path = above;
+        }
+    }
+    Ok(())
+}
+
 fn forks(per_second: u32) -> io::Result<()> {
     let begun = Instant::now();
     for beat in 1.. {
@@ -150,7 +210,7 @@ fn chain(names: &str, load: &[&str]) -> io::Result<()> {
 
 /// A request is the number of bytes that are asked for, four of them, the biggest first.
 fn serve(port: u16) -> io::Result<()> {
-    for client in TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?.incoming() {
+    for client in TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?.incoming() {
         let mut client = client?;
         thread::spawn(move || -> io::Result<()> {
             let mut size = [0_u8; 4];

@@ -22,6 +22,10 @@ use crate::parts::PART;
 pub const INSIDE: &str = "198.51.100.1";
 /// The address of the other end.
 pub const OUTSIDE: &str = "198.51.100.2";
+/// The same in IPv6.
+pub const INSIDE6: &str = "2001:db8::1";
+/// The same in IPv6.
+pub const OUTSIDE6: &str = "2001:db8::2";
 /// At this port of [`OUTSIDE`] is a server of TCP and one of UDP.
 pub const PORT: u16 = 7000;
 /// For how long the making of a cell is waited for.
@@ -80,7 +84,9 @@ fn lay_cable(cell: u32) -> io::Result<()> {
     let cell = cell.to_string();
     run("ip", &["link", "add", "cable", "type", "veth", "peer", "name", "eth0", "netns", &cell])?;
     run("ip", &["address", "add", &format!("{OUTSIDE}/24"), "dev", "cable"])?;
-    run("ip", &["link", "set", "cable", "up"])
+    run("ip", &["-6", "address", "add", &format!("{OUTSIDE6}/64"), "dev", "cable", "nodad"])?;
+    run("ip", &["link", "set", "cable", "up"])?;
+    run("ip", &["route", "add", "203.0.113.0/24", "via", INSIDE])
 }
 
 /// Waits for the cable and gives its end an address; for the cell.
@@ -93,6 +99,7 @@ pub(crate) fn plug_in() -> io::Result<()> {
         thread::sleep(Duration::from_millis(20));
     }
     run("ip", &["address", "add", &format!("{INSIDE}/24"), "dev", "eth0"])?;
+    run("ip", &["-6", "address", "add", &format!("{INSIDE6}/64"), "dev", "eth0", "nodad"])?;
     run("ip", &["link", "set", "eth0", "up"])?;
     run("ip", &["route", "add", "default", "via", OUTSIDE])
 }

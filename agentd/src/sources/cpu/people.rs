@@ -3,7 +3,8 @@
 //! Jobs of cron and at, the shell of an SSM session, what Run Command runs and a runner's builds live in the group of the service
 //! that started them. There, every process counts that is not the daemon's own nor a job that a package brought. In other
 //! services a process counts as somebody's if it runs as an ordinary user or has a controlling terminal; not so in a
-//! package's server, which may have a user of its own, and not an agent by its own name. A local service all of whose processes
+//! package's server that runs as one user only, which may be its own, and not an agent by its own name. (RStudio Server, xrdp and
+//! Slurm become the user whose session or step they start.) A local service all of whose processes
 //! run as ordinary users (`User=alice`) counts as a whole, with what ended in it, and so does one with containers in it. In
 //! the root group, which systemd leaves empty, every process counts.
 
@@ -40,22 +41,40 @@ struct Kin<'a> {
     contains: bool,
 }
 
+/// A process of a group, before it is told whose it is.
+struct Seen {
+    asked: Asked,
+    uid: u32,
+    terminal: bool,
+}
+
 impl Kin<'_> {
-    /// Whether a process in the group is somebody's.
-    fn is_persons(&self, asked: &Asked, ordinary: bool, terminal: bool) -> bool {
-        let name = asked.name();
+    /// Whether a process is somebody's, among `all` that are in the group.
+    fn is_persons(&self, one: &Seen, all: &[Seen]) -> bool {
         if self.group.is_empty() {
             return true;
         }
         if let Some(own) = self.own {
-            return !own.iter().any(|it| it.as_bytes() == name);
+            return !self.is_own(one, own, all);
         }
-        let is_own = || std::str::from_utf8(name).is_ok_and(ownership::is_agent);
+        let ordinary = is_ordinary(one.uid);
+        let is_agent = || std::str::from_utf8(one.asked.name()).is_ok_and(ownership::is_agent);
         match self.class {
-            Class::Server => terminal,
-            Class::Upkeep => terminal || (ordinary && !is_own()),
-            _ => ordinary || terminal,
+            // Who starts processes as other users starts them for those.
+            Class::Server if all.iter().all(|other| other.uid == one.uid) => one.terminal,
+            Class::Upkeep | Class::Server => one.terminal || (ordinary && !is_agent()),
+            _ => ordinary || one.terminal,
         }
+    }
+
+    /// Whether a process of a daemon that starts others' work is the daemon's. A job may have the name of the daemon, but then
+    /// something else of the job started it.
+    fn is_own(&self, one: &Seen, own: &[&str], all: &[Seen]) -> bool {
+        let named = |it: &Seen| own.iter().any(|name| name.as_bytes() == it.asked.name());
+        let parent = all.iter().find(|other| other.asked.pid == one.asked.ppid);
+        let unit = self.group.rsplit('/').next().unwrap_or_default();
+        let alone = ownership::is_one_process(unit);
+        named(one) && parent.is_none_or(|parent| named(parent) && !alone)
     }
 }
 
@@ -156,24 +175,21 @@ impl People {
         pids: &[u32],
     ) -> Result<(), HostError> {
         let group = kin.group;
-        let own = self.own;
-        let mut found = Vec::new();
-        let mut ordinary = None;
-        let mut only_ordinary = true;
         let jobs = self.steps(proc, kin, ownership, pids)?;
-        for pid in pids.iter().copied().filter(|pid| Some(*pid) != own) {
-            let Some((start, terminal, asked)) = self.glance(proc, pid)? else { continue };
-            let Some(uid) = self.uid(pid, start)? else { continue };
-            let mut person = kin.is_persons(&asked, is_ordinary(uid), terminal)
-                && !jobs.get(&pid).is_some_and(|of_package| *of_package);
+        let seen = self.glance(proc, pids)?;
+        let mut found = Vec::new();
+        for one in &seen {
+            let asked = &one.asked;
+            let mut person = kin.is_persons(one, &seen)
+                && !jobs.get(&asked.pid).is_some_and(|of_package| *of_package);
             // A server of a development environment is nobody's work; what is run in it is.
             if person && asked.may_serve() {
-                person = self.tools.of(now, &asked)?.is_none_or(|tool| tool.part != ide::Part::Helper);
+                person = self.tools.of(now, asked)?.is_none_or(|tool| tool.part != ide::Part::Helper);
             }
-            only_ordinary &= is_ordinary(uid);
-            ordinary = ordinary.or(Some(uid));
-            found.push((pid, person));
+            found.push((asked.pid, person));
         }
+        let ordinary = seen.iter().map(|one| one.uid).find(|uid| is_ordinary(*uid));
+        let only_ordinary = seen.iter().all(|one| is_ordinary(one.uid));
         let whole = match ordinary.filter(|_| only_ordinary && kin.class == Class::Local) {
             Some(uid) => Some(Some(uid)),
             None => kin.contains.then_some(None),
@@ -234,16 +250,20 @@ impl People {
         Ok(steps.keys().map(|pid| (*pid, of_package(*pid))).collect())
     }
 
-    /// Start time, whether there is a controlling terminal, and what else tells what it is; none for kernel threads
-    /// and what ended.
-    fn glance(
-        &mut self,
-        proc: &OwnedFd,
-        pid: u32,
-    ) -> Result<Option<(u64, bool, Asked)>, HostError> {
-        // One that waits to be reaped is looked at too: what it used is counted until its parent has it.
-        let stat = self.processes.read_any(proc, pid)?.filter(|stat| !stat.kernel);
-        Ok(stat.map(|stat| (stat.start, stat.tty != 0, Asked::from(&stat))))
+    /// What is known of each process at a glance; kernel threads, the agent and what ended are left out.
+    fn glance(&mut self, proc: &OwnedFd, pids: &[u32]) -> Result<Vec<Seen>, HostError> {
+        let own = self.own;
+        let mut seen = Vec::new();
+        for pid in pids.iter().copied().filter(|pid| Some(*pid) != own) {
+            // One that waits to be reaped is looked at too: what it used is counted until its parent has it.
+            let Some(stat) = self.processes.read_any(proc, pid)?.filter(|stat| !stat.kernel) else {
+                continue;
+            };
+            let (asked, start, terminal) = (Asked::from(&stat), stat.start, stat.tty != 0);
+            let Some(uid) = self.uid(pid, start)? else { continue };
+            seen.push(Seen { asked, uid, terminal });
+        }
+        Ok(seen)
     }
 
     /// The real user of a process. One of the system may become a user's (cron's and sshd's children do), so it is
@@ -484,6 +504,48 @@ mod tests {
         all(&machine, 20, 700, 30);
         machine.look(&[CRON]).unwrap();
         assert_eq!(machine.total(CRON), Some(500_000), "what lost its parent is somebody's");
+    }
+
+    #[test]
+    fn a_job_with_the_name_of_the_daemon_that_started_it_is_a_job() {
+        for (unit, daemon, between, expected) in [
+            ("jenkins", "java", "sh", Some(300_000)),
+            ("jenkins", "java", "java", Some(300_000)),
+            ("cron", "cron", "sh", Some(300_000)),
+            // It changes its user before the job.
+            ("cron", "cron", "cron", None),
+        ] {
+            let group = format!("system.slice/{unit}.service");
+            let mut machine = Machine::new();
+            machine.tree.cgroup(&group, 0, &[5, 6, 7]);
+            let all = |machine: &Machine, own| {
+                for (pid, parent, name, own) in [(5, 1, daemon, own), (6, 5, between, 0), (7, 6, daemon, own)] {
+                    let process = Process::new(pid, name);
+                    machine.tree.process(&process.with(|p| (p.ppid, p.own) = (parent, own)));
+                }
+            };
+            all(&machine, 0);
+            machine.look(&[&group]).unwrap();
+            all(&machine, 30);
+            machine.look(&[&group]).unwrap();
+            assert_eq!(machine.total(&group), expected, "{unit} {daemon} {between}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_a_packages_server_starts_is_its_users() {
+        let mut machine = Machine::new();
+        machine.tree.file("/var/lib/dpkg/info/x.list", "/lib/systemd/system/xrdp-sesman.service\n");
+        machine.tree.file("/usr/lib/systemd/system/xrdp-sesman.service", "");
+        let unit = "system.slice/xrdp-sesman.service";
+        machine.tree.cgroup(unit, 0, &[5, 6]);
+        machine.process(5, 0, 0);
+        machine.process(6, 1000, 0);
+        machine.look(&[unit]).unwrap();
+        machine.process(5, 0, 500);
+        machine.process(6, 1000, 30);
+        machine.look(&[unit]).unwrap();
+        assert_eq!(machine.total(unit), Some(300_000));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! packets are sent again, so the rest of one look has both signs; it is summed over a minute.
 //!
 //! - What UDP may have carried of it is at most 1,472 bytes a datagram. It is an answering flow if datagrams come and go and bytes
-//!   go both ways; what goes one way only is nobody's (a scan, a sink of logs).
+//!   go both ways; what goes one way only is nobody's unless it is as much as a stream (a scan, a sink of few logs).
 //! - The rest beyond a tolerance is not explained: packets that are passed on for others, protocols that are neither TCP
 //!   nor UDP, connections whose end the kernel could not tell. Where the ends of connections were lost it is nobody's
 //!   if the lost ones had been accepted and carried less than [`SMALL`] each.
@@ -177,8 +177,10 @@ impl Account {
         }
         let (all_in, all_out) = all.datagrams();
         let (low, high) = (a_second(all_in.min(all_out)), a_second(all_in.max(all_out)));
-        // What nobody answers and comes in is a scan or somebody's log; what goes out is a stream that was meant for somebody.
-        let streams = a_second(all_out) >= ANSWERED;
+        // A stream that nobody answers was meant for somebody: what goes out, and what comes in and is taken by a program.
+        let taken = positive(all.rest_in).min(all.datagrams_in.saturating_mul(DATAGRAM));
+        let heard = all.datagrams_in >= all.unheard && a_second(taken) >= ANSWERED;
+        let streams = heard || a_second(all_out) >= ANSWERED;
         let flows = streams || (answers && (low >= ANSWERING || high >= ANSWERED));
         let (now_in, now_out) = slice.datagrams();
         let tolerated = TOLERANCE * all.span_ms / 1000

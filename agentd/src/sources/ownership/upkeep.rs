@@ -128,6 +128,12 @@ const STARTERS: &[(&str, &[&str])] = &[
     ("cronie", &["crond", "CROND"]),
     ("anacron", &["anacron"]),
     ("atd", &["atd"]),
+    // Without pam_systemd the shell of a console stays in the group of its getty.
+    ("getty", GETTY),
+    ("serial-getty", GETTY),
+    ("console-getty", GETTY),
+    ("container-getty", GETTY),
+    ("autovt", GETTY),
     ("amazon-ssm-agent", SSM),
     ("snap.amazon-ssm-agent.amazon-ssm-agent", SSM),
     ("tailscaled", &["tailscaled"]),
@@ -137,7 +143,7 @@ const STARTERS: &[(&str, &[&str])] = &[
     ("crio", CONTAINERS),
     ("gitlab-runner", &["gitlab-runner"]),
     ("buildkite-agent", &["buildkite-agent"]),
-    // The controller is one process; what it starts is a build.
+    // The controller is one process (see `is_one_process`); what it starts is a build.
     ("jenkins", &["java"]),
 ];
 /// The same for units whose names begin so: runners of builds name theirs after the repository.
@@ -161,6 +167,7 @@ const CONTAINERS: &[&str] = &[
     "ctr",
     "exe",
 ];
+const GETTY: &[&str] = &["agetty", "getty", "mingetty", "login"];
 const SSHD: &[&str] = &["sshd", "sshd-session", "sshd-auth"];
 const SSM: &[&str] = &[
     "amazon-ssm-agen",
@@ -197,6 +204,11 @@ pub(in crate::sources) fn starts_work(unit: &str) -> Option<&'static [&'static s
     let one = STARTERS.iter().find(|(name, _)| *name == stem);
     let family = || STARTER_FAMILIES.iter().find(|(start, _)| unit.starts_with(start));
     one.or_else(family).map(|(_, own)| *own)
+}
+
+/// Whether the daemon of such a unit is one process, so that a child of it by the same name is a job already.
+pub(in crate::sources) fn is_one_process(unit: &str) -> bool {
+    stem(unit) == "jenkins"
 }
 
 #[cfg(test)]

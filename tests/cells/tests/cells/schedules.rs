@@ -1,6 +1,8 @@
 //! What daemons start for others: cron, at, Run Command, cloud-init, ssh, runners of builds.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -110,7 +112,36 @@ pub(crate) const CASES: &[Case] = &[
         cell.run(&format!("system.slice/{unit}"), "Agent.Listener", load)
     }),
     Case::new("daily-job-in-the-hour-that-the-clock-skips", Right::Keep, 0.02, skipped_hour),
+    Case::new("cron-job-of-orphans", Right::Keep, 0.15, |cell| {
+        cron(cell)?;
+        let load = "chain cron,sh,backup litter 15 0.1";
+        cell.run("system.slice/cron.service", "/usr/sbin/cron", load)
+    }),
+    Case::new("run-command-of-orphans", Right::Keep, 0.15, |cell| {
+        ssm(cell)?;
+        let load = "chain ssm-agent-worker,ssm-document-worker,sh litter 15 0.1";
+        cell.run("system.slice/amazon-ssm-agent.service", "amazon-ssm-agent", load)
+    }),
+    Case::new("hourly-script-made-here", Right::Keep, WORK, |cell| {
+        script(cell, "/etc/cron.hourly/backup")?;
+        cron(cell)?;
+        let load = "chain cron shell run-parts /etc/cron.hourly";
+        cell.run("system.slice/cron.service", "/usr/sbin/cron", load)
+    }),
+    Case::new("daily-script-of-a-package", Right::Stop, WORK, |cell| {
+        script(cell, "/etc/cron.daily/plocate")?;
+        cell.owned("plocate", "/etc/cron.daily/plocate\n")?;
+        cron(cell)?;
+        let load = "chain cron shell run-parts /etc/cron.daily";
+        cell.run("system.slice/cron.service", "/usr/sbin/cron", load)
+    }),
 ];
+
+/// A script that uses a processor in a child.
+fn script(cell: &Cell, path: &str) -> io::Result<()> {
+    cell.file(path, "#!/bin/sh\nCELL_PART='load cpu 0.07' /opt/cell/part\n")?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
 
 fn cron(cell: &Cell) -> io::Result<()> {
     cell.packaged_unit("cron", "cron.service", "/usr/sbin/cron")
@@ -152,8 +183,8 @@ fn skipped_hour(cell: &Cell) -> io::Result<()> {
     if !made.status.success() {
         return Err(io::Error::other(String::from_utf8_lossy(&made.stderr).into_owned()));
     }
-    std::fs::remove_file("/etc/localtime").ok();
-    std::fs::copy("/tmp/zones/Jump", "/etc/localtime")?;
+    fs::remove_file("/etc/localtime").ok();
+    fs::copy("/tmp/zones/Jump", "/etc/localtime")?;
     cron(cell)?;
     cell.run("system.slice/cron.service", "/usr/sbin/cron", "sleep")?;
     let at = date("%-M %-H", jump + 20 * 60)?;

@@ -52,6 +52,24 @@ pub(crate) const CASES: &[Case] = &[
         .arguments(&["/home/alice/.local/lib/code-server-4.96.2/out/node/entry"])
         .start()
     }),
+    Case::new("notebook-below-an-editor", Right::Keep, 0.08, |_| {
+        Process::new(
+            SESSION,
+            "/home/alice/.vscode-server/bin/4849ca9/node",
+            "chain python3 cpu 0.07",
+        )
+        .uid(1000)
+        .arguments(&[
+            "/home/alice/.vscode-server/bin/4849ca9/out/bootstrap-fork",
+            "--type=extensionHost",
+        ])
+        .start()
+    }),
+    Case::new("watch-that-works", Right::Keep, 0.4, |cell| {
+        cell.file("/tmp/train", "#!/bin/sh\nCELL_PART='load burst 0.6' /opt/cell/part\n")?;
+        Process::shell(SESSION, "chmod 755 /tmp/train").start()?;
+        tmux(cell, "watch -n1 /tmp/train")
+    }),
 ];
 
 fn editor(node: &str, script: &str) -> io::Result<()> {

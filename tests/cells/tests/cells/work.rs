@@ -182,12 +182,59 @@ pub(crate) const CASES: &[Case] = &[
         cell.packaged_unit("falcon-sensor", "falcon-sensor.service", "/opt/falcond")?;
         cell.run("system.slice/falcon-sensor.service", "falcon-sensor", "cpu 0.2")
     }),
+    Case::new("work-once-in-a-while", Right::Keep, 0.15, |cell| {
+        cell.run_as(1000, SESSION, "train", "pulse 4 40")
+    }),
+    Case::new("sessions-that-come-and-go", Right::Keep, 0.1, |cell| {
+        let load = "groups user.slice/user-1000.slice/session- .scope 1000 2.5 0.09";
+        cell.run("init.scope", "systemd", load)
+    }),
+    Case::new("units-that-come-and-go", Right::Keep, 0.14, |cell| {
+        cell.local_unit("job@.service", "/opt/job")?;
+        let load = "groups system.slice/system-job.slice/job@ .service 0 2.5 0.13";
+        cell.run("init.scope", "systemd", load)
+    }),
+    Case::new("pods-that-come-and-go", Right::Keep, 0.1, |cell| {
+        cell.run("init.scope", "systemd", "groups kubepods/pod /c 0 2.5 0.09")
+    }),
+    Case::new("group-by-hand-in-system-slice", Right::Keep, LOCAL, |cell| {
+        cell.run("system.slice/experiments", "a.out", "cpu 0.1")
+    }),
+    Case::new("processes-of-a-socket-unit", Right::Keep, SERVER, |cell| {
+        cell.run("system.slice/ingest.socket", "ingest", "cpu 0.15")
+    }),
+    Case::new("jenkins-build-in-java", Right::Keep, 0.1, |cell| {
+        cell.packaged_unit("jenkins", "jenkins.service", "/usr/bin/jenkins")?;
+        cell.run_as(114, "system.slice/jenkins.service", "java", "chain sh,java cpu 0.09")
+    }),
+    Case::new("session-of-a-packaged-rstudio", Right::Keep, 0.1, |cell| {
+        cell.packaged_unit("rstudio-server", "rstudio-server.service", "/usr/lib/rstudio/rserver")?;
+        cell.run_as(998, "system.slice/rstudio-server.service", "rserver", "sleep")?;
+        cell.run_as(1000, "system.slice/rstudio-server.service", "rsession", "cpu 0.09")
+    }),
+    Case::new("desktop-of-a-packaged-xrdp", Right::Keep, 0.1, |cell| {
+        cell.packaged_unit("xrdp", "xrdp-sesman.service", "/usr/sbin/xrdp-sesman")?;
+        cell.run("system.slice/xrdp-sesman.service", "xrdp-sesman", "sleep")?;
+        cell.run_as(1000, "system.slice/xrdp-sesman.service", "blender", "cpu 0.09")
+    }),
+    Case::new("step-of-a-packaged-slurm", Right::Keep, 0.1, |cell| {
+        cell.packaged_unit("slurmd", "slurmd.service", "/usr/sbin/slurmd")?;
+        cell.run("system.slice/slurmd.service", "slurmd", "sleep")?;
+        cell.run_as(1000, "system.slice/slurmd.service", "slurm_script", "chain python3 cpu 0.09")
+    }),
+    Case::new("job-at-the-serial-console", Right::Keep, PEOPLE, |cell| {
+        let name = "serial-getty@ttyS0.service";
+        cell.packaged_unit("systemd", "serial-getty@.service", "/sbin/agetty")?;
+        let group = format!("system.slice/system-serial\\x2dgetty.slice/{name}");
+        cell.run(&group, "login", "chain bash,train cpu 0.07")
+    }),
+    Case::new("ordinary-machine-that-is-idle", Right::Stop, 0.2, ordinary_machine),
 ];
 
 /// What every machine has, a little of each.
 fn upkeep_keeps_house(cell: &Cell) -> io::Result<()> {
     for (package, name) in [
-        ("openssh-server", "ssh"),
+        ("openssh-server", "sshd"),
         ("chrony", "chrony"),
         ("amazon-ssm-agent", "amazon-ssm-agent"),
         ("systemd", "systemd-journald"),
@@ -198,4 +245,17 @@ fn upkeep_keeps_house(cell: &Cell) -> io::Result<()> {
         cell.run(&format!("system.slice/{unit}"), name, "cpu 0.02")?;
     }
     Ok(())
+}
+
+/// A web server, a data base, a container and a unit of one's own, none of which is used, on a machine that is kept.
+fn ordinary_machine(cell: &Cell) -> io::Result<()> {
+    upkeep_keeps_house(cell)?;
+    cell.packaged_unit("nginx", "nginx.service", "/usr/sbin/nginx")?;
+    cell.packaged_unit("postgresql-15", "postgresql@.service", "/usr/bin/pg_ctlcluster")?;
+    cell.local_unit("dashboard.service", "/opt/dashboard")?;
+    cell.run("system.slice/nginx.service", "nginx", "cpu 0.002")?;
+    let group = "system.slice/system-postgresql.slice/postgresql@15-main.service";
+    cell.run_as(998, group, "postgres", "cpu 0.02")?;
+    cell.run("system.slice/dashboard.service", "dashboard", "cpu 0.015")?;
+    cell.run("system.slice/docker-4f1a0c.scope", "redis-server", "cpu 0.01")
 }

@@ -134,7 +134,7 @@ fn a_game_over_udp_counts_from_its_first_look() {
 fn names_time_a_scan_and_a_sink_of_logs_are_nobodys() {
     for (what, carried, datagrams) in [
         ("names and time", (400, 300), (2, 2)),
-        ("a sink of logs", (50_000, 0), (100, 0)),
+        ("a sink of logs", (15_000, 0), (30, 0)),
         ("a scan", (3000, 0), (60, 0)),
         ("a sender of metrics", (0, 9000), (0, 50)),
     ] {
@@ -145,6 +145,12 @@ fn names_time_a_scan_and_a_sink_of_logs_are_nobodys() {
 #[test]
 fn a_stream_that_is_sent_counts_although_nobody_answers() {
     let one = Second { carried: (0, 40_000), datagrams: (0, 33), ..Second::default() };
+    assert!(counted(one).0 > 35_000);
+}
+
+#[test]
+fn a_stream_that_a_program_takes_in_counts_although_it_answers_nothing() {
+    let one = Second { carried: (40_000, 0), datagrams: (33, 0), ..Second::default() };
     assert!(counted(one).0 > 35_000);
 }
 

@@ -174,7 +174,10 @@ impl Machine {
         fs::create_dir_all(self.path(&folder))?;
         self.write(&format!("{folder}/cgroup.procs"), "")?;
         self.write(&format!("{folder}/io.stat"), "")?;
-        self.write(&format!("{folder}/cgroup.events"), "populated 1\nfrozen 0\n")?;
+        // The top group of a machine has none (cgroups(7)); by that it is told from a container's.
+        if !cgroup.is_empty() {
+            self.write(&format!("{folder}/cgroup.events"), "populated 1\nfrozen 0\n")?;
+        }
         locked(&self.inner.cpu).entry(cgroup.to_owned()).or_default();
         self.write_cpu(cgroup, 0)
     }

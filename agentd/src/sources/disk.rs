@@ -88,7 +88,7 @@ impl Disk {
         let disks = block::disks(&self.root);
         let told = match Hierarchy::find(&self.root)? {
             Some(groups) if groups.version() == Version::Unified => {
-                self.by_group(now, &groups, disks.as_deref().ok())?
+                self.by_group(now, &groups, disks.as_deref())?
             }
             _ => Err("there are no control groups that count bytes".to_owned()),
         };
@@ -110,7 +110,7 @@ impl Disk {
         &mut self,
         now: Stamp,
         groups: &Hierarchy,
-        disks: Option<&[Whole]>,
+        disks: Result<&[Whole], &HostError>,
     ) -> Result<Told, HostError> {
         let (units, upkeep) = (self.units.clone(), self.upkeep.clone());
         let ownership = Ownership::new(&self.root, groups.own()?, units, upkeep);
@@ -139,8 +139,12 @@ impl Disk {
         if tops.is_empty() {
             return Ok(Err("the io controller is off".to_owned()));
         }
-        let nested = groups.is_nested()?;
-        signals.extend(self.account.look(now, groups, disks.filter(|_| !nested), &tops));
+        let disks = if groups.is_nested()? {
+            Err("the disks are another machine's, as in a container".to_owned())
+        } else {
+            disks.map_err(|error| format!("failed to {error}"))
+        };
+        signals.extend(self.account.look(now, groups, disks, &tops));
         Ok(Ok(signals))
     }
 
@@ -206,16 +210,15 @@ impl Layers {
         let Some(devices) = groups.io_bytes(path)? else { return Ok(None) };
         let (mut disks, mut above) = (0_u64, 0_u64);
         for (device, bytes) in devices {
-            let layer = match self.known.get(&device) {
-                Some(layer) => *layer,
-                None => {
-                    if self.known.len() >= DEVICES {
-                        self.known.clear();
-                    }
-                    let layer = block::layer(&self.root, &device)?;
-                    self.known.insert(device, layer);
-                    layer
+            let layer = if let Some(layer) = self.known.get(&device) {
+                *layer
+            } else {
+                if self.known.len() >= DEVICES {
+                    self.known.clear();
                 }
+                let layer = block::layer(&self.root, &device)?;
+                self.known.insert(device, layer);
+                layer
             };
             match layer {
                 Layer::Disk => disks = disks.saturating_add(bytes),

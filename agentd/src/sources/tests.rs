@@ -268,3 +268,34 @@ fn a_blocking_set_up_and_a_busy_session_are_told_apart_from_upkeep() {
     let blocks = |signal: &Signal| matches!(signal.value, Value::Blocks { .. });
     assert!(signals.iter().all(blocks) && signals.len() == 1);
 }
+
+/// What the engine with its defaults makes of one source that is read each ten seconds.
+pub(in crate::sources) struct Judge {
+    engine: agent_core::engine::Engine,
+    source: agent_core::reading::SourceName,
+}
+
+impl Judge {
+    /// It was never read.
+    pub(in crate::sources) fn of(source: &str, now: Stamp) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agentd.toml");
+        std::fs::write(&file, "mode = 'enforce'\nsampling.interval = '10s'\n").unwrap();
+        let known = crate::config_command::known_sources();
+        let loaded = crate::config::load(&crate::config::LoadFrom::File(file), &known).unwrap();
+        let mut policy = loaded.settings.policy;
+        policy.sources.retain(|name, _| name.as_str() == source);
+        let source = policy.sources.keys().next().unwrap().clone();
+        let recovery = agent_core::memory::Recovery::default();
+        Self { engine: agent_core::engine::Engine::new(policy, recovery, now), source }
+    }
+
+    /// Whether a reading shows use.
+    pub(in crate::sources) fn is_use(&mut self, now: Stamp, reading: Reading) -> bool {
+        use agent_core::input::Input;
+        let observation = agent_core::reading::Observation { source: self.source.clone(), reading };
+        self.engine.step(now, Input::Observed(observation));
+        self.engine.step(now, Input::Tick);
+        self.engine.last_use_at() == Some(now)
+    }
+}

@@ -33,6 +33,7 @@ const NEEDED: &[Needed] = &[
     Needed { package: "shellcheck", why: "checks the scripts" },
     Needed { package: "systemd", why: "checks the units (systemd-analyze)" },
     Needed { package: "systemd-container", why: "boots the Debian of the end-to-end tests" },
+    Needed { package: "tmux", why: "a window that was left open, in the cells" },
 ];
 
 /// Installs what is missing when root; otherwise fails and names the command that does.

@@ -17,7 +17,9 @@ pub const PLACE: &str = "CELL_PLACE";
 /// Plays the part that the environment names. False: none, this is the program that was started by hand.
 pub fn play(cases: &[Case]) -> io::Result<bool> {
     if let Ok(place) = env::var(PLACE) {
-        return Err(take_place(&place));
+        let why = take_place(&place);
+        cell::complain(&format!("a process in {place}: {why}"));
+        return Err(why);
     }
     let Ok(part) = env::var(PART) else { return Ok(false) };
     let words: Vec<&str> = part.split_whitespace().collect();
@@ -45,7 +47,8 @@ fn take_place(place: &str) -> io::Error {
     let (Some(group), Some(Ok(uid))) = (words.next(), words.next().map(str::parse::<u32>)) else {
         return io::Error::other(format!("a bad place: {place}"));
     };
-    if let Err(why) = process::join(group) {
+    // With a slash before it also the top group has a name.
+    if let Err(why) = process::join(group.trim_start_matches('/')) {
         return why;
     }
     let mut arguments = env::args_os().skip(1);

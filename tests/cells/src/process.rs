@@ -59,7 +59,7 @@ impl Process {
         }
         let mut command = Command::new(SELF);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/home/alice");
-        command.env(PLACE, format!("{} {}", self.group, self.uid));
+        command.env(PLACE, format!("/{} {}", self.group, self.uid));
         if let Some(load) = &self.load {
             command.env(PART, format!("load {load}"));
         }

@@ -66,8 +66,8 @@ pub fn run(cases: &[Case], not_yet: &[NotYet], filters: &[String]) -> io::Result
             *count += 1;
         }
         if ended == Ended::Wrong || env::var_os("CELL_STORIES").is_some() {
-            let story = seen.map_or_else(std::string::ToString::to_string, Seen::story);
-            stories.push_str(&format!("\n==== {}\n{story}\n", case.name));
+            let story = seen.map_or_else(ToString::to_string, Seen::story);
+            stories.extend(["\n==== ", case.name, "\n", &story, "\n"]);
         }
         say(&line)
     })?;

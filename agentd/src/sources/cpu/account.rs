@@ -163,8 +163,10 @@ impl Account {
             (Some(period), Some(total)) => period.advance(total, tops),
             _ => false,
         };
-        if !follows {
-            self.period = None;
+        if !follows && self.period.take().is_some() {
+            // Until the next walk nothing can be said.
+            self.fault =
+                Some(format!("{} cannot be compared with the look before", self.totals.name()));
         }
         if !self.is_due(now) {
             return Ok(());
@@ -299,12 +301,11 @@ impl Account {
             let signal = counter(subject, spread.tell(now)).of(role);
             signals.push(Signal { owner: owner.clone(), ..signal });
         }
-        let (value, text) = match &self.fault {
-            Some(why) => (0.0, format!("cannot be kept: {why}; groups count as they are")),
-            None => {
-                let mean = self.closing.mean.unwrap_or(0.0);
-                ((mean * 1000.0).round() / 1000.0, format!("kept by {}", self.totals.name()))
-            }
+        let (value, text) = if let Some(why) = &self.fault {
+            (0.0, format!("cannot be kept: {why}; groups count as they are"))
+        } else {
+            let mean = self.closing.mean.unwrap_or(0.0);
+            ((mean * 1000.0).round() / 1000.0, format!("kept by {}", self.totals.name()))
         };
         signals.push(Signal::new(ACCOUNT, Value::Shown { value }).owned_by(text).ignored());
         signals

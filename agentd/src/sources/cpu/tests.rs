@@ -456,3 +456,43 @@ fn a_hierarchy_that_is_gone_is_blind_and_not_a_machine_at_rest() {
     machine.tree.remove("/sys/fs/cgroup");
     assert!(machine.why().contains("/sys/fs/cgroup"), "no mount point");
 }
+
+/// A session of alice's with a display (60) in the foreground or the background of a terminal, which used these seconds of
+/// children, and a build (61) beside it.
+fn show(machine: &Machine, foreground: bool, display: u64, build: u64) {
+    machine.tree.cgroup(SESSION, (display + build) * 1_000_000, &[60, 61]);
+    let group = if foreground { 60 } else { 52 };
+    machine.tree.process(&Process::new(60, "watch").called("watch -n 2 nvidia-smi").with(|p| {
+        (p.uid, p.tty, p.foreground, p.children) = (1000, 34_816, group, display * 100);
+    }));
+    machine.tree.process(&Process::new(61, "make").called("make -j8").with(|p| {
+        (p.uid, p.tty, p.own) = (1000, 34_817, build * 100);
+    }));
+}
+
+#[test]
+fn what_a_display_in_the_foreground_runs_is_nobodys_and_a_build_beside_it_is_work() {
+    let mut machine = Machine::debian(&[]);
+    show(&machine, true, 100, 10);
+    machine.signals();
+    // A tenth of a core.
+    show(&machine, true, 106, 10);
+    let signals = machine.signals();
+    assert_eq!(find(&signals, SESSION).unwrap().0, 110_000_000);
+    let shown = find(&signals, "displays of alice");
+    assert_eq!(shown, Some((6_000_000, Role::Ignored, Some("alice".to_owned()))));
+    show(&machine, true, 112, 40);
+    assert_eq!(find(&machine.signals(), SESSION).unwrap().0, 140_000_000);
+}
+
+#[test]
+fn what_a_display_in_the_background_or_beyond_half_a_core_uses_is_work() {
+    for (foreground, used) in [(false, 6), (true, 31)] {
+        let mut machine = Machine::debian(&[]);
+        show(&machine, foreground, 100, 10);
+        machine.signals();
+        show(&machine, foreground, 100 + used, 10);
+        let total = find(&machine.signals(), SESSION).unwrap().0;
+        assert_eq!(total, (110 + used) * 1_000_000, "foreground: {foreground}");
+    }
+}

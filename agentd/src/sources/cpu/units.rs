@@ -147,6 +147,9 @@ impl Units {
         }
         let Some(grown) = unit.used_us.checked_sub(known.used_us) else {
             let file = format!("/sys/fs/cgroup/{path}/{}", self.file);
+            // Whatever made it fall may have reached the others: all are compared with what they are from now on.
+            (self.look, self.slice_us) = (0, None);
+            self.known.clear();
             return Err(HostError::malformed(file, "its counter went backwards"));
         };
         let fails = known.restarts >= RESTARTS;
@@ -319,6 +322,19 @@ mod tests {
         units.begin(1000);
         let error = units.take(UNIT, &unit(Role::Server, 1, 800)).unwrap_err().to_string();
         assert!(error.contains("a.service/cpu.stat"), "{error}");
+    }
+
+    #[test]
+    fn after_counters_fell_the_next_look_compares_with_what_they_are_then() {
+        let other = "system.slice/b.service";
+        let list = |used: u64| [(UNIT, unit(Role::Server, 1, used)), (other, unit(Role::Server, 2, used))];
+        let mut units = Units::default();
+        look(&mut units, 1_800_000, &list(900_000));
+        units.begin(100);
+        assert!(units.take(UNIT, &unit(Role::Server, 1, 50)).is_err());
+        let before = sum(&look(&mut units, 4_000_000, &list(2_000_000)), Role::Server);
+        let after = sum(&look(&mut units, 4_000_200, &list(2_000_100)), Role::Server);
+        assert_eq!(after - before, 200);
     }
 
     proptest::proptest! {

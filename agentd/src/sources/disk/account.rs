@@ -24,6 +24,9 @@ const PERCENT: u64 = 30;
 /// The most of a rest that an earlier negative one may hide, in bytes: what is written back late.
 const SLACK: i64 = 32 << 20;
 
+/// What a look found: when, what the disks had moved, and what the groups at the top had done, bytes.
+type Before = (Stamp, BTreeMap<String, u64>, BTreeMap<String, u64>);
+
 /// Keeps the account.
 #[derive(Debug)]
 pub(super) struct Account {
@@ -31,7 +34,7 @@ pub(super) struct Account {
     pace: Pace,
     /// The thread by which the kernel looks after a disk, as of the last search.
     keeper: Option<String>,
-    before: Option<(Stamp, BTreeMap<String, u64>, BTreeMap<String, u64>)>,
+    before: Option<Before>,
     balance: i64,
     told: u64,
     kept: u64,
@@ -51,24 +54,25 @@ impl Account {
         }
     }
 
-    /// Takes in what the disks moved since boot and what the groups at the top did, bytes. Without disks there is no total.
+    /// Takes in what the disks moved since boot and what the groups at the top did, bytes. Without disks there is no total, and it is
+    /// told why.
     pub(super) fn look(
         &mut self,
         now: Stamp,
         hierarchy: &Hierarchy,
-        disks: Option<&[Disk]>,
+        disks: Result<&[Disk], String>,
         tops: &[(String, u64)],
     ) -> Vec<Signal> {
         let note = match disks {
-            Some(disks) => match self.update(now, hierarchy, disks, tops) {
+            Ok(disks) => match self.update(now, hierarchy, disks, tops) {
                 Ok(()) => {
                     Signal::new(ACCOUNT, Value::Shown { value: 0.0 }).owned_by("kept by /proc/diskstats").ignored()
                 }
                 Err(error) => cannot(&format!("failed to {error}")),
             },
-            None => {
+            Err(why) => {
                 self.before = None;
-                cannot("the disks are another machine's, as in a container")
+                cannot(&why)
             }
         };
         let counter = |subject: &str, total| Signal::new(subject, Value::Counter { total });
@@ -84,7 +88,7 @@ impl Account {
         tops: &[(String, u64)],
     ) -> Result<(), HostError> {
         let disks = disks.iter().map(|disk| (disk.name.clone(), disk.bytes)).collect();
-        let tops: BTreeMap<String, u64> = tops.iter().cloned().collect();
+        let tops: Totals = tops.iter().cloned().collect();
         if let Some((since, disks_before, tops_before)) = &self.before {
             let span = now.since(*since);
             let moved = growth(disks_before, &disks);
@@ -96,12 +100,11 @@ impl Account {
             return Ok(());
         }
         self.balance = 0;
-        if self.pace.due(now) {
-            self.search(now, hierarchy)?;
-        }
+        // Where nobody can tell whether the kernel keeps a disk, the rest is not lost: it counts.
+        let searched = if self.pace.due(now) { self.search(now, hierarchy) } else { Ok(()) };
         let sum = if self.keeper.is_some() { &mut self.kept } else { &mut self.told };
         *sum = sum.saturating_add(rest);
-        Ok(())
+        searched
     }
 
     /// Adds what a time of such a length left to the balance, without the kernel's share.
@@ -119,10 +122,10 @@ impl Account {
 
     /// Looks for a thread by which the kernel initialises or repairs a disk: that is nobody's work, however much it moves.
     fn search(&mut self, now: Stamp, hierarchy: &Hierarchy) -> Result<(), HostError> {
+        self.keeper = None;
         let proc = self.processes.open()?;
         let pids = hierarchy.pids("")?;
         self.pace.walked(now, pids.len());
-        self.keeper = None;
         for pid in pids {
             let stat = self.processes.read(&proc, pid)?.filter(|stat| stat.kernel);
             if let Some(stat) = stat.filter(|stat| keeps_disks(stat.comm)) {
@@ -154,7 +157,7 @@ fn keeps_disks(comm: &[u8]) -> bool {
 }
 
 /// By how much counters grew together. One that is new, or began anew, grew all that it is.
-fn growth(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> u64 {
+fn growth(before: &Totals, after: &Totals) -> u64 {
     let grown = after.iter().map(|(name, total)| {
         let old = before.get(name).copied().unwrap_or(0);
         total.checked_sub(old).unwrap_or(*total)

@@ -177,3 +177,95 @@ fn a_machine_without_a_disk_of_its_own_has_none() {
     tree.file("/proc/diskstats", " 7 0 loop0 1 0 10 0 1 0 10 0 0 0 0\n");
     assert!(matches!(read(&tree, &[]), Reading::Absent { .. }));
 }
+
+#[test]
+fn what_is_on_a_loop_device_is_not_counted_on_the_disk_below_once_more() {
+    let mut machine = Machine::new();
+    machine.tree.folder("/sys/dev/block/7:0");
+    machine.tree.folder("/sys/dev/block/259:0/device");
+    let at = |machine: &mut Machine, bytes: u64| {
+        let stat = format!("7:0 rbytes=0 wbytes={bytes}\n259:0 rbytes=0 wbytes={bytes}\n");
+        machine.tree.cgroup("system.slice", 0, &[]);
+        machine.tree.file("/sys/fs/cgroup/system.slice/io.stat", &stat);
+        machine.tree.cgroup("user.slice", 0, &[]);
+        machine.tree.file("/sys/fs/cgroup/user.slice/io.stat", &stat);
+        machine.look(2 * bytes / 512, &[])
+    };
+    at(&mut machine, 0);
+    let signals = at(&mut machine, 50 * MIB);
+    assert!(signals.contains(&("user.slice".to_owned(), Role::Workload, 50 * MIB)), "{signals:?}");
+    let sum: u64 = signals.iter().map(|(.., bytes)| bytes).sum();
+    assert_eq!(sum, 100 * MIB, "{signals:?}");
+}
+
+#[test]
+fn a_rest_is_not_lost_where_nobody_can_look_for_the_kernels_threads() {
+    let mut machine = Machine::new();
+    machine.look(0, &[("user.slice", 0), ("system.slice", 0)]);
+    machine.tree.cgroup("", 0, &[]);
+    machine.tree.file("/sys/fs/cgroup/cgroup.procs", "x\n");
+    let signals = machine.look(200 * MIB / 512, &[("user.slice", 0), ("system.slice", 0)]);
+    let rest = signals.iter().find(|(_, role, _)| *role == Role::Unexplained);
+    assert!(rest.is_some_and(|(.., bytes)| *bytes > 100 * MIB), "{signals:?}");
+}
+
+#[test]
+fn it_is_said_which_total_cannot_be_read_and_a_containers_is_the_hosts() {
+    let mut machine = Machine::new();
+    machine.look(0, &[("user.slice", 0), ("system.slice", 0)]);
+    machine.tree.remove("/proc/diskstats");
+    let reading = machine.disk.read(machine.now);
+    assert!(account(&reading).contains("/proc/diskstats"), "{reading:?}");
+    machine.tree.file("/sys/fs/cgroup/cgroup.type", "domain\n");
+    machine.look(0, &[("user.slice", 0), ("system.slice", 0)]);
+    let reading = machine.disk.read(machine.now);
+    assert!(account(&reading).contains("in a container"), "{reading:?}");
+}
+
+/// Whether the engine sees use at the end of half an hour in which a group and the disk moved so many bytes a second.
+fn is_use(group: &str, booked: u64, moved: u64) -> bool {
+    let mut machine = Machine::new();
+    let mut judge = crate::sources::tests::Judge::of("disk", machine.now);
+    let mut used = Vec::new();
+    for seconds in (0..1800).step_by(10) {
+        let bytes = booked * seconds;
+        let mut groups = vec![("user.slice", 0), ("system.slice", 0), (group, bytes)];
+        if group.starts_with("system.slice/") {
+            groups[1].1 = bytes;
+        }
+        machine.look(moved * seconds / 512, &groups);
+        machine.now = machine.now.after(Duration::from_millis(1));
+        let reading = machine.disk.read(machine.now);
+        used.push(judge.is_use(machine.now, reading));
+    }
+    let half = &used[used.len() / 2..];
+    assert!(half.iter().all(|it| *it == half[0]), "{group}: it changes its mind: {half:?}");
+    half[0]
+}
+
+#[test]
+fn the_engine_compares_each_owner_with_its_own_limit() {
+    for (group, rate, expected) in [
+        ("system.slice/train.service", MIB, true),
+        ("system.slice/train.service", 400_000, false),
+        ("system.slice/ssh.service", 3 * MIB, false),
+        ("system.slice/ssh.service", 5 * MIB, true),
+        ("system.slice/postgresql.service", 900_000, false),
+        ("system.slice/postgresql.service", 2 * MIB, true),
+        ("user.slice", 300_000, true),
+    ] {
+        assert_eq!(is_use(group, rate, rate), expected, "{group} at {rate} B/s");
+    }
+}
+
+#[test]
+fn the_engine_sees_use_in_a_rest_above_a_share_and_above_the_limit_only() {
+    // The journal of a server that is below its limit.
+    assert!(!is_use("system.slice/postgresql.service", 800_000, 1_100_000));
+    // A quarter of what is moved.
+    assert!(!is_use("system.slice/ssh.service", 3 * MIB, 4 * MIB));
+    // 250 kB/s: below the limit, though it is all there is.
+    assert!(!is_use("system.slice/ssh.service", 0, 250_000));
+    assert!(is_use("system.slice/ssh.service", 0, MIB));
+    assert!(is_use("system.slice/ssh.service", 3 * MIB, 6 * MIB));
+}

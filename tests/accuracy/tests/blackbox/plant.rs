@@ -35,6 +35,8 @@ const BROKEN: &str = "user.slice/user-1000.slice/session-9.scope";
 pub(crate) const ADA: u32 = 1000;
 /// The part of what a server carries that its client sends.
 const ASKED: f64 = 0.02;
+/// Kernel threads that use more than this look after a disk, cores.
+const KEEPS: f64 = 0.03;
 /// The first process on the GPUs.
 const FIRST_ON_GPU: u32 = 7000;
 
@@ -114,6 +116,9 @@ impl Plant {
         gpus: Option<PathBuf>,
     ) -> io::Result<Self> {
         let mut services = Services::new(machine, scenario)?;
+        if scenario.segments.iter().any(|it| scenario.signals_at(it.from).kthr > KEEPS) {
+            machine.spawn(&Process::new(0, "ext4lazyinit", "/").kernel())?;
+        }
         for group in [SESSION, CONTAINER, TRANSIENT, USER_UNIT, SSHD, DATABASE, AGENTS] {
             machine.open_groups(group)?;
         }
@@ -182,7 +187,12 @@ impl Plant {
         let beside = (signals.disk - signals.disk_user).max(0.0);
         let upkeep = beside.min(base.disk);
         self.meters.move_bytes(HOUSEKEEPING, upkeep * seconds);
-        self.meters.move_bytes(self.services.group(), (beside - upkeep) * seconds);
+        // A thread of the kernel's looks after a disk, in no group.
+        let keeps = signals.kthr > KEEPS;
+        let rest = beside - upkeep;
+        if !keeps {
+            self.meters.move_bytes(self.services.group(), rest * seconds);
+        }
         self.meters.pass(
             seconds,
             &Whole {
@@ -190,7 +200,7 @@ impl Plant {
                 iowait: signals.iowait,
                 steal: signals.steal,
                 net: signals.net,
-                kernel_disk: 0.0,
+                kernel_disk: if keeps { rest } else { 0.0 },
                 memory_stall: signals.mem_full / 100.0,
             },
         );
@@ -244,9 +254,10 @@ impl Plant {
         let clients: f64 = signals.conns.iter().map(|conn| conn.received).sum();
         let served = !signals.conns.is_empty();
         // What a server of somebody's carries it carries for its clients.
-        let (own, sent) = match served {
-            true => (0.0, (signals.net_user - clients).max(0.0)),
-            false => (signals.net_user, 0.0),
+        let (own, sent) = if served {
+            (0.0, (signals.net_user - clients).max(0.0))
+        } else {
+            (signals.net_user, 0.0)
         };
         carry(Some(self.work), 0.0, own + signals.net_other);
         let services = (signals.net - signals.items()).max(0.0);

@@ -11,7 +11,7 @@ use crate::host::process::Processes;
 use crate::host::{HostError, HostRoot};
 
 /// Threads of servers in the kernel, by the beginning of their names or of the queues that a worker works on: NFS, SMB,
-/// `WireGuard`, iSCSI and NVMe targets, DRBD.
+/// `WireGuard`, iSCSI and `NVMe` targets, DRBD.
 const SERVERS: [(&str, &str); 8] = [
     ("nfsd", "nfsd"),
     ("ksmbd", "ksmbd"),

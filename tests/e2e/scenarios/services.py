@@ -206,11 +206,11 @@ def _kept(world: World, what: str, source: str, name: str, role: str | None, dur
 
     stays(f"{what} keeps the machine up", up, during=during)
     row = _explained(world, f"{what} is named after that", seen, 5)
-    _hold(world)
+    because = agent.status()["outlook"]["because"]
     shown = world.machine.run("agentctl", "why").ok().out
+    _hold(world)
     for word in (name.removesuffix(".service"), process):
         expect(word in shown, f"agentctl why does not name {word}:\n{shown}")
-    because = agent.status()["outlook"]["because"]
     unit = agent.source(source)["unit"]
     report.note(f"{what}: seen after {seconds:.1f} s, kept up for {during} s: {because}; {_line(row, unit)}")
     report.block("agentctl why says", _about(shown, name))

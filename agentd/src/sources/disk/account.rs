@@ -24,8 +24,8 @@ const PERCENT: u64 = 30;
 /// The most of a rest that an earlier negative one may hide, in bytes: what is written back late.
 const SLACK: i64 = 32 << 20;
 
-/// What a look found: when, what the disks had moved, and what the groups at the top had done, bytes.
-type Before = (Stamp, BTreeMap<String, u64>, BTreeMap<String, u64>);
+/// Bytes by the name of a disk or a group.
+type Totals = BTreeMap<String, u64>;
 
 /// Keeps the account.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ pub(super) struct Account {
     pace: Pace,
     /// The thread by which the kernel looks after a disk, as of the last search.
     keeper: Option<String>,
-    before: Option<Before>,
+    /// When it was, what the disks had moved, and what the groups at the top had.
+    before: Option<(Stamp, Totals, Totals)>,
     balance: i64,
     told: u64,
     kept: u64,

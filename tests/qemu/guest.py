@@ -43,14 +43,28 @@ file=open('/var/tmp/load','wb')
 while time.monotonic()<end:
     file.write(os.urandom(200000)); file.flush(); time.sleep(1)
     if file.tell()>50000000: file.seek(0)"""
+#: 100 KB on a new connection every four seconds, which comes back: none of them lives when somebody looks.
+CALLER = """import socket,time
+end=time.monotonic()+{seconds}
+while time.monotonic()<end:
+    began=time.monotonic()
+    try:
+        with socket.create_connection(('10.0.2.100',7),timeout=20) as there:
+            there.settimeout(20)
+            there.sendall(bytes(100000)); there.shutdown(socket.SHUT_WR)
+            while there.recv(65536): pass
+    except OSError: pass
+    time.sleep(max(0.0,4-(time.monotonic()-began)))"""
 
-LOADS: list[tuple[str, str | None, float]] = [
-    ("idle", None, 1200),
-    ("one core in a unit", BUSY, 480),
-    ("100 forks a second", FORKS, 480),
-    ("a poller driven by a timer", POLLER, 480),
-    ("200 kB/s to the disk", WRITER, 480),
-    ("idle again", None, 480),
+#: Its name, the program, for how many seconds, and the source that must call it use.
+LOADS: list[tuple[str, str | None, float, str | None]] = [
+    ("idle", None, 1200, None),
+    ("one core in a unit", BUSY, 480, "cpu"),
+    ("100 forks a second", FORKS, 480, "cpu"),
+    ("a poller driven by a timer", POLLER, 480, "cpu"),
+    ("200 kB/s to the disk", WRITER, 480, "cpu"),
+    ("100 kB on a new connection every 4 s", CALLER, 480, "network"),
+    ("idle again", None, 480, None),
 ]
 
 
@@ -105,6 +119,24 @@ def disk() -> tuple[int, int]:
     return sectors * 512, booked
 
 
+def card() -> int:
+    """Bytes of the network card, both ways."""
+    total = 0
+    for line in Path("/proc/net/dev").read_text().splitlines()[2:]:
+        name, _, fields = line.partition(":")
+        if Path(f"/sys/class/net/{name.strip()}/device").exists():
+            total += int(fields.split()[0]) + int(fields.split()[8])
+    return total
+
+
+def connect() -> None:
+    """Gives the card the address that qemu expects."""
+    for device in sorted(Path("/sys/class/net").glob("*/device")):
+        name = device.parent.name
+        subprocess.run(["ip", "address", "add", "10.0.2.15/24", "dev", name], check=False)
+        subprocess.run(["ip", "link", "set", name, "up"], check=False)
+
+
 def counters() -> dict[str, float | None]:
     moment, ran, booked, threads = time.monotonic(), scheduler(), groups(), kernel_threads()
     whole, of_groups = disk()
@@ -118,6 +150,7 @@ def counters() -> dict[str, float | None]:
         "threads": threads / 1e9,
         "disk": whole,
         "disk_groups": of_groups,
+        "card": card(),
     }
 
 
@@ -132,9 +165,9 @@ def why() -> list[dict[str, object]]:
     for source in sources:
         if source.get("source") not in ("cpu", "disk", "network"):
             continue
-        kept.append({"source": source["source"], "judgement": source.get("judgement"), "value": source.get("value")})
+        kept.append({"source": source["source"], "verdict": source.get("verdict"), "value": source.get("value")})
         for signal in source.get("signals", []):
-            about = {key: signal.get(key) for key in ("subject", "role", "value", "owner", "judgement")}
+            about = {key: signal.get(key) for key in ("subject", "role", "value", "owner", "verdict")}
             if signal.get("role") in ("unexplained", "upkeep", "ignored") or (signal.get("value") or 0) > 0.01:
                 kept.append({"source": source["source"], **about})
     return kept
@@ -147,9 +180,10 @@ def main() -> None:
         out.write(json.dumps(line) + "\n")
 
     scale = float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
+    connect()
     tell(kernel=os.uname().release, cpus=os.cpu_count(), scheduler=scheduler() is not None)
     time.sleep(120 * min(scale, 1.0))
-    for name, program, whole in LOADS:
+    for name, program, whole, use in LOADS:
         seconds = whole * scale
         before = counters()
         end = time.monotonic() + seconds
@@ -163,7 +197,7 @@ def main() -> None:
             tell(load=name, at=time.monotonic(), why=why())
         if running is not None:
             running.wait()
-        tell(load=name, before=before, after=counters())
+        tell(load=name, use=use, before=before, after=counters())
     tell(done=True)
     out.close()
     subprocess.run(["systemctl", "poweroff"], check=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -58,27 +59,49 @@ def main() -> int:
             f"  rest by schedstat {rest.get('ran', float('nan')):+.4f}, by the idle time {rest['not_idle']:+.4f}, "
             f"by the busy columns {rest['ticks']:+.4f}"
         )
-        print(f"  disk {rate['disk']:.0f} B/s, groups {rate['disk_groups']:.0f}, rest {disk_rest:+.0f}")
+        print(f"  disk {rate['disk']:.0f} B/s, groups {rate['disk_groups']:.0f}, rest {disk_rest:+.0f}; card {rate['card']:.0f} B/s")
         main_rest = rest.get("ran", rest["not_idle"])
         if not -0.02 <= main_rest <= max(CPU, CPU_PART * ran):
             bad.append(f"{load}: a rest of {main_rest:+.4f} core")
         for source, limit in (("cpu", CPU), ("disk", DISK), ("network", NETWORK)):
             values: dict[str, list[float]] = {}
-            accounts = set()
+            accounts: set[str] = set()
+            verdicts: Counter[str] = Counter()
+            booked_most: dict[str, float] = {}
             for look in told.get(load, []):
                 for signal in look:
                     if signal.get("source") != source:
                         continue
-                    if signal.get("role") == "unexplained":
+                    if "subject" not in signal:
+                        verdicts[str(signal.get("verdict"))] += 1
+                    elif signal.get("role") == "unexplained":
                         values.setdefault(signal["subject"], []).append(signal.get("value") or 0.0)
-                    elif str(signal.get("subject", "")).startswith("account of"):
+                    elif str(signal["subject"]).startswith("account of"):
                         accounts.add(str(signal.get("owner")))
+                    else:
+                        role = str(signal.get("role"))
+                        booked_most[role] = max(booked_most.get(role, 0.0), signal.get("value") or 0.0)
+            print(f"  agent, {source}: {', '.join(f'{verdict} {count} times' for verdict, count in verdicts.items())}")
+            busy, looks = verdicts["busy"], sum(verdicts.values())
+            # The beginning of a load is seen when it has filled a window, and the end of the one before is in it.
+            if end["use"] == source and busy < looks * 0.7:
+                bad.append(f"{load}: {source} was busy in {busy} of {looks} looks only")
+            if end["use"] is None and busy > 3:
+                bad.append(f"{load}: {source} was busy in {busy} of {looks} looks")
+            # That of the network is told only where it cannot be kept.
+            if (not values or not accounts) and source != "network":
+                bad.append(f"{load}: the agent tells of no account of {source}")
+            for role, most in sorted(booked_most.items()):
+                print(f"  agent, {source}: at most {most:.4f} of {role}")
             for subject, of in values.items():
                 print(f"  agent, {source}: {subject}: {spread(of)}")
-                if sum(of) / len(of) >= limit:
+                # A connection that ended may be work that nobody can be named for; what no account explains may not.
+                if subject.endswith("explains") and sum(of) / len(of) >= limit:
                     bad.append(f"{load}: the agent takes {subject} for work")
             for account in sorted(accounts):
                 print(f"  agent, {source}: {account}")
+                if "cannot be kept" in account:
+                    bad.append(f"{load}: the account of {source} {account}")
     for fault in bad:
         print(f"NOT CLOSED: {fault}")
     return 1 if bad else 0

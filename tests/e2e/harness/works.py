@@ -5,6 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .machine import Machine
 
 FOLDER = "/opt/e2e"
 #: A job computes while a file of its name is here, and ends when it goes.
@@ -75,6 +79,9 @@ done
 }
 SSM_PROGRAMS = ("amazon-ssm-agent", "ssm-agent-worker", "ssm-document-worker")
 
+#: A package's job: more than people's work may do unseen, less than what keeps a machine may.
+STATS = "rotate-stats"
+
 #: The table of somebody's job.
 TABLE = f"* * * * * root {FOLDER}/etl 0.25\n"
 
@@ -110,13 +117,18 @@ def plant(root: Path) -> None:
         image.truncate(256 << 20)
 
 
+def stats_run(machine: Machine) -> bool:
+    """Whether the package's job computes."""
+    return machine.inside(f"{GATES}/{STATS}").exists()
+
+
 def package(folder: Path) -> Path:
     """A package that brings a table of cron, whose job runs each minute."""
     source = folder / "stats"
     control = "Package: e2e-stats\nVersion: 1\nArchitecture: all\nMaintainer: e2e <e2e@localhost>\nDescription: counts\n"
     _write(source, "/DEBIAN/control", control)
     _write(source, "/DEBIAN/conffiles", "/etc/cron.d/e2e-stats\n")
-    _write(source, "/etc/cron.d/e2e-stats", f"* * * * * root {FOLDER}/rotate-stats 0.1\n")
+    _write(source, "/etc/cron.d/e2e-stats", f"* * * * * root {FOLDER}/{STATS} 0.08\n")
     built = folder / "e2e-stats.deb"
     line = ["dpkg-deb", "--root-owner-group", "--build", str(source), str(built)]
     subprocess.run(line, check=True, capture_output=True)

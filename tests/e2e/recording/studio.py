@@ -369,7 +369,7 @@ class Studio:
         return 0
 
     def root(self, *words: str, within: float = 60) -> Answer:
-        """Runs a command of the administration: a named service of the system, whose work is housekeeping."""
+        """Runs a command of the administration: a transient service of the system under a name of its own."""
         self._tasks += 1
         return self.machine.run(*words, within=within, unit=f"task-{self._tasks}").ok()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from harness import works
 from harness.evidence import expect, stays, wait_for
 from harness.seed import ACT_AFTER, WARN_BEFORE
 from harness.world import World
@@ -36,12 +37,27 @@ def run(world: World) -> None:
     expect(warnings.lower().count("hibernate") >= len(WARN_BEFORE), f"the terminal shows too few warnings: {warnings}")
     expect("agentctl hold" in warnings, f"the warning does not say how to prevent it: {warnings}")
     report.block("what the idle terminal showed", warnings[-900:])
+    if works.stats_run(world.machine):
+        _not_counted(world, warnings)
     report.block("tags at the end", _lines(ec2.tags()))
     states = [
         value for call in ec2.real("CreateTags") for key, value in _pairs(call.parameters) if key == "agentd:state"
     ]
     expect({"warned", "hibernating"} <= set(states), f"the state tags were {states}")
     report.note(f"{len(states)} CreateTags in the whole run: {' → '.join(states)}")
+
+
+def _not_counted(world: World, warnings: str) -> None:
+    """Warning, tag, journal and report say what ran and was not counted: the package's job of cron."""
+    expect("Not counted as use: cron" in warnings, f"the warning does not say what was not counted: {warnings}")
+    because = [value for call in world.ec2.real("CreateTags") for key, value in _pairs(call.parameters)]
+    expect(any("not counted: cron" in value for value in because), f"no tag says what was not counted: {because}")
+    for start in ("Will hibernate", "Asking EC2"):
+        line = next((each for each in reversed(world.agent.messages()) if each.startswith(start)), "nothing")
+        expect("not counted: cron" in line, f"the journal does not say what was not counted: {line}")
+    reports = sorted(world.machine.inside("/var/lib/agentd/reports").glob("*-accepted.json"))
+    expect(reports and "cron" in reports[-1].read_text(), "the report does not say what was not counted")
+    world.report.note(f"warning, tag, journal and {reports[-1].name} say that cron was not counted")
 
 
 def _pairs(parameters: dict[str, str]) -> list[tuple[str, str]]:

@@ -111,23 +111,23 @@ def _send(world: World, line: str) -> None:
 
 
 def _cron(world: World) -> None:
-    """A job of root's in /etc/cron.d, and before it one that a package brought."""
+    """A job of root's in /etc/cron.d, and before it one that a package brought. The latter goes on beside all that follows."""
     machine = world.machine
-    for name in ("etl", "rotate-stats"):
+    for name in ("etl", works.STATS):
         # cron starts them at the beginning of a minute; they wait for their turn.
         wait_for(f"cron starts {name}", machine.inside(f"{works.GATES}/{name}.lock").exists, within=75)
-    with _gate(world, "rotate-stats"):
+    machine.write(f"{works.GATES}/{works.STATS}", "")
 
-        def computes() -> bool:
-            row = _signal(world, "cpu", "cron.service", "upkeep")
-            return row is not None and row["value"] > world.agent.source("cpu")["busy_above"]
+    def computes() -> bool:
+        row = _signal(world, "cpu", "cron.service", "upkeep")
+        return row is not None and row["value"] > world.agent.source("cpu")["busy_above"]
 
-        wait_for("the package's job is seen", computes, within=SEEN_WITHIN)
-        _idle(world, "cpu", "a job of a package's", BESIDE)
-        shown = _signal(world, "cpu", "cron.service", "upkeep")
-        world.report.note(f"a package's job of cron does not keep it up: {_line(shown, 'core')}")
-        with _gate(world, "etl"):
-            _kept(world, "root's job of cron, beside it", "cpu", "cron.service", "workload", SHORT, "etl")
+    wait_for("the package's job is seen", computes, within=SEEN_WITHIN)
+    _idle(world, "cpu", "a job of a package's", BESIDE)
+    shown = _signal(world, "cpu", "cron.service", "upkeep")
+    world.report.note(f"a package's job of cron does not keep it up: {_line(shown, 'core')}")
+    with _gate(world, "etl"):
+        _kept(world, "root's job of cron, beside it", "cpu", "cron.service", "workload", SHORT, "etl")
     _settled(world, "cpu")
 
 
@@ -206,11 +206,11 @@ def _kept(world: World, what: str, source: str, name: str, role: str | None, dur
 
     stays(f"{what} keeps the machine up", up, during=during)
     row = _explained(world, f"{what} is named after that", seen, 5)
-    _hold(world)
+    because = agent.status()["outlook"]["because"]
     shown = world.machine.run("agentctl", "why").ok().out
+    _hold(world)
     for word in (name.removesuffix(".service"), process):
         expect(word in shown, f"agentctl why does not name {word}:\n{shown}")
-    because = agent.status()["outlook"]["because"]
     unit = agent.source(source)["unit"]
     report.note(f"{what}: seen after {seconds:.1f} s, kept up for {during} s: {because}; {_line(row, unit)}")
     report.block("agentctl why says", _about(shown, name))

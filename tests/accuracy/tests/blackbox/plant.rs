@@ -106,6 +106,9 @@ pub(crate) struct Plant {
     gpus: Option<(PathBuf, String)>,
     broken: bool,
     unfinished: bool,
+    /// What the kernel does by itself, and for how many seconds it did.
+    thread: (u32, Process),
+    thread_time: f64,
 }
 
 impl Plant {
@@ -116,9 +119,10 @@ impl Plant {
         gpus: Option<PathBuf>,
     ) -> io::Result<Self> {
         let mut services = Services::new(machine, scenario)?;
-        if scenario.segments.iter().any(|it| scenario.signals_at(it.from).kthr > KEEPS) {
-            machine.spawn(&Process::new(0, "ext4lazyinit", "/").kernel())?;
-        }
+        let keeps = scenario.segments.iter().any(|it| scenario.signals_at(it.from).kthr > KEEPS);
+        let name = if keeps { "ext4lazyinit" } else { "kworker/0:1" };
+        let thread = Process::new(0, name, "/").kernel();
+        let thread_pid = machine.spawn(&thread)?;
         for group in [SESSION, CONTAINER, TRANSIENT, USER_UNIT, SSHD, DATABASE, AGENTS] {
             machine.open_groups(group)?;
         }
@@ -157,6 +161,8 @@ impl Plant {
             gpus: gpus.map(|file| (file, String::new())),
             broken: false,
             unfinished: false,
+            thread: (thread_pid, thread),
+            thread_time: 0.0,
         })
     }
 
@@ -204,6 +210,7 @@ impl Plant {
                 memory_stall: signals.mem_full / 100.0,
             },
         );
+        self.thread_time += signals.kthr * seconds;
         if signals.gpu_procs > 0 {
             self.gpu_time += signals.user_cpu * seconds;
         }
@@ -320,6 +327,9 @@ impl Plant {
                 self.machine.write(result, "{\"v1\": {\"errors\": []}}\n")?;
             }
         }
+        let (pid, thread) = &mut self.thread;
+        thread.ticks = ticks(self.thread_time);
+        self.machine.update_stat(*pid, thread)?;
         let broken = signals.blind.contains(&"cpu");
         if broken != self.broken {
             self.broken = broken;

@@ -3,7 +3,7 @@
 //! Jobs of cron and at, the shell of an SSM session, what Run Command runs and a runner's builds live in the group of the service
 //! that started them. There, every process counts that is not the daemon's own nor a job that a package brought. In other
 //! services a process counts as somebody's if it runs as an ordinary user or has a controlling terminal; not so in a
-//! package's server that runs as one user only, which may be its own, and not an agent by its own name. (RStudio Server, xrdp and
+//! package's server that runs as one user only, which may be its own, and not an agent by its own name. (`RStudio` Server, xrdp and
 //! Slurm become the user whose session or step they start.) A local service all of whose processes
 //! run as ordinary users (`User=alice`) counts as a whole, with what ended in it, and so does one with containers in it. In
 //! the root group, which systemd leaves empty, every process counts.

@@ -259,8 +259,8 @@ impl People {
             let Some(stat) = self.processes.read_any(proc, pid)?.filter(|stat| !stat.kernel) else {
                 continue;
             };
-            let (asked, start, terminal) = (Asked::from(&stat), stat.start, stat.tty != 0);
-            let Some(uid) = self.uid(pid, start)? else { continue };
+            let (asked, since, terminal) = (Asked::from(&stat), stat.start, stat.tty != 0);
+            let Some(uid) = self.uid(pid, since)? else { continue };
             seen.push(Seen { asked, uid, terminal });
         }
         Ok(seen)

@@ -17,9 +17,9 @@ use crate::parts::PART;
 use crate::seen::Seen;
 
 /// The most cells at once: each has an agent of its own, and their memory is not small.
-const CELLS: usize = 32;
+const CELLS: usize = 40;
 /// What part of the machine's processors the loads of all cells may use.
-const SHARE: f64 = 0.85;
+const SHARE: f64 = 0.95;
 /// How much longer than its watch a cell may take to be made and to end.
 const SPARE: Duration = Duration::from_secs(90);
 

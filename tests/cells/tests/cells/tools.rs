@@ -65,8 +65,8 @@ pub(crate) const CASES: &[Case] = &[
         ])
         .start()
     }),
-    Case::new("watch-that-works", Right::Keep, 0.4, |cell| {
-        cell.file("/tmp/train", "#!/bin/sh\nCELL_PART='load burst 0.6' /opt/cell/part\n")?;
+    Case::new("watch-that-works", Right::Keep, 0.28, |cell| {
+        cell.file("/tmp/train", "#!/bin/sh\nCELL_PART='load burst 0.35' /opt/cell/part\n")?;
         Process::shell(SESSION, "chmod 755 /tmp/train").start()?;
         tmux(cell, "watch -n1 /tmp/train")
     }),

@@ -133,7 +133,7 @@ fn missing() -> Option<String> {
         return Some(format!("no control group can be made: {why}"));
     }
     let _ = fs::remove_dir(&trial);
-    let script = "set -e; cd \"$1\"; mount -t tmpfs none .; mkdir u w r; \
+    let script = "set -e; mount -t tmpfs none \"$1\"; cd \"$1\"; mkdir u w r; \
                   mount -t overlay none -o lowerdir=/,upperdir=u,workdir=w r; \
                   mount -t proc proc r/proc; mount -t sysfs sysfs r/sys; \
                   mount -t cgroup2 none r/sys/fs/cgroup; ip link add trial0 type veth peer name trial1";

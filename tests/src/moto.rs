@@ -45,8 +45,13 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// Starts it on a free port of 127.0.0.1 and waits until it listens.
+    /// Starts it on a free port of 127.0.0.1 and waits until it listens. The port is asked for before it starts, so somebody else
+    /// may have it by then: it is tried again on another one.
     pub fn start() -> Result<Self, MotoError> {
+        Self::start_once().or_else(|_taken| Self::start_once()).or_else(|_taken| Self::start_once())
+    }
+
+    fn start_once() -> Result<Self, MotoError> {
         let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(MotoError::Start)?;
         let addr = probe.local_addr().map_err(MotoError::Start)?;
         drop(probe);

@@ -2,10 +2,16 @@
 
 use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
+    sockopt,
+};
 
 use crate::fault::{self, Fault};
 use crate::locked;
@@ -50,6 +56,9 @@ struct Shared {
 /// A running server. It ends with this value: the port is closed and every connection is cut.
 pub struct Server {
     addr: SocketAddr,
+    /// A socket that never listens. It keeps the port ours while it is closed: without it another server, or a client's
+    /// end of a connection, may be given its number meanwhile.
+    _port: TcpListener,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -77,7 +86,9 @@ impl Server {
             stopping: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
         });
-        let mut server = Self { addr, shared, accepting: None };
+        let port = bound(addr)?;
+        let addr = port.local_addr()?;
+        let mut server = Self { addr, _port: port, shared, accepting: None };
         server.listen()?;
         Ok(server)
     }
@@ -97,8 +108,8 @@ impl Server {
         if self.accepting.is_some() {
             return Ok(());
         }
-        let listener = TcpListener::bind(self.addr)?;
-        self.addr = listener.local_addr()?;
+        let listener = bound(self.addr)?;
+        listen(&listener, Backlog::new(128)?)?;
         self.shared.stopping.store(false, Ordering::SeqCst);
         let shared = Arc::clone(&self.shared);
         self.accepting = Some(thread::spawn(move || accept(&listener, &shared)));
@@ -123,6 +134,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.refuse();
     }
+}
+
+/// A socket at `addr` that does not listen yet. This program's others may have the same address, and nobody else may.
+pub(crate) fn bound(addr: SocketAddr) -> io::Result<TcpListener> {
+    let (family, storage) = match addr {
+        SocketAddr::V4(addr) => (AddressFamily::Inet, SockaddrStorage::from(addr)),
+        SocketAddr::V6(addr) => (AddressFamily::Inet6, SockaddrStorage::from(addr)),
+    };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    setsockopt(&socket, sockopt::ReusePort, &true)?;
+    bind(socket.as_raw_fd(), &storage)?;
+    Ok(TcpListener::from(socket))
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
@@ -259,6 +283,19 @@ mod tests {
         server.listen().unwrap();
         assert_eq!(server.addr(), addr);
         assert_eq!(get(&server, "/back").unwrap().body_text(), "/back");
+    }
+
+    #[test]
+    fn a_port_that_refuses_is_given_to_nobody_else() {
+        let mut server = echo();
+        server.refuse();
+        // As a client's end of a connection is, which may be put at any free port.
+        let SocketAddr::V4(addr) = server.addr() else { panic!("{}", server.addr()) };
+        let other =
+            socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        let taken = bind(other.as_raw_fd(), &SockaddrStorage::from(addr)).unwrap_err();
+        assert_eq!(taken, nix::errno::Errno::EADDRINUSE);
+        assert!(TcpStream::connect(server.addr()).is_err(), "nobody listens");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{AgentError, doing};
+use crate::server;
 
 /// Names the agent's binary when it is not beside the running program.
 pub const BINARY_VARIABLE: &str = "AGENTD_BIN";
@@ -37,9 +39,13 @@ pub fn binary(name: &str, variable: &str) -> Result<PathBuf, AgentError> {
     if second.is_file() { Ok(second) } else { Err(AgentError::NoBinary(second)) }
 }
 
-/// An address on loopback at which nobody listens, now at least.
+/// An address on loopback at which nobody listens for as long as this program runs.
 pub fn dead_address() -> io::Result<SocketAddr> {
-    std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    let port = server::bound(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let addr = port.local_addr()?;
+    // Never closed: nobody else is to be given the port.
+    let _kept = port.into_raw_fd();
+    Ok(addr)
 }
 
 /// A file that is built into the same folder as the agent, such as the library of `fake-nvml`.

@@ -17,6 +17,7 @@ mod account;
 mod groups;
 mod people;
 mod servers;
+mod starters;
 mod tally;
 pub(in crate::sources) mod units;
 
@@ -111,6 +112,7 @@ impl Cpu {
                 helpers.finish();
                 people.look(now, groups.hierarchy(), groups.ownership(), &found.mixed)?;
                 let mut signals = found.signals;
+                people.take_out(&mut signals);
                 signals.extend(account.look(now, groups.hierarchy(), &found.tops));
                 signals.extend(people.signals(&mut self.users));
                 signals.extend(helpers.signals(&mut self.users));

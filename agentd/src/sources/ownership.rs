@@ -20,7 +20,7 @@ use agent_core::reading::Role;
 use crate::host::units::{Origin, Registry};
 use crate::host::{HostError, HostRoot};
 pub(super) use jobs::{Jobs, Step};
-pub(super) use upkeep::{is_agent, is_one_process, starts_work};
+pub(super) use upkeep::{has_children_of_its_own, is_agent, is_one_process, starts_work};
 
 /// Whose work it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

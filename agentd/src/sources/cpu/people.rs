@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use agent_core::reading::{Signal, Value};
 use agent_core::stamp::Stamp;
 
+use super::starters::{Apart, Counter, Others};
 use super::tally::{Part, Tally};
 use crate::host::cgroup::Hierarchy;
 use crate::host::process::{self, Processes};
@@ -39,6 +40,14 @@ struct Kin<'a> {
     own: Option<&'static [&'static str]>,
     /// Containers are in it.
     contains: bool,
+}
+
+/// Whose a process is, and what of its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Persons,
+    Packages(Part),
+    Daemons(Part),
 }
 
 /// A process of a group, before it is told whose it is.
@@ -67,6 +76,12 @@ impl Kin<'_> {
         }
     }
 
+    /// What of the time of the daemon's processes is its own.
+    fn part(&self) -> Part {
+        let unit = self.group.rsplit('/').next().unwrap_or_default();
+        if ownership::has_children_of_its_own(unit) { Part::Full } else { Part::Alone }
+    }
+
     /// Whether a process of a daemon that starts others' work is the daemon's. A job may have the name of the daemon, but then
     /// something else of the job started it.
     fn is_own(&self, one: &Seen, own: &[&str], all: &[Seen]) -> bool {
@@ -90,6 +105,10 @@ pub(super) struct People {
     pace: Pace,
     walked: bool,
     tallies: BTreeMap<String, Tally>,
+    others: BTreeMap<String, Others>,
+    /// What is people's of each group, microseconds. It never falls.
+    totals: BTreeMap<String, u64>,
+    apart: BTreeMap<String, Apart>,
     services: BTreeMap<String, Option<u32>>,
     uids: HashMap<u32, Known>,
     look: u64,
@@ -115,6 +134,9 @@ impl People {
             pace: Pace::default(),
             walked: false,
             tallies: BTreeMap::new(),
+            others: BTreeMap::new(),
+            totals: BTreeMap::new(),
+            apart: BTreeMap::new(),
             services: BTreeMap::new(),
             uids: HashMap::new(),
             look: 0,
@@ -153,11 +175,13 @@ impl People {
             count += pids.len();
             let unit = group.rsplit('/').next().unwrap_or_default();
             let kin = Kin { group, class: *class, own: ownership::starts_work(unit), contains };
-            self.census(now, &proc, &kin, ownership, &pids)?;
+            self.census(now, &proc, hierarchy, &kin, ownership, &pids)?;
         }
         self.tools.finish();
         let listed = |group: &String| groups.iter().any(|(it, _)| it == group);
         self.tallies.retain(|group, _| listed(group));
+        self.others.retain(|group, _| listed(group));
+        self.totals.retain(|group, _| listed(group));
         self.services.retain(|group, _| listed(group));
         let look = self.look;
         self.uids.retain(|_, known| known.look == look);
@@ -170,23 +194,26 @@ impl People {
         &mut self,
         now: Stamp,
         proc: &OwnedFd,
+        hierarchy: &Hierarchy,
         kin: &Kin<'_>,
         ownership: &Ownership,
         pids: &[u32],
     ) -> Result<(), HostError> {
         let group = kin.group;
+        let counter = self.counter(hierarchy, kin)?;
         let jobs = self.steps(proc, kin, ownership, pids)?;
         let seen = self.glance(proc, pids)?;
         let mut found = Vec::new();
         for one in &seen {
             let asked = &one.asked;
-            let mut person = kin.is_persons(one, &seen)
-                && !jobs.get(&asked.pid).is_some_and(|of_package| *of_package);
-            // A server of a development environment is nobody's work; what is run in it is.
-            if person && asked.may_serve() {
-                person = self.tools.of(now, asked)?.is_none_or(|tool| tool.part != ide::Part::Helper);
-            }
-            found.push((asked.pid, person));
+            let whose = match jobs.get(&asked.pid) {
+                Some(part) => Whose::Packages(*part),
+                None if !kin.is_persons(one, &seen) => Whose::Daemons(kin.part()),
+                // A server of a development environment is nobody's work; what is run in it is.
+                None if asked.may_serve() && self.is_helper(now, asked)? => Whose::Daemons(Part::Alone),
+                None => Whose::Persons,
+            };
+            found.push((asked.pid, whose));
         }
         let ordinary = seen.iter().map(|one| one.uid).find(|uid| is_ordinary(*uid));
         let only_ordinary = seen.iter().all(|one| is_ordinary(one.uid));
@@ -199,30 +226,72 @@ impl People {
             None => self.services.remove(group),
         };
         // A group in which nobody ever was needs no memory.
-        if !self.tallies.contains_key(group) && !found.iter().any(|(_, person)| *person) {
+        let anybody = found.iter().any(|(_, whose)| *whose == Whose::Persons);
+        if counter.is_none() && !self.tallies.contains_key(group) && !anybody {
             return Ok(());
         }
+        self.book(proc, group, counter, whole.is_none(), &found)
+    }
+
+    /// Books the time of the processes of a group, each of which is somebody's. Where the group is people's as a `whole`, its own
+    /// counter has it.
+    fn book(
+        &mut self,
+        proc: &OwnedFd,
+        group: &str,
+        counter: Option<Counter>,
+        apart: bool,
+        found: &[(u32, Whose)],
+    ) -> Result<(), HostError> {
         let mut tally = self.tallies.remove(group).unwrap_or_else(|| Tally::new(self.walked));
+        let mut others = self.others.remove(group).unwrap_or_else(|| Others::new(self.walked));
+        let before_us = tally.total_us();
         tally.begin();
-        for (pid, person) in found {
-            let part = if person && whole.is_none() { Part::Full } else { Part::None };
-            if let Some(stat) = self.processes.read_any(proc, pid)? {
-                tally.add(&stat, part);
+        others.begin();
+        for (pid, whose) in found {
+            let Some(stat) = self.processes.read_any(proc, *pid)? else { continue };
+            let part = if apart && *whose == Whose::Persons { Part::Full } else { Part::None };
+            tally.add(&stat, part);
+            match whose {
+                Whose::Persons => others.person(&stat),
+                Whose::Packages(part) => others.packaged(&stat, *part),
+                Whose::Daemons(part) => others.own(&stat, *part),
             }
         }
         tally.finish();
+        let mut used_us = tally.total_us().saturating_sub(before_us);
+        if let Some(counter) = counter {
+            used_us = others.finish(counter, used_us);
+            self.others.insert(group.to_owned(), others);
+        }
         self.tallies.insert(group.to_owned(), tally);
+        let total = self.totals.entry(group.to_owned()).or_default();
+        *total = total.saturating_add(used_us);
         Ok(())
     }
 
-    /// Which processes of a daemon that starts jobs belong to a job that a package brought, or start such jobs.
+    /// The counter of the group of a daemon that starts others' work, if it is still there.
+    fn counter(&self, hierarchy: &Hierarchy, kin: &Kin<'_>) -> Result<Option<Counter>, HostError> {
+        if kin.own.is_none() || kin.group.is_empty() {
+            return Ok(None);
+        }
+        let Some(id) = hierarchy.id(kin.group)? else { return Ok(None) };
+        Ok(hierarchy.cpu_us(kin.group)?.map(|used_us| Counter { id, used_us }))
+    }
+
+    fn is_helper(&mut self, now: Stamp, asked: &Asked) -> Result<bool, HostError> {
+        Ok(self.tools.of(now, asked)?.is_some_and(|tool| tool.part == ide::Part::Helper))
+    }
+
+    /// Which processes of a daemon that starts jobs belong to a job that a package brought, or start such jobs, and what of their
+    /// time is the packages': what starts scripts inherits those of people's, too.
     fn steps(
         &mut self,
         proc: &OwnedFd,
         kin: &Kin<'_>,
         ownership: &Ownership,
         pids: &[u32],
-    ) -> Result<HashMap<u32, bool>, HostError> {
+    ) -> Result<HashMap<u32, Part>, HostError> {
         if kin.own.is_none() {
             return Ok(HashMap::new());
         }
@@ -238,16 +307,16 @@ impl People {
             let mut at = pid;
             for depth in 0..GENERATIONS {
                 match steps.get(&at) {
-                    Some((_, Step::Packaged)) => return true,
+                    Some((_, Step::Packaged)) => return Some(Part::Full),
                     // What starts scripts is nobody's job, and what it starts is judged by itself.
-                    Some((_, Step::Runner)) => return depth == 0,
+                    Some((_, Step::Runner)) => return (depth == 0).then_some(Part::Alone),
                     Some((parent, Step::Other)) => at = *parent,
                     None => break,
                 }
             }
-            false
+            None
         };
-        Ok(steps.keys().map(|pid| (*pid, of_package(*pid))).collect())
+        Ok(steps.keys().filter_map(|pid| Some((*pid, of_package(*pid)?))).collect())
     }
 
     /// What is known of each process at a glance; kernel threads, the agent and what ended are left out.
@@ -280,17 +349,27 @@ impl People {
         Ok(uid)
     }
 
+    /// Takes what is people's out of the counters of the units in which they are, since it is told by itself.
+    pub(super) fn take_out(&mut self, signals: &mut [Signal]) {
+        for signal in signals {
+            let Some(people) = self.totals.get(&signal.subject).copied() else { continue };
+            if let Value::Counter { total } = &mut signal.value {
+                let apart = self.apart.entry(signal.subject.clone());
+                *total = apart.or_insert_with(|| Apart::new(*total, people)).update(*total, people);
+            }
+        }
+        let totals = &self.totals;
+        self.apart.retain(|group, _| totals.contains_key(group));
+    }
+
     /// One counter for each group in which people's processes used time.
     pub(super) fn signals(&mut self, users: &mut Users) -> Vec<Signal> {
         let mut signals = Vec::new();
-        for (group, tally) in &self.tallies {
-            if tally.total_us() == 0 {
-                continue;
-            }
+        for (group, total) in self.totals.iter().filter(|(_, total)| **total > 0) {
             let place = if group.is_empty() { "no control group" } else { group.as_str() };
-            let value = Value::Counter { total: tally.total_us() };
-            let signal = Signal::new(format!("people's processes in {place}"), value);
-            let owner = top_owner(tally, &mut self.processes, users);
+            let signal = Signal::new(format!("people's processes in {place}"), Value::Counter { total: *total });
+            let tally = self.tallies.get(group);
+            let owner = tally.and_then(|tally| top_owner(tally, &mut self.processes, users));
             signals.push(Signal { owner, ..signal });
         }
         signals
@@ -368,7 +447,7 @@ mod tests {
         }
 
         fn total(&self, group: &str) -> Option<u64> {
-            self.people.tallies.get(group).map(Tally::total_us)
+            self.people.totals.get(group).copied()
         }
     }
 
@@ -509,11 +588,11 @@ mod tests {
     #[test]
     fn a_job_with_the_name_of_the_daemon_that_started_it_is_a_job() {
         for (unit, daemon, between, expected) in [
-            ("jenkins", "java", "sh", Some(300_000)),
-            ("jenkins", "java", "java", Some(300_000)),
-            ("cron", "cron", "sh", Some(300_000)),
+            ("jenkins", "java", "sh", 300_000),
+            ("jenkins", "java", "java", 300_000),
+            ("cron", "cron", "sh", 300_000),
             // It changes its user before the job.
-            ("cron", "cron", "cron", None),
+            ("cron", "cron", "cron", 0),
         ] {
             let group = format!("system.slice/{unit}.service");
             let mut machine = Machine::new();
@@ -528,7 +607,7 @@ mod tests {
             machine.look(&[&group]).unwrap();
             all(&machine, 30);
             machine.look(&[&group]).unwrap();
-            assert_eq!(machine.total(&group), expected, "{unit} {daemon} {between}");
+            assert_eq!(machine.total(&group).unwrap_or(0), expected, "{unit} {daemon} {between}");
         }
     }
 

@@ -20,6 +20,8 @@ use crate::host::process::ProcessStat;
 pub(super) enum Part {
     /// Its time and what it inherits.
     Full,
+    /// Its time only: its children's is counted elsewhere.
+    Alone,
     /// What it inherits only: pid 1 is nobody's work, but orphans are handed to it.
     Heir,
     /// Not at all, but it is remembered, since it may take part later (a daemon's child that becomes a user's).
@@ -96,11 +98,13 @@ impl Tally {
         // Cumulative times of the kernel can fall back a little; that is no use of time.
         let used = now.own_us.saturating_sub(before.own_us);
         let inherited = now.children_us.saturating_sub(before.children_us);
-        if part == Part::Full {
+        if matches!(part, Part::Full | Part::Alone) {
             self.grown_us = self.grown_us.saturating_add(used);
+        }
+        if part == Part::Full {
             self.note(stat, used.saturating_add(inherited));
         }
-        if part != Part::None {
+        if matches!(part, Part::Full | Part::Heir) {
             self.inherited_us = self.inherited_us.saturating_add(inherited);
         }
     }
@@ -142,7 +146,7 @@ impl Tally {
 fn counted(seen: &Seen) -> u64 {
     match seen.part {
         Part::Full => seen.own_us.saturating_add(seen.children_us),
-        Part::Heir | Part::None => 0,
+        Part::Alone | Part::Heir | Part::None => 0,
     }
 }
 

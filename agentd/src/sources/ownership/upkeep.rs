@@ -206,6 +206,12 @@ pub(in crate::sources) fn starts_work(unit: &str) -> Option<&'static [&'static s
     one.or_else(family).map(|(_, own)| *own)
 }
 
+/// Whether the children of such a daemon that nobody met may be its own: what serves a login, or what makes a container. The
+/// others start jobs and nothing else.
+pub(in crate::sources) fn has_children_of_its_own(unit: &str) -> bool {
+    ["ssh", "sshd", "tailscaled", "teleport", "docker", "containerd", "crio"].contains(&stem(unit))
+}
+
 /// Whether the daemon of such a unit is one process, so that a child of it by the same name is a job already.
 pub(in crate::sources) fn is_one_process(unit: &str) -> bool {
     stem(unit) == "jenkins"

@@ -11,11 +11,13 @@
 //! What the groups do not hold of what the CPUs did is an account of its own (`account`): kernel threads, and what nobody
 //! explains.
 //!
-//! What servers of development environments use for their own sake (`servers`) is shown and does not count.
+//! What servers of development environments use for their own sake (`servers`) is shown and does not count; the control plane of
+//! a Kubernetes in containers (`planes`) is upkeep.
 
 mod account;
 mod groups;
 mod people;
+mod planes;
 mod servers;
 mod starters;
 mod tally;

@@ -191,6 +191,11 @@ pub(super) fn is_payload(name: &str) -> bool {
     (container && kind(name) != "service") || name.split(':').count() == 3
 }
 
+/// Whether a group belongs to a container.
+pub(super) fn is_in_container(path: &str) -> bool {
+    path.split('/').any(is_payload)
+}
+
 /// The path up to the group of a container, if there is one below `system.slice`.
 fn payload(path: &str) -> Option<&str> {
     let depth = path.split('/').position(is_payload)?;

@@ -9,7 +9,7 @@ use super::units::{Found as Unit, Units};
 use crate::host::HostError;
 use crate::host::cgroup::Hierarchy;
 use crate::host::users::Users;
-use crate::sources::ownership::{Class, Ownership};
+use crate::sources::ownership::{Class, Ownership, is_in_container};
 
 /// The most groups of one slice that are shown one by one; the others are in the slice's rest.
 const SHOWN: usize = 200;
@@ -72,7 +72,11 @@ impl Groups {
                 "system.slice" => self.system(total, services, helpers, users, &mut found)?,
                 _ => {
                     let class = self.ownership.of(&top).class;
-                    found.signals.push(counter(&top, total).of(class.role()));
+                    let work = match class {
+                        Class::People => helpers.work(&self.hierarchy, &top, total, None)?,
+                        _ => total,
+                    };
+                    found.signals.push(counter(&top, work).of(class.role()));
                     if class != Class::People {
                         found.mixed.push((top.clone(), class));
                     }
@@ -145,7 +149,7 @@ impl Groups {
             let total = self.units.take(&path, &unit)?;
             if unit.role == Role::Workload {
                 let uid = services.get(&path).copied().flatten();
-                let total = if uid.is_some() {
+                let total = if uid.is_some() || is_in_container(&path) {
                     helpers.work(&self.hierarchy, &path, total, uid)?
                 } else {
                     total

@@ -9,6 +9,8 @@
 //! The same is done for displays in the foreground of a terminal (`displays`). What they show is made by programs that they
 //! start and wait for, so the time of their children that ended is theirs, too: a `watch` uses hardly any of its own.
 //!
+//! The same again is done for the control plane of a Kubernetes in containers (`planes`), whose parts are upkeep.
+//!
 //! Helpers are looked for at a pace, and in groups without a server only among processes that came since; their time
 //! is read with every reading of the group.
 
@@ -16,10 +18,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use agent_core::reading::{Signal, Value};
+use agent_core::reading::{Role, Signal, Value};
 use agent_core::stamp::Stamp;
 
 use super::people::members;
+use super::planes;
 use crate::host::cgroup::Hierarchy;
 use crate::host::process::{self, ProcessStat, Processes};
 use crate::host::users::Users;
@@ -37,8 +40,10 @@ const ANEW: u64 = 16;
 /// A display takes at most this part of a core. `watch` runs what somebody wants to see again and again, and what takes more than
 /// that is a job.
 const DRAWS_AT_MOST: u64 = 2;
+/// In place of a user for what belongs to none.
+const NOBODY: u32 = u32::MAX;
 /// How deep groups may lie in a group.
-const DEPTH: usize = 6;
+const DEPTH: usize = 8;
 
 /// Finds helpers and subtracts their time.
 #[derive(Debug)]
@@ -65,15 +70,27 @@ enum Kind {
     Server,
     /// It shows something.
     Display,
+    /// It is this part of the control plane of a Kubernetes.
+    Plane(&'static str),
 }
 
 impl Kind {
-    /// The subject of what those of a user used.
-    fn subject(self, user: &str) -> String {
-        match self {
-            Self::Server => format!("IDE servers of {user}"),
-            Self::Display => format!("displays of {user}"),
-        }
+    /// The counter of what those of a user used, or what a part of a control plane did, which is nobody's.
+    fn signal(self, total: u64, user: impl FnOnce() -> String) -> Signal {
+        let value = Value::Counter { total };
+        let (of, user) = match self {
+            Self::Plane(part) => {
+                return Signal::new(format!("Kubernetes: {part}"), value).of(Role::Upkeep);
+            }
+            Self::Server => ("IDE servers of", user()),
+            Self::Display => ("displays of", user()),
+        };
+        Signal::new(format!("{of} {user}"), value).owned_by(user).ignored()
+    }
+
+    /// Whom they are summed up for.
+    fn whose(self, uid: Option<u32>) -> u32 {
+        if matches!(self, Self::Plane(_)) { NOBODY } else { uid.unwrap_or(NOBODY) }
     }
 }
 
@@ -82,6 +99,8 @@ impl Kind {
 struct Group {
     /// The processes that are known not to be a server's; for groups without one.
     others: HashSet<u32>,
+    /// A Kubernetes runs in it.
+    plane: bool,
     split: Option<Split>,
     /// Met in this look.
     met: bool,
@@ -116,7 +135,7 @@ impl Helper {
 impl Kind {
     fn used_us(self, stat: &ProcessStat<'_>) -> u64 {
         match self {
-            Self::Server => stat.own_us,
+            Self::Server | Self::Plane(_) => stat.own_us,
             Self::Display => stat.own_us.saturating_add(stat.children_us),
         }
     }
@@ -188,8 +207,8 @@ impl Helpers {
         if let Some(split) = &mut group.split {
             work_us = split.update(raw_us, used.values().fold(0, |sum, used| sum.saturating_add(*used)));
             let there: BTreeSet<Kind> = split.helpers.values().map(|helper| helper.kind).collect();
-            for (kind, uid) in there.into_iter().filter_map(|kind| Some((kind, uid?))) {
-                let total = self.totals.entry((kind, uid)).or_default();
+            for kind in there {
+                let total = self.totals.entry((kind, kind.whose(uid))).or_default();
                 *total = total.saturating_add(used.get(&kind).copied().unwrap_or(0));
             }
         }
@@ -205,22 +224,16 @@ impl Helpers {
             self.tools.finish();
             self.pace.walked(self.now, self.read);
         }
-        let groups = &self.groups;
-        let there = |kind| groups.values().any(|group| group.split.as_ref().is_some_and(|it| it.has(kind)));
-        let kinds = [Kind::Server, Kind::Display].map(|kind| (kind, there(kind)));
-        self.totals.retain(|(kind, _), _| kinds.contains(&(*kind, true)));
+        let splits = self.groups.values().filter_map(|group| group.split.as_ref());
+        let kinds: BTreeSet<Kind> = splits.flat_map(|it| it.helpers.values()).map(|it| it.kind).collect();
+        self.totals.retain(|(kind, _), _| kinds.contains(kind));
     }
 
-    /// One counter for each user who has such servers, and one for each who has displays.
+    /// One counter for each user who has such servers, one for each who has displays, and one for each part of a control plane.
     pub(super) fn signals(&self, users: &mut Users) -> Vec<Signal> {
-        let mut signals = Vec::new();
-        for ((kind, uid), total) in &self.totals {
-            let user = users.name(*uid);
-            let subject = kind.subject(&user);
-            let value = Value::Counter { total: *total };
-            signals.push(Signal::new(subject, value).owned_by(user).ignored());
-        }
-        signals
+        let each = self.totals.iter();
+        let mut name = |uid| if uid == NOBODY { "containers".to_owned() } else { users.name(uid) };
+        each.map(|((kind, uid), total)| kind.signal(*total, || name(*uid))).collect()
     }
 
     /// What the known helpers used since the last look.
@@ -236,14 +249,14 @@ impl Helpers {
             // A display that went into the background, or became another program, shows nothing any more.
             let still = |stat: &ProcessStat<'_>| {
                 stat.start == helper.start
-                    && (helper.kind == Kind::Server || displays::may_draw(stat))
+                    && (helper.kind != Kind::Display || displays::may_draw(stat))
             };
             match stat.filter(still) {
                 Some(stat) => {
                     let now_us = helper.kind.used_us(&stat);
                     let grown = now_us.saturating_sub(helper.used_us);
                     let sum: &mut u64 = used.entry(helper.kind).or_default();
-                    if helper.kind == Kind::Server || grown <= most_us {
+                    if helper.kind != Kind::Display || grown <= most_us {
                         *sum = sum.saturating_add(grown);
                     }
                     helper.used_us = helper.used_us.max(now_us);
@@ -272,11 +285,15 @@ impl Helpers {
         group.others.retain(|pid| listed.contains(pid));
         let serves = |group: &Group| group.split.as_ref().is_some_and(|it| it.has(Kind::Server));
         let before = serves(group);
+        group.plane |= planes::has_pods(path);
+        let planned = group.plane;
         self.search_among(&pids, before, raw_us, group)?;
-        if serves(group) && !before {
-            // What stands below a server is a helper too if it is known as one, whatever its name.
+        let found = serves(group) && !before;
+        if found || (group.plane && !planned) {
+            // What stands below a server is a helper too if it is known as one, whatever its name, and what is beside a kubelet is
+            // part of a control plane.
             group.others.clear();
-            self.search_among(&pids, true, raw_us, group)?;
+            self.search_among(&pids, serves(group), raw_us, group)?;
         }
         if let Some(split) = &mut group.split {
             split.helpers.retain(|pid, _| listed.contains(pid));
@@ -300,12 +317,20 @@ impl Helpers {
             let stat = self.processes.read(proc, *pid)?.filter(|stat| !stat.kernel);
             let Some((asked, helper, may_display)) = stat.map(|stat| {
                 let display = displays::may_draw(&stat);
-                let kind = if display { Kind::Display } else { Kind::Server };
+                group.plane |= planes::runs_node(stat.comm);
+                let part = planes::part(stat.comm).filter(|_| group.plane);
+                let kind = match part {
+                    Some(part) => Kind::Plane(part),
+                    None if display => Kind::Display,
+                    None => Kind::Server,
+                };
                 (Asked::from(&stat), Helper::new(kind, &stat), display)
             }) else {
                 continue;
             };
-            let helps = if may_display {
+            let helps = if matches!(helper.kind, Kind::Plane(_)) {
+                true
+            } else if may_display {
                 self.processes.arguments(*pid, &mut self.buffer)?;
                 displays::draws(asked.name(), &process::words(&self.buffer))
             } else if thorough || asked.may_serve() {

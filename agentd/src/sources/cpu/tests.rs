@@ -496,3 +496,54 @@ fn what_a_display_in_the_background_or_beyond_half_a_core_uses_is_work() {
         assert_eq!(total, (110 + used) * 1_000_000, "foreground: {foreground}");
     }
 }
+
+/// A node of kind in a container: its parts used `plane` seconds each, a process beside them `job` seconds.
+fn node(machine: &Machine, group: &str, kubelet: &str, job: &str, plane: u64, used: u64) {
+    let pods = format!("{group}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod7.slice/cri-containerd-9.scope");
+    machine.tree.cgroup(group, (3 * plane + used) * 1_000_000, &[70]);
+    machine.tree.cgroup(&pods, 0, &[71, 72, 73]);
+    for (pid, name, own) in
+        [(70, kubelet, plane), (71, "kube-apiserver", plane), (72, "etcd", plane), (73, job, used)]
+    {
+        machine.tree.process(&Process::new(pid, name).with(|p| p.own = own * 100));
+    }
+}
+
+#[test]
+fn the_control_plane_of_a_kubernetes_in_a_container_is_upkeep_and_a_pods_work_is_work() {
+    let group = "system.slice/docker-4f1a0c.scope";
+    for (kubelet, job, plane, work) in [
+        ("kubelet", "python3", Some(5_000_000), 107_000_000),
+        // Without a kubelet an etcd is a program like any other.
+        ("bash", "python3", None, 122_000_000),
+        // Whoever gives a job the name of a part gets its ceiling.
+        ("kubelet", "coredns", Some(5_000_000), 100_000_000),
+    ] {
+        let mut machine = Machine::debian(&[]);
+        node(&machine, group, kubelet, job, 10, 70);
+        machine.signals();
+        node(&machine, group, kubelet, job, 15, 77);
+        let signals = machine.signals();
+        assert_eq!(find(&signals, group).unwrap().0, work, "{kubelet} {job}");
+        let etcd = find(&signals, "Kubernetes: etcd");
+        assert_eq!(etcd, plane.map(|used| (used, Role::Upkeep, None)), "{kubelet} {job}");
+    }
+}
+
+#[test]
+fn in_the_pods_of_a_kubelet_of_the_machine_itself_parts_are_told_from_work_too() {
+    let mut machine = Machine::debian(&[]);
+    let pod = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod7.slice/cri-containerd-9.scope";
+    let set = |machine: &Machine, plane: u64, job: u64| {
+        machine.tree.cgroup("kubepods.slice", (plane + job) * 1_000_000, &[]);
+        machine.tree.cgroup(pod, 0, &[71, 72]);
+        machine.tree.process(&Process::new(71, "kube-apiserver").with(|p| p.own = plane * 100));
+        machine.tree.process(&Process::new(72, "train").with(|p| p.own = job * 100));
+    };
+    set(&machine, 10, 10);
+    machine.signals();
+    set(&machine, 16, 13);
+    let signals = machine.signals();
+    assert_eq!(find(&signals, "kubepods.slice").unwrap().0, 23_000_000);
+    assert_eq!(find(&signals, "Kubernetes: kube-apiserver"), Some((6_000_000, Role::Upkeep, None)));
+}

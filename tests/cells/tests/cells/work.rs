@@ -133,6 +133,11 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("docker-container", Right::Keep, PEOPLE, |cell| {
         cell.run("system.slice/docker-4f1a0c.scope", "python", "cpu 0.07")
     }),
+    Case::new("kind-cluster-at-rest", Right::Stop, 0.17, |cell| kind(cell)),
+    Case::new("kind-cluster-with-a-pod-at-work", Right::Keep, 0.25, |cell| {
+        kind(cell)?;
+        cell.run(KIND_POD, "python3", "cpu 0.08")
+    }),
     Case::new("docker-container-by-cgroupfs", Right::Keep, PEOPLE, |cell| {
         cell.run("docker/4f1a0c", "python", "cpu 0.07")
     }),
@@ -258,4 +263,18 @@ fn ordinary_machine(cell: &Cell) -> io::Result<()> {
     cell.run_as(998, group, "postgres", "cpu 0.02")?;
     cell.run("system.slice/dashboard.service", "dashboard", "cpu 0.015")?;
     cell.run("system.slice/docker-4f1a0c.scope", "redis-server", "cpu 0.01")
+}
+
+const KIND: &str = "system.slice/docker-4f1a0c.scope";
+const KIND_POD: &str = "system.slice/docker-4f1a0c.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podbe4.slice/cri-containerd-9.scope";
+
+/// A node of kind without a pod of anybody's.
+fn kind(cell: &Cell) -> io::Result<()> {
+    cell.run(&format!("{KIND}/kubelet.slice/kubelet.service"), "kubelet", "cpu 0.03")?;
+    for (name, load) in
+        [("kube-apiserver", "cpu 0.07"), ("etcd", "cpu 0.04"), ("kube-scheduler", "cpu 0.02")]
+    {
+        cell.run(KIND_POD, name, load)?;
+    }
+    Ok(())
 }

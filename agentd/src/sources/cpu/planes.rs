@@ -1,0 +1,58 @@
+//! The control plane of a small Kubernetes, where it runs in containers: kind, minikube and k3d have the whole node in one,
+//! kubeadm has a pod for each part.
+//!
+//! It works all the time (kind at rest: about 0.18 core), and nobody uses it as long as no pod of anybody's does something.
+//! A process is part of it by its name, and only beside a kubelet or in a group that a kubelet made: an `etcd` in a container
+//! of somebody's own is work. Each part is upkeep and has its ceiling; above it, it is a server like any other.
+
+/// What runs a node. Names are cut at 15 bytes, as the kernel has them.
+const NODES: [&str; 5] = ["kubelet", "k3s", "k3s-server", "k3s-agent", "k0s"];
+/// What belongs to one.
+#[rustfmt::skip]
+const PARTS: [&str; 33] = [
+    "kubelet", "k3s", "k3s-server", "k3s-agent", "k0s", "kube-apiserver", "kube-controller", "kube-scheduler", "kube-proxy",
+    "etcd", "kine", "cloud-controlle", "coredns", "kindnetd", "flanneld", "konnectivity-se", "konnectivity-ag", "metrics-server",
+    "local-path-prov", "storage-provisi", "pause", "containerd", "containerd-shim", "dockerd", "cri-dockerd", "crio", "conmon",
+    "runc", "runc:[2:INIT]", "systemd", "systemd-journal", "systemd-udevd", "dbus-daemon",
+];
+/// Groups that a kubelet makes begin so.
+const PODS: [&str; 2] = ["kubepods", "kubelet-kubepods"];
+
+/// Whether a process of this name runs a node.
+pub(super) fn runs_node(name: &[u8]) -> bool {
+    NODES.iter().any(|node| node.as_bytes() == name)
+}
+
+/// The part of a control plane that has this name.
+pub(super) fn part(name: &[u8]) -> Option<&'static str> {
+    PARTS.iter().find(|part| part.as_bytes() == name).copied()
+}
+
+/// Whether a kubelet made this group at the top, for pods.
+pub(super) fn has_pods(path: &str) -> bool {
+    PODS.iter().any(|start| path.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_the_kernel_cuts_them_and_none_stands_twice() {
+        let mut names = PARTS.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), PARTS.len());
+        assert!(names.iter().all(|name| name.len() <= 15), "{names:?}");
+        assert!(NODES.iter().all(|node| PARTS.contains(node)));
+    }
+
+    #[test]
+    fn parts_are_known_and_what_somebody_runs_is_not() {
+        assert_eq!(part(b"etcd"), Some("etcd"));
+        assert_eq!(part(b"kube-controller"), Some("kube-controller"));
+        assert_eq!((part(b"python3"), part(b"etcd2"), part(b"")), (None, None, None));
+        assert!(runs_node(b"kubelet") && !runs_node(b"etcd"));
+        assert!(has_pods("kubepods.slice") && !has_pods("ml.slice"));
+    }
+}

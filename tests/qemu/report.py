@@ -14,6 +14,8 @@ from pathlib import Path
 
 #: Cores, and bytes a second: from there on a rest counts as work.
 CPU, DISK, NETWORK = 0.05, 131_072.0, 2000.0
+#: So many looks see the end of the load before: one each ten seconds, and a value is the mean of a minute.
+WINDOW = 6
 #: The same as a part of everything.
 CPU_PART, DISK_PART = 0.02, 0.3
 
@@ -86,7 +88,7 @@ def main() -> int:
             # The beginning of a load is seen when it has filled a window, and the end of the one before is in it.
             if end["use"] == source and busy < looks * 0.7:
                 bad.append(f"{load}: {source} was busy in {busy} of {looks} looks only")
-            if end["use"] is None and busy > 3:
+            if end["use"] is None and busy > WINDOW:
                 bad.append(f"{load}: {source} was busy in {busy} of {looks} looks")
             # That of the network is told only where it cannot be kept.
             if (not values or not accounts) and source != "network":

@@ -7,10 +7,14 @@
 //! What the disks moved and no group did (`account`) is the kernel's: its journals, mostly. Beyond a share of that it counts as
 //! work: not every file system tells who wrote what is written back later.
 //!
+//! What jobs of cron, Run Command and the like move is in the group of the daemon that started them; it is told by who is in there
+//! (`jobs`).
+//!
 //! Elsewhere nobody can say whose bytes they are. Then all bytes of all disks count: a copy that waits for its disk
 //! most of the time may use too little CPU to be seen otherwise, while a machine at rest writes far less than the limit.
 
 mod account;
+mod jobs;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,6 +24,7 @@ use agent_core::reading::{Reading, Role, Signal, Value};
 use agent_core::stamp::Stamp;
 
 use self::account::Account;
+use self::jobs::Jobs;
 use super::cpu::units::{Found, Units};
 use super::ownership::{Class, Ownership, kind};
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
@@ -65,6 +70,7 @@ struct Disk {
     services: Units,
     layers: Layers,
     account: Account,
+    jobs: Jobs,
 }
 
 /// What the groups said, or why they cannot.
@@ -79,6 +85,7 @@ impl Disk {
             services: Units::of_bytes(),
             layers: Layers { root: root.clone(), known: HashMap::new() },
             account: Account::new(root.clone()),
+            jobs: Jobs::new(root.clone()),
             root,
         }
     }
@@ -166,9 +173,13 @@ impl Disk {
                 continue;
             };
             let Some(id) = groups.id(&path)? else { continue };
-            let role = role(groups, ownership, &path)?;
+            let mut role = role(groups, ownership, &path)?;
+            if role != Role::Workload && self.jobs.worked(groups, ownership, &path, bytes)? {
+                role = Role::Workload;
+            }
             found.push((path, Found { role, id, used_us: bytes, owner: None }));
         }
+        self.jobs.finish();
         self.services.begin(total);
         for (path, unit) in &found {
             let total = self.services.take(path, unit)?;

@@ -8,9 +8,10 @@
 //! 3. **A server**: a unit that a package brought.
 //! 4. **A local unit**: every other one.
 //!
-//! What is in the group of a daemon that starts others' work is told by process (`cpu::people`).
+//! What is in the group of a daemon that starts others' work is told by process (`started`).
 
 mod jobs;
+mod started;
 mod upkeep;
 
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use agent_core::reading::Role;
 
 use crate::host::units::{Origin, Registry};
 use crate::host::{HostError, HostRoot};
-pub(super) use jobs::{Jobs, Step};
-pub(super) use upkeep::{has_children_of_its_own, is_agent, is_one_process, starts_work};
+pub(super) use started::{Inmates, OfPackage, Started, is_daemons};
+pub(super) use upkeep::{has_children_of_its_own, is_agent, starts_work};
 
 /// Whose work it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,16 +21,13 @@ use crate::host::process::{self, Processes};
 use crate::host::users::{Users, is_ordinary};
 use crate::host::{HostError, HostRoot};
 use crate::sources::ide::{self, Asked, Tools};
-use crate::sources::ownership::{self, Class, Jobs, Ownership, Step};
+use crate::sources::ownership::{self, Class, OfPackage, Ownership, Started};
 use crate::sources::pace::Pace;
 
 /// A process here costs so many times what it does in a walk: its user is looked up too.
 const WEIGHT: usize = 4;
 /// How deep groups may lie in a service.
 const DEPTH: usize = 4;
-
-/// Ancestors are followed this far.
-const GENERATIONS: usize = 32;
 
 /// What is known of a group before its processes are looked at.
 struct Kin<'a> {
@@ -82,25 +79,20 @@ impl Kin<'_> {
         if ownership::has_children_of_its_own(unit) { Part::Full } else { Part::Alone }
     }
 
-    /// Whether a process of a daemon that starts others' work is the daemon's. A job may have the name of the daemon, but then
-    /// something else of the job started it.
+    /// Whether a process of a daemon that starts others' work is the daemon's.
     fn is_own(&self, one: &Seen, own: &[&str], all: &[Seen]) -> bool {
-        let named = |it: &Seen| own.iter().any(|name| name.as_bytes() == it.asked.name());
         let parent = all.iter().find(|other| other.asked.pid == one.asked.ppid);
         let unit = self.group.rsplit('/').next().unwrap_or_default();
-        let alone = ownership::is_one_process(unit);
-        named(one) && parent.is_none_or(|parent| named(parent) && !alone)
+        ownership::is_daemons(unit, own, one.asked.name(), parent.map(|parent| parent.asked.name()))
     }
 }
 
 /// Finds and counts them.
 #[derive(Debug)]
 pub(super) struct People {
-    root: HostRoot,
     own: Option<u32>,
     processes: Processes,
-    jobs: Jobs,
-    buffer: Vec<u8>,
+    started: Started,
     tools: Tools,
     pace: Pace,
     walked: bool,
@@ -127,10 +119,8 @@ impl People {
         Self {
             own: process::own_pid(&root),
             processes: Processes::new(root.clone()),
-            jobs: Jobs::default(),
-            buffer: Vec::new(),
-            tools: Tools::new(root.clone()),
-            root,
+            started: Started::new(root.clone()),
+            tools: Tools::new(root),
             pace: Pace::default(),
             walked: false,
             tallies: BTreeMap::new(),
@@ -166,7 +156,7 @@ impl People {
         }
         self.look += 1;
         self.tools.begin();
-        self.jobs = Jobs::read(&self.root, ownership.registry())?;
+        self.started.begin(ownership.registry())?;
         let proc = self.processes.open()?;
         let mut count = 0;
         for (group, class) in groups {
@@ -201,13 +191,18 @@ impl People {
     ) -> Result<(), HostError> {
         let group = kin.group;
         let counter = self.counter(hierarchy, kin)?;
-        let jobs = self.steps(proc, kin, ownership, pids)?;
+        let jobs = match kin.own {
+            Some(_) => self.started.of_packages(proc, ownership.registry(), pids)?,
+            None => HashMap::new(),
+        };
         let seen = self.glance(proc, pids)?;
         let mut found = Vec::new();
         for one in &seen {
             let asked = &one.asked;
             let whose = match jobs.get(&asked.pid) {
-                Some(part) => Whose::Packages(*part),
+                Some(OfPackage::Job) => Whose::Packages(Part::Full),
+                // It inherits the time of people's scripts, too.
+                Some(OfPackage::Runner) => Whose::Packages(Part::Alone),
                 None if !kin.is_persons(one, &seen) => Whose::Daemons(kin.part()),
                 // A server of a development environment is nobody's work; what is run in it is.
                 None if asked.may_serve() && self.is_helper(now, asked)? => Whose::Daemons(Part::Alone),
@@ -281,42 +276,6 @@ impl People {
 
     fn is_helper(&mut self, now: Stamp, asked: &Asked) -> Result<bool, HostError> {
         Ok(self.tools.of(now, asked)?.is_some_and(|tool| tool.part == ide::Part::Helper))
-    }
-
-    /// Which processes of a daemon that starts jobs belong to a job that a package brought, or start such jobs, and what of their
-    /// time is the packages': what starts scripts inherits those of people's, too.
-    fn steps(
-        &mut self,
-        proc: &OwnedFd,
-        kin: &Kin<'_>,
-        ownership: &Ownership,
-        pids: &[u32],
-    ) -> Result<HashMap<u32, Part>, HostError> {
-        if kin.own.is_none() {
-            return Ok(HashMap::new());
-        }
-        let mut steps = HashMap::new();
-        for pid in pids {
-            let Some(stat) = self.processes.read(proc, *pid)? else { continue };
-            let parent = stat.ppid;
-            self.processes.arguments(*pid, &mut self.buffer)?;
-            let words = process::words(&self.buffer);
-            steps.insert(*pid, (parent, self.jobs.step(&words, ownership.registry())));
-        }
-        let of_package = |pid: u32| {
-            let mut at = pid;
-            for depth in 0..GENERATIONS {
-                match steps.get(&at) {
-                    Some((_, Step::Packaged)) => return Some(Part::Full),
-                    // What starts scripts is nobody's job, and what it starts is judged by itself.
-                    Some((_, Step::Runner)) => return (depth == 0).then_some(Part::Alone),
-                    Some((parent, Step::Other)) => at = *parent,
-                    None => break,
-                }
-            }
-            None
-        };
-        Ok(steps.keys().filter_map(|pid| Some((*pid, of_package(*pid)?))).collect())
     }
 
     /// What is known of each process at a glance; kernel threads, the agent and what ended are left out.

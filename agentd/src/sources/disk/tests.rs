@@ -1,7 +1,7 @@
 //! Whose bytes are counted.
 
 use super::*;
-use crate::host::tree::Tree;
+use crate::host::tree::{Process, Tree};
 use crate::sources::BusMode;
 use agent_core::reading::Role;
 
@@ -122,7 +122,7 @@ fn what_the_disk_moved_and_no_group_did_is_unexplained_beyond_the_kernels_share(
 fn what_the_kernel_moves_to_keep_a_disk_is_shown_and_does_not_count() {
     for (name, keeps) in [("md127_resync", true), ("ext4lazyinit", true), ("train", false)] {
         let mut machine = Machine::new();
-        let process = crate::host::tree::Process::new(70, name);
+        let process = Process::new(70, name);
         machine.tree.process(&process.with(|p| p.flags = if keeps { 0x0020_8040 } else { 0 }));
         machine.tree.cgroup("", 0, &[70]);
         machine.look(0, &[("user.slice", 0), ("system.slice", 0)]);
@@ -268,4 +268,46 @@ fn the_engine_sees_use_in_a_rest_above_a_share_and_above_the_limit_only() {
     assert!(!is_use("system.slice/ssh.service", 0, 250_000));
     assert!(is_use("system.slice/ssh.service", 0, MIB));
     assert!(is_use("system.slice/ssh.service", 3 * MIB, 6 * MIB));
+}
+
+/// The role of a starter's unit after it moved a MiB, with these processes at the look before and at this one.
+fn role_of_job(unit: &str, before: &[(u32, u32, &str, &str)], now: &[(u32, u32, &str, &str)]) -> Role {
+    let path = format!("system.slice/{unit}");
+    let mut machine = Machine::new();
+    machine.tree.file("/var/lib/dpkg/info/y.list", "/etc/cron.d/sysstat\n");
+    machine.tree.file("/etc/cron.d/sysstat", "* * * * * root sa1 1 1\n");
+    let mut at = |bytes: u64, processes: &[(u32, u32, &str, &str)]| {
+        let pids: Vec<u32> = processes.iter().map(|(pid, ..)| *pid).collect();
+        for (pid, parent, name, line) in processes {
+            let arguments = line.split('|').map(str::to_owned).collect();
+            machine.tree.process(&Process::new(*pid, name).with(|p| (p.ppid, p.arguments) = (*parent, arguments)));
+        }
+        group(&machine.tree, &path, Some(bytes));
+        machine.tree.cgroup(&path, 0, &pids);
+        machine.look(bytes / 512, &[("system.slice", bytes)])
+    };
+    at(0, before);
+    let told = at(4 * MIB, now);
+    told.iter().find(|(subject, ..)| *subject == path).unwrap_or_else(|| panic!("{told:?}")).1
+}
+
+#[test]
+fn what_a_job_moves_in_the_group_of_the_daemon_that_started_it_is_the_jobs() {
+    const CRON: (u32, u32, &str, &str) = (5, 1, "cron", "cron|-f");
+    const ETL: (u32, u32, &str, &str) = (7, 5, "rsync", "rsync|/a|/b");
+    const SAR: (u32, u32, &str, &str) = (8, 5, "sh", "sh|-c|sa1 1 1");
+    const SSM: (u32, u32, &str, &str) = (5, 1, "amazon-ssm-agen", "amazon-ssm-agent");
+    for (unit, before, now, expected) in [
+        ("cron.service", &[CRON][..], &[CRON, ETL][..], Role::Workload),
+        ("cron.service", &[CRON, ETL], &[CRON], Role::Workload),
+        // It lived for less than the time between two looks.
+        ("cron.service", &[CRON], &[CRON], Role::Workload),
+        ("cron.service", &[CRON], &[CRON, SAR], Role::Upkeep),
+        ("cron.service", &[CRON, SAR], &[CRON], Role::Upkeep),
+        ("cron.service", &[CRON, SAR], &[CRON, ETL], Role::Workload),
+        ("amazon-ssm-agent.service", &[SSM], &[SSM, ETL], Role::Workload),
+        ("amazon-ssm-agent.service", &[SSM], &[SSM], Role::Upkeep),
+    ] {
+        assert_eq!(role_of_job(unit, before, now), expected, "{unit} {before:?} {now:?}");
+    }
 }

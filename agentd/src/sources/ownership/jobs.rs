@@ -22,7 +22,7 @@ const FOLDERS: [&str; 4] =
 
 /// What one process of cron's is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sources) enum Step {
+pub(super) enum Step {
     /// A package's job: so is everything below it.
     Packaged,
     /// What starts the scripts of a folder: it is nobody's job itself.
@@ -33,16 +33,13 @@ pub(in crate::sources) enum Step {
 
 /// The commands of packages' tables.
 #[derive(Debug, Default)]
-pub(in crate::sources) struct Jobs {
+pub(super) struct Jobs {
     commands: HashSet<String>,
 }
 
 impl Jobs {
     /// Reads the tables.
-    pub(in crate::sources) fn read(
-        root: &HostRoot,
-        registry: &Registry,
-    ) -> Result<Self, HostError> {
+    pub(super) fn read(root: &HostRoot, registry: &Registry) -> Result<Self, HostError> {
         let mut jobs = Self::default();
         let names = match root.names(TABLES, MOST) {
             Ok(names) => names,
@@ -60,7 +57,7 @@ impl Jobs {
     }
 
     /// What a process with these arguments is.
-    pub(in crate::sources) fn step(&self, arguments: &[&[u8]], registry: &Registry) -> Step {
+    pub(super) fn step(&self, arguments: &[&[u8]], registry: &Registry) -> Step {
         let words: Vec<_> = arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
         let base = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
         let mut rest = words.iter();

@@ -213,7 +213,7 @@ pub(in crate::sources) fn has_children_of_its_own(unit: &str) -> bool {
 }
 
 /// Whether the daemon of such a unit is one process, so that a child of it by the same name is a job already.
-pub(in crate::sources) fn is_one_process(unit: &str) -> bool {
+pub(super) fn is_one_process(unit: &str) -> bool {
     stem(unit) == "jenkins"
 }
 

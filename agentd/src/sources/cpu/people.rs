@@ -79,6 +79,15 @@ impl Kin<'_> {
         if ownership::has_children_of_its_own(unit) { Part::Full } else { Part::Alone }
     }
 
+    /// The counter of the group of a daemon that starts others' work, if it is still there.
+    fn counter(&self, hierarchy: &Hierarchy) -> Result<Option<Counter>, HostError> {
+        if self.own.is_none() || self.group.is_empty() {
+            return Ok(None);
+        }
+        let Some(id) = hierarchy.id(self.group)? else { return Ok(None) };
+        Ok(hierarchy.cpu_us(self.group)?.map(|used_us| Counter { id, used_us }))
+    }
+
     /// Whether a process of a daemon that starts others' work is the daemon's.
     fn is_own(&self, one: &Seen, own: &[&str], all: &[Seen]) -> bool {
         let parent = all.iter().find(|other| other.asked.pid == one.asked.ppid);
@@ -190,7 +199,7 @@ impl People {
         pids: &[u32],
     ) -> Result<(), HostError> {
         let group = kin.group;
-        let counter = self.counter(hierarchy, kin)?;
+        let counter = kin.counter(hierarchy)?;
         let jobs = match kin.own {
             Some(_) => self.started.of_packages(proc, ownership.registry(), pids)?,
             None => HashMap::new(),
@@ -263,15 +272,6 @@ impl People {
         let total = self.totals.entry(group.to_owned()).or_default();
         *total = total.saturating_add(used_us);
         Ok(())
-    }
-
-    /// The counter of the group of a daemon that starts others' work, if it is still there.
-    fn counter(&self, hierarchy: &Hierarchy, kin: &Kin<'_>) -> Result<Option<Counter>, HostError> {
-        if kin.own.is_none() || kin.group.is_empty() {
-            return Ok(None);
-        }
-        let Some(id) = hierarchy.id(kin.group)? else { return Ok(None) };
-        Ok(hierarchy.cpu_us(kin.group)?.map(|used_us| Counter { id, used_us }))
     }
 
     fn is_helper(&mut self, now: Stamp, asked: &Asked) -> Result<bool, HostError> {

@@ -85,10 +85,7 @@ impl Others {
         };
         let rest_us = self.balance_us.saturating_add(signed(grown_us)).saturating_sub(signed(own_us));
         let ended = self.packaged.iter().any(|job| !self.seen_packaged.contains(job));
-        let rest_us = match ended && !self.persons && !self.seen_persons {
-            true => rest_us.min(0),
-            false => rest_us,
-        };
+        let rest_us = if ended && !self.persons && !self.seen_persons { rest_us.min(0) } else { rest_us };
         let told_us = u64::try_from(rest_us).unwrap_or(0).max(seen_us);
         self.balance_us = rest_us.saturating_sub(signed(told_us)).max(-SLACK_US);
         told_us
@@ -99,32 +96,32 @@ fn signed(us: u64) -> i64 {
     i64::try_from(us).unwrap_or(i64::MAX)
 }
 
-/// What of a unit's counter is not people's, as a counter that never falls unless the unit's does.
+/// What of a unit's counter is not people's, as a counter that never falls unless the unit's does. All in microseconds.
 #[derive(Debug)]
 pub(super) struct Apart {
-    unit_us: u64,
+    unit: u64,
     /// What people had used when the unit was first met: that is not in its counter, or was told before.
-    people_us: u64,
-    told_us: u64,
+    people: u64,
+    told: u64,
 }
 
 impl Apart {
     /// Nothing was taken out of the unit's counter yet.
     pub(super) fn new(unit_us: u64, people_us: u64) -> Self {
-        Self { unit_us, people_us, told_us: unit_us }
+        Self { unit: unit_us, people: people_us, told: unit_us }
     }
 
     /// Takes in the unit's counter and people's.
     pub(super) fn update(&mut self, unit_us: u64, people_us: u64) -> u64 {
-        if unit_us < self.unit_us {
+        if unit_us < self.unit {
             *self = Self::new(unit_us, people_us);
         }
-        self.unit_us = unit_us;
-        let people_us = people_us.saturating_sub(self.people_us);
+        self.unit = unit_us;
+        let people_us = people_us.saturating_sub(self.people);
         // People's processes are looked at less often than units. What people used since is the unit's until then, and is made up
         // for: in the long run each microsecond is told once.
-        self.told_us = self.told_us.max(unit_us.saturating_sub(people_us));
-        self.told_us
+        self.told = self.told.max(unit_us.saturating_sub(people_us));
+        self.told
     }
 }
 

@@ -270,7 +270,7 @@ fn the_engine_sees_use_in_a_rest_above_a_share_and_above_the_limit_only() {
     assert!(is_use("system.slice/ssh.service", 3 * MIB, 6 * MIB));
 }
 
-/// The role of a starter's unit after it moved a MiB, with these processes at the look before and at this one.
+/// The role of a starter's unit after it moved four mebibytes, with these processes at the look before and at this one.
 fn role_of_job(unit: &str, before: &[(u32, u32, &str, &str)], now: &[(u32, u32, &str, &str)]) -> Role {
     let path = format!("system.slice/{unit}");
     let mut machine = Machine::new();

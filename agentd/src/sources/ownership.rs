@@ -11,6 +11,7 @@
 //! What is in the group of a daemon that starts others' work is told by process (`cpu::people`).
 
 mod jobs;
+mod line;
 mod upkeep;
 
 use std::sync::Arc;

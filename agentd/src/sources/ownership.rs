@@ -10,6 +10,7 @@
 //!
 //! What is in the group of a daemon that starts others' work is told by process (`cpu::people`).
 
+pub(super) mod inside;
 mod jobs;
 mod line;
 mod upkeep;

@@ -189,6 +189,17 @@ impl Hierarchy {
             .ok_or_else(|| HostError::malformed(file, "a line is not a pid"))
     }
 
+    /// The processes in a group and in those below it, so many levels of groups in all.
+    pub fn pids_within(&self, path: &str, levels: usize) -> Result<Vec<u32>, HostError> {
+        let mut pids = self.pids(path)?;
+        if levels > 1 {
+            for name in self.children(path)? {
+                pids.extend(self.pids_within(&format!("{path}/{name}"), levels - 1)?);
+            }
+        }
+        Ok(pids)
+    }
+
     /// The number by which the kernel calls a group, its inode; none if it is gone. A group that is made anew under the same
     /// name has another one.
     pub fn id(&self, path: &str) -> Result<Option<u64>, HostError> {

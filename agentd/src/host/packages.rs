@@ -8,7 +8,8 @@
 //! both are looked for.
 //!
 //! rpm keeps a data base that only its own library reads. There, what lies in the folders that belong to the vendor by
-//! file-hierarchy(7) is taken for a package's: administrators have `/etc` and `/usr/local`.
+//! file-hierarchy(7) is taken for a package's: administrators have `/etc` and `/usr/local`. Of cron's tables and scripts in
+//! `/etc` those of well-known packages are told by name.
 
 use std::collections::HashSet;
 
@@ -22,6 +23,18 @@ const RPM: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
 const FILES: usize = 65_536;
 /// The most of one list: a kernel's has some thousand lines.
 const LIST: usize = 8 << 20;
+/// Tables and scripts of cron that packages of Amazon Linux, Red Hat and Fedora bring, by name. Nobody calls one of their own so.
+#[rustfmt::skip]
+const CRON: [&str; 27] = [
+    "/etc/cron.d/0hourly", "/etc/cron.d/dailyjobs", "/etc/cron.d/raid-check", "/etc/cron.d/sysstat",
+    "/etc/cron.d/update-motd", "/etc/cron.d/awslogs", "/etc/cron.d/clamav-update", "/etc/cron.d/unbound-anchor",
+    "/etc/cron.hourly/0anacron", "/etc/cron.hourly/0yum-hourly.cron", "/etc/cron.hourly/mcelog.cron",
+    "/etc/cron.daily/0logwatch", "/etc/cron.daily/0yum-daily.cron", "/etc/cron.daily/aide", "/etc/cron.daily/certwatch",
+    "/etc/cron.daily/cups", "/etc/cron.daily/logrotate", "/etc/cron.daily/man-db.cron", "/etc/cron.daily/mlocate",
+    "/etc/cron.daily/prelink", "/etc/cron.daily/readahead.cron", "/etc/cron.daily/rhsmd", "/etc/cron.daily/rkhunter",
+    "/etc/cron.daily/tmpwatch", "/etc/cron.daily/makewhatis.cron", "/etc/cron.weekly/99-raid-check",
+    "/etc/cron.monthly/readahead-monthly.cron",
+];
 /// Folders whose files are remembered, without the first of two spellings.
 const KEPT: [&str; 5] =
     ["/lib/systemd/system/", "/etc/systemd/system/", "/etc/init.d/", "/etc/cron.", "/etc/cron.d/"];
@@ -90,7 +103,9 @@ impl Packages {
         let path = plain(path);
         match self.manager {
             Manager::Dpkg => self.files.contains(path),
-            Manager::Rpm => VENDORS.iter().any(|folder| path.starts_with(folder)),
+            Manager::Rpm => {
+                VENDORS.iter().any(|folder| path.starts_with(folder)) || CRON.contains(&path)
+            }
             Manager::None => false,
         }
     }
@@ -144,6 +159,13 @@ mod tests {
         let packages = Packages::read(&tree.root()).unwrap();
         assert!(packages.brought("/usr/lib/systemd/system/nginx.service"));
         assert!(!packages.brought("/etc/systemd/system/train.service"));
+        assert!(
+            packages.brought("/etc/cron.d/sysstat")
+                && packages.brought("/etc/cron.hourly/0anacron")
+        );
+        assert!(
+            !packages.brought("/etc/cron.d/etl") && !packages.brought("/etc/cron.daily/backup")
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ use agent_core::reading::{Reading, Role, Signal, Stretch, Value};
 use agent_core::stamp::Stamp;
 
 use super::network::is_local;
-use super::network::owners::{Owner, Owners, Whose};
+use super::network::owners::{OF_USER, Owner, Owners, Whose};
 use super::network::payload::SMALL;
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
 use crate::host::tcp::ended::Ended;
@@ -82,8 +82,6 @@ const MINUTE: Duration = Duration::from_mins(1);
 const LINGER: Duration = Duration::from_mins(5);
 /// The most people that are shown as connected.
 const PEOPLE: usize = 64;
-/// How `network` calls what belongs to a user.
-const OF_USER: &str = "connections of ";
 
 #[derive(Debug)]
 struct Clients {
@@ -134,7 +132,7 @@ impl Clients {
             clients.extend(found);
         }
         self.moving.retain(|_, moving| moving.seen == now);
-        let ended = self.ended()?;
+        let ended = self.ended(now)?;
         self.connect(now, &clients);
         self.connect(now, &ended);
         let mut signals = self.ledger.take(now, clients, ended);
@@ -147,13 +145,13 @@ impl Clients {
     }
 
     /// The clients whose connections ended since the last look.
-    fn ended(&mut self) -> Result<Vec<Client>, HostError> {
+    fn ended(&mut self, now: Stamp) -> Result<Vec<Client>, HostError> {
         let Some(ended) = &mut self.ended else { return Ok(Vec::new()) };
         let mut sockets = Vec::new();
         ended.take(&mut |socket| sockets.push(socket))?;
         let mut clients = Vec::new();
         for socket in sockets {
-            let owner = self.owners.ended(&socket)?;
+            let owner = self.owners.ended(now, &socket)?;
             let client = owner.and_then(|owner| client(&socket, &owner));
             // Who asks on a new connection each time is as connected as who keeps one.
             let alive = |it: &Client| it.to == Server::Person && socket.bytes() >= SMALL;
@@ -215,6 +213,7 @@ impl Source for Clients {
 
     fn refresh(&mut self) {
         self.root.forget();
+        self.owners.refresh();
     }
 }
 

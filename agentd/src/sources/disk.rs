@@ -134,7 +134,7 @@ impl Disk {
                 continue;
             };
             if top == "system.slice" {
-                if let Err(why) = self.system(groups, &ownership, bytes, &mut signals)? {
+                if let Err(why) = self.system(now, groups, &ownership, bytes, &mut signals)? {
                     return Ok(Err(why));
                 }
             } else {
@@ -158,6 +158,7 @@ impl Disk {
     /// The units of `system.slice`, by whose they are.
     fn system(
         &mut self,
+        now: Stamp,
         groups: &Hierarchy,
         ownership: &Ownership,
         total: u64,
@@ -174,7 +175,7 @@ impl Disk {
             };
             let Some(id) = groups.id(&path)? else { continue };
             let mut role = role(groups, ownership, &path)?;
-            if role != Role::Workload && self.jobs.worked(groups, ownership, &path, bytes)? {
+            if role != Role::Workload && self.jobs.worked(now, groups, ownership, &path, bytes)? {
                 role = Role::Workload;
             }
             found.push((path, Found { role, id, used_us: bytes, owner: None }));

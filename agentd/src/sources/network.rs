@@ -113,7 +113,7 @@ impl Network {
             now,
             dump.connections.iter().zip(owners),
             &self.ends,
-            |socket| self.owners.ended(socket),
+            |socket| self.owners.ended(now, socket),
             |socket| outside.is_inside(socket.remote.ip()),
         )?;
         let mut apart = (0_u64, 0_u64);
@@ -146,7 +146,7 @@ impl Network {
             }
         };
         if rest.datagrams > 0 {
-            let (subject, role) = datagrams::whose(&self.root, &mut self.owners)?;
+            let (subject, role) = datagrams::whose(&self.root, now, &mut self.owners)?;
             self.payload.add(&subject, role, rest.datagrams);
         }
         if rest.unexplained > 0 {
@@ -171,6 +171,7 @@ impl Source for Network {
 
     fn refresh(&mut self) {
         self.root.forget();
+        self.owners.refresh();
         self.namespaces.refresh();
     }
 }

@@ -10,7 +10,9 @@
 //!
 //! What is in the group of a daemon that starts others' work is told by process (`started`).
 
+pub(super) mod inside;
 mod jobs;
+mod line;
 mod started;
 mod upkeep;
 
@@ -20,8 +22,9 @@ use agent_core::reading::Role;
 
 use crate::host::units::{Origin, Registry};
 use crate::host::{HostError, HostRoot};
-pub(super) use started::{Inmates, OfPackage, Started, is_daemons};
-pub(super) use upkeep::{has_children_of_its_own, is_agent, starts_work};
+pub(super) use jobs::{Jobs, Step};
+pub(super) use started::{OfPackage, One, is_persons, of_package};
+pub(super) use upkeep::{has_children_of_its_own, starts_work};
 
 /// Whose work it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +215,11 @@ fn is_within(path: &str, group: &str) -> bool {
 fn unit_path(path: &str) -> &str {
     let depth = path.split('/').position(|part| kind(part) != "slice");
     depth.map_or(path, |depth| prefix(path, depth + 1))
+}
+
+/// The name of the unit whose group this is.
+fn unit_of(group: &str) -> &str {
+    group.rsplit('/').next().unwrap_or_default()
 }
 
 /// The first `count` components.

@@ -21,7 +21,7 @@ use crate::host::process::{self, Processes};
 use crate::host::users::{Users, is_ordinary};
 use crate::host::{HostError, HostRoot};
 use crate::sources::ide::{self, Asked, Tools};
-use crate::sources::ownership::{self, Class, OfPackage, Ownership, Started};
+use crate::sources::ownership::{self, Class, Jobs, OfPackage, One, Ownership};
 use crate::sources::pace::Pace;
 
 /// A process here costs so many times what it does in a walk: its user is looked up too.
@@ -60,17 +60,15 @@ impl Kin<'_> {
         if self.group.is_empty() {
             return true;
         }
-        if let Some(own) = self.own {
-            return !self.is_own(one, own, all);
-        }
-        let ordinary = is_ordinary(one.uid);
-        let is_agent = || std::str::from_utf8(one.asked.name()).is_ok_and(ownership::is_agent);
-        match self.class {
-            // Who starts processes as other users starts them for those.
-            Class::Server if all.iter().all(|other| other.uid == one.uid) => one.terminal,
-            Class::Upkeep | Class::Server => one.terminal || (ordinary && !is_agent()),
-            _ => ordinary || one.terminal,
-        }
+        let parent = all.iter().find(|other| other.asked.pid == one.asked.ppid);
+        let process = One {
+            name: one.asked.name(),
+            parent: parent.map(|parent| parent.asked.name()),
+            uid: one.uid,
+            terminal: one.terminal,
+        };
+        let one_user = all.iter().all(|other| other.uid == one.uid);
+        ownership::is_persons(self.group, self.class, process, one_user)
     }
 
     /// What of the time of the daemon's processes is its own.
@@ -87,21 +85,16 @@ impl Kin<'_> {
         let Some(id) = hierarchy.id(self.group)? else { return Ok(None) };
         Ok(hierarchy.cpu_us(self.group)?.map(|used_us| Counter { id, used_us }))
     }
-
-    /// Whether a process of a daemon that starts others' work is the daemon's.
-    fn is_own(&self, one: &Seen, own: &[&str], all: &[Seen]) -> bool {
-        let parent = all.iter().find(|other| other.asked.pid == one.asked.ppid);
-        let unit = self.group.rsplit('/').next().unwrap_or_default();
-        ownership::is_daemons(unit, own, one.asked.name(), parent.map(|parent| parent.asked.name()))
-    }
 }
 
 /// Finds and counts them.
 #[derive(Debug)]
 pub(super) struct People {
+    root: HostRoot,
     own: Option<u32>,
     processes: Processes,
-    started: Started,
+    jobs: Jobs,
+    buffer: Vec<u8>,
     tools: Tools,
     pace: Pace,
     walked: bool,
@@ -128,8 +121,10 @@ impl People {
         Self {
             own: process::own_pid(&root),
             processes: Processes::new(root.clone()),
-            started: Started::new(root.clone()),
-            tools: Tools::new(root),
+            jobs: Jobs::default(),
+            buffer: Vec::new(),
+            tools: Tools::new(root.clone()),
+            root,
             pace: Pace::default(),
             walked: false,
             tallies: BTreeMap::new(),
@@ -165,7 +160,7 @@ impl People {
         }
         self.look += 1;
         self.tools.begin();
-        self.started.begin(ownership.registry())?;
+        self.jobs = Jobs::read(&self.root, ownership.registry())?;
         let proc = self.processes.open()?;
         let mut count = 0;
         for (group, class) in groups {
@@ -201,7 +196,7 @@ impl People {
         let group = kin.group;
         let counter = kin.counter(hierarchy)?;
         let jobs = match kin.own {
-            Some(_) => self.started.of_packages(proc, ownership.registry(), pids)?,
+            Some(_) => self.of_packages(proc, ownership, pids)?,
             None => HashMap::new(),
         };
         let seen = self.glance(proc, pids)?;
@@ -272,6 +267,25 @@ impl People {
         let total = self.totals.entry(group.to_owned()).or_default();
         *total = total.saturating_add(used_us);
         Ok(())
+    }
+
+    /// Which processes of a daemon that starts jobs belong to a job that a package brought.
+    fn of_packages(
+        &mut self,
+        proc: &OwnedFd,
+        ownership: &Ownership,
+        pids: &[u32],
+    ) -> Result<HashMap<u32, OfPackage>, HostError> {
+        let mut steps = HashMap::new();
+        for pid in pids {
+            let Some(stat) = self.processes.read(proc, *pid)? else { continue };
+            let parent = stat.ppid;
+            self.processes.arguments(*pid, &mut self.buffer)?;
+            let words = process::words(&self.buffer);
+            steps.insert(*pid, (parent, self.jobs.step(&words, ownership.registry())));
+        }
+        let of_package = |pid| ownership::of_package(pid, |pid| steps.get(&pid).copied());
+        Ok(steps.keys().filter_map(|pid| Some((*pid, of_package(*pid)?))).collect())
     }
 
     fn is_helper(&mut self, now: Stamp, asked: &Asked) -> Result<bool, HostError> {

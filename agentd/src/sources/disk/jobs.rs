@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use agent_core::stamp::Stamp;
+
 use crate::host::cgroup::Hierarchy;
 use crate::host::{HostError, HostRoot};
-use crate::sources::ownership::{Inmates, Ownership, Started, starts_work};
+use crate::sources::ownership::inside::{Inmates, Inside};
+use crate::sources::ownership::{Ownership, starts_work};
 
 /// Daemons that move nothing themselves.
 const IDLE: [&str; 5] =
@@ -17,11 +20,9 @@ const IDLE: [&str; 5] =
 /// Remembers who was in which group.
 #[derive(Debug)]
 pub(super) struct Jobs {
-    started: Started,
+    inside: Inside,
     before: BTreeMap<String, Seen>,
     now: BTreeMap<String, Seen>,
-    /// The tables of packages were read in this look.
-    begun: bool,
 }
 
 /// A group at one look.
@@ -36,13 +37,14 @@ impl Jobs {
     /// Nothing is read yet.
     pub(super) fn new(root: HostRoot) -> Self {
         let (before, now) = (BTreeMap::new(), BTreeMap::new());
-        Self { started: Started::new(root), before, now, begun: false }
+        Self { inside: Inside::new(root), before, now }
     }
 
     /// Whether the bytes since the last look of the group of such a daemon are somebody's. Who is in it is looked at only where
     /// there are new ones.
     pub(super) fn worked(
         &mut self,
+        now: Stamp,
         groups: &Hierarchy,
         ownership: &Ownership,
         path: &str,
@@ -56,15 +58,11 @@ impl Jobs {
         let seen = match before {
             Some(seen) if seen.bytes == bytes => seen,
             _ => {
-                let registry = ownership.registry();
-                if !self.begun {
-                    self.started.begin(registry)?;
-                    self.begun = true;
-                }
-                let inmates = self.started.inmates(unit, registry, &groups.pids(path)?)?;
+                let place = ownership.of(path);
+                let inmates = self.inside.inmates(now, (groups, ownership), place)?;
                 let was = before.map(|seen| seen.inmates).unwrap_or_default();
                 let unmet = IDLE.contains(&unit) && !inmates.packages && !was.packages;
-                let worked = inmates.others || was.others || unmet;
+                let worked = inmates.persons || was.persons || unmet;
                 Seen { bytes, inmates, worked }
             }
         };
@@ -75,6 +73,5 @@ impl Jobs {
     /// Ends a look.
     pub(super) fn finish(&mut self) {
         self.before = std::mem::take(&mut self.now);
-        self.begun = false;
     }
 }

@@ -7,6 +7,7 @@
 //! lowest; what belongs to upkeep alone (a VPN's daemon) is upkeep.
 
 use agent_core::reading::Role;
+use agent_core::stamp::Stamp;
 
 use super::owners::{Owners, Whose};
 use crate::host::udp::{self, UdpSocket};
@@ -29,12 +30,16 @@ enum Kind {
 }
 
 /// The name and the role of the socket that comes into question first.
-pub(super) fn whose(root: &HostRoot, owners: &mut Owners) -> Result<(String, Role), HostError> {
+pub(super) fn whose(
+    root: &HostRoot,
+    now: Stamp,
+    owners: &mut Owners,
+) -> Result<(String, Role), HostError> {
     let sockets = udp::dump(root)?.unwrap_or_default();
     let range = range(root)?;
     let mut best: Option<(Kind, Role, u16, String)> = None;
     for socket in sockets.iter().filter(|socket| !socket.local.ip().is_loopback()) {
-        let Some(found) = judge(socket, range, owners)? else { continue };
+        let Some(found) = judge(now, socket, range, owners)? else { continue };
         if best.as_ref().is_none_or(|best| found < *best) {
             best = Some(found);
         }
@@ -43,6 +48,7 @@ pub(super) fn whose(root: &HostRoot, owners: &mut Owners) -> Result<(String, Rol
 }
 
 fn judge(
+    now: Stamp,
     socket: &UdpSocket,
     range: (u16, u16),
     owners: &mut Owners,
@@ -52,7 +58,7 @@ fn judge(
         let name = format!("VPN or tunnel of the kernel at UDP port {port}");
         return Ok(Some((Kind::Kernel, Role::Local, port, name)));
     }
-    let Whose::Of(owner, role) = owners.of_socket(socket.cgroup, socket.uid, port)? else {
+    let Whose::Of(owner, role) = owners.of_socket(now, socket.cgroup, socket.uid, port)? else {
         return Ok(None);
     };
     let handed_out = (range.0..=range.1).contains(&port);

@@ -23,8 +23,10 @@ use crate::host::cgroup::Hierarchy;
 use super::quiet::Allowance;
 use crate::host::counters;
 use crate::host::namespace::{self, Carried, Traffic};
-use crate::host::process;
+use crate::host::process::{self, Processes};
 use crate::host::{HostError, HostRoot};
+use super::owners::may_be_anybodys;
+use crate::sources::ownership::inside::{Inside, Part};
 use crate::sources::ownership::{Class, Ownership, Place};
 use crate::sources::pace::Pace;
 
@@ -48,6 +50,8 @@ pub(super) struct Namespaces {
     units: Vec<String>,
     upkeep: Vec<String>,
     groups: Option<(Hierarchy, Ownership)>,
+    inside: Inside,
+    processes: Processes,
     pace: Pace,
     known: BTreeMap<u64, Known>,
     turn: usize,
@@ -87,6 +91,8 @@ impl Namespaces {
     /// the machine.
     pub(super) fn new(root: HostRoot, units: Vec<String>, upkeep: Vec<String>) -> Self {
         Self {
+            inside: Inside::new(root.clone()),
+            processes: Processes::new(root.clone()),
             root,
             units,
             upkeep,
@@ -100,6 +106,7 @@ impl Namespaces {
 
     /// Makes the next look a search.
     pub(super) fn refresh(&mut self) {
+        self.inside.refresh();
         self.pace.reset();
     }
 
@@ -176,7 +183,7 @@ impl Namespaces {
         }
         let mut cost = 0;
         if let Some((hierarchy, ownership)) = self.groups.take() {
-            let result = self.search_groups(&hierarchy, &ownership, own);
+            let result = self.search_groups(now, (&hierarchy, &ownership), own);
             self.groups = Some((hierarchy, ownership));
             cost = result?;
         }
@@ -189,8 +196,8 @@ impl Namespaces {
 
     fn search_groups(
         &mut self,
-        hierarchy: &Hierarchy,
-        ownership: &Ownership,
+        now: Stamp,
+        (hierarchy, ownership): (&Hierarchy, &Ownership),
         own: u64,
     ) -> Result<usize, HostError> {
         let mut open = vec![(String::new(), 0)];
@@ -209,7 +216,8 @@ impl Namespaces {
                 open.extend(hierarchy.children(&path)?.into_iter().map(below));
             }
             let place = ownership.of(&path);
-            if matches!(place.class, Class::Upkeep | Class::Own) || path.is_empty() {
+            let starts = place.class == Class::Upkeep && may_be_anybodys(place.group);
+            if (place.class == Class::Upkeep && !starts) || place.class == Class::Own || path.is_empty() {
                 continue;
             }
             let pids = hierarchy.pids(&path)?;
@@ -219,8 +227,11 @@ impl Namespaces {
                 cost += 1;
                 let Some(number) = namespace::of(&self.root, pid)? else { continue };
                 shown += 1;
-                if number != own {
-                    self.note(number, pid, place)?;
+                if number == own {
+                    continue;
+                }
+                if let Some(role) = self.role(now, (hierarchy, ownership), place, pid)? {
+                    self.note(number, pid, place, role)?;
                 }
             }
         }
@@ -230,7 +241,33 @@ impl Namespaces {
         Ok(cost)
     }
 
-    fn note(&mut self, number: u64, pid: u32, place: Place<'_>) -> Result<(), HostError> {
+    /// How it counts what a process of a group does in a namespace of its own; none if it does not.
+    fn role(
+        &mut self,
+        now: Stamp,
+        groups: (&Hierarchy, &Ownership),
+        place: Place<'_>,
+        pid: u32,
+    ) -> Result<Option<Role>, HostError> {
+        if place.class == Class::People {
+            return Ok(Some(Role::Workload));
+        }
+        let Some(uid) = self.processes.uid(pid)? else { return Ok(None) };
+        let part = self.inside.part(now, groups, place, uid)?;
+        Ok(match (part, place.class) {
+            (Part::Persons, _) => Some(Role::Workload),
+            (_, Class::Upkeep) => None,
+            (_, class) => Some(class.role()),
+        })
+    }
+
+    fn note(
+        &mut self,
+        number: u64,
+        pid: u32,
+        place: Place<'_>,
+        role: Role,
+    ) -> Result<(), HostError> {
         // One that is new since the last search counts from its first byte.
         let last = self.searched.then(Carried::default);
         let full = self.known.len() >= NAMESPACES && !self.known.contains_key(&number);
@@ -241,13 +278,15 @@ impl Namespaces {
         let unit = place.group.rsplit('/').next().unwrap_or_default();
         let known = self.known.entry(number).or_insert_with(|| Known {
             subject: format!("network of {unit}"),
-            role: place.class.role(),
+            role,
             pids: Vec::new(),
             last,
             found: true,
             allowance: None,
         });
         known.found = true;
+        // Of several in one namespace it is the one that counts soonest.
+        known.role = known.role.min(role);
         if known.pids.len() < MEMBERS && !known.pids.contains(&pid) {
             known.pids.push(pid);
         }

@@ -21,7 +21,8 @@ use crate::host::cgroup::Hierarchy;
 use crate::host::tcp::{self, Dump, Listener, TcpSocket};
 use crate::host::users::{Users, is_ordinary};
 use crate::host::{HostError, HostRoot};
-use crate::sources::ownership::{Class, Ownership, starts_work};
+use crate::sources::ownership::inside::{Inside, Part};
+use crate::sources::ownership::{Class, Ownership, Place, starts_work};
 
 /// A port that nothing listens at any more is remembered for so long.
 const PORTS_FOR: Duration = Duration::from_mins(5);
@@ -29,6 +30,9 @@ const PORTS_FOR: Duration = Duration::from_mins(5);
 const ENDS_FOR: Duration = Duration::from_hours(1);
 /// The most other ends that are remembered.
 const ENDS: usize = 4096;
+
+/// How the connections of people are called, before whose they are.
+pub(in crate::sources) const OF_USER: &str = "connections of ";
 
 /// Whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,8 @@ pub(in crate::sources) struct Owners {
     upkeep: Vec<String>,
     users: Users,
     groups: Option<(Hierarchy, Ownership)>,
+    /// Whose it is what a user does in the group of a service.
+    inside: Inside,
     /// Paths by number; none for a number that no group has any more.
     paths: HashMap<u64, Option<String>>,
     /// What belongs to each user is called this, as of this look.
@@ -78,6 +84,7 @@ impl Owners {
     pub(in crate::sources) fn new(root: HostRoot, units: Vec<String>, upkeep: Vec<String>) -> Self {
         Self {
             users: Users::new(root.clone()),
+            inside: Inside::new(root.clone()),
             root,
             units,
             upkeep,
@@ -111,7 +118,7 @@ impl Owners {
             let whose = if metadata || own.contains(&socket.inode) {
                 Whose::Own
             } else {
-                self.whose(socket.cgroup, socket.uid, socket.local.port())
+                self.whose(now, socket.cgroup, socket.uid, socket.local.port())?
             };
             owners.push(Owner { whose, incoming });
         }
@@ -123,6 +130,7 @@ impl Owners {
     /// Whose a connection was that ended and was not seen while it lived; none if that is not known.
     pub(in crate::sources) fn ended(
         &mut self,
+        now: Stamp,
         socket: &TcpSocket,
     ) -> Result<Option<Owner>, HostError> {
         if is_local(socket.local, socket.remote) {
@@ -130,7 +138,7 @@ impl Owners {
         }
         if let Some((listener, _)) = self.ports.get(&socket.local.port()).copied() {
             self.learn(listener.cgroup.into_iter())?;
-            let whose = self.whose(listener.cgroup, listener.uid, socket.local.port());
+            let whose = self.whose(now, listener.cgroup, listener.uid, socket.local.port())?;
             return Ok(Some(Owner { whose, incoming: true }));
         }
         if is_metadata(socket.remote.ip()) {
@@ -143,13 +151,19 @@ impl Owners {
     /// Whose a socket of this group and user is that takes datagrams at a port.
     pub(super) fn of_socket(
         &mut self,
+        now: Stamp,
         cgroup: Option<u64>,
         uid: u32,
         port: u16,
     ) -> Result<Whose, HostError> {
         self.find_groups()?;
         self.learn(cgroup.into_iter())?;
-        Ok(self.whose(cgroup, uid, port))
+        self.whose(now, cgroup, uid, port)
+    }
+
+    /// Makes the next look into the groups of services a real one.
+    pub(in crate::sources) fn refresh(&mut self) {
+        self.inside.refresh();
     }
 
     /// The path of a group by its number, where it is known, and the hierarchy that it is in.
@@ -182,13 +196,19 @@ impl Owners {
         Ok(())
     }
 
-    fn whose(&mut self, cgroup: Option<u64>, uid: u32, port: u16) -> Whose {
+    fn whose(
+        &mut self,
+        now: Stamp,
+        cgroup: Option<u64>,
+        uid: u32,
+        port: u16,
+    ) -> Result<Whose, HostError> {
         let path = cgroup.and_then(|group| self.paths.get(&group)?.as_deref());
-        let (Some(path), Some((_, ownership))) = (path, &self.groups) else {
-            return of_user(&mut self.names, &mut self.users, uid);
+        let (Some(path), Some((hierarchy, ownership))) = (path, &self.groups) else {
+            return Ok(of_user(&mut self.names, &mut self.users, uid));
         };
         let place = ownership.of(path);
-        match place.class {
+        Ok(match place.class {
             Class::Own => Whose::Own,
             Class::People => match place.uid {
                 // Sessions come and go; the user's name stays.
@@ -198,17 +218,21 @@ impl Owners {
                 }
                 None => Whose::Of(label(&mut self.labels, place.group), Role::Workload),
             },
-            _ if is_sshd(place.group, port) => Whose::Sshd,
-            Class::Local if is_ordinary(uid) => of_user(&mut self.names, &mut self.users, uid),
-            // A socket does not tell its process: in the group of a daemon that starts others' work it may be theirs.
-            Class::Upkeep if may_be_anybodys(place.group) && is_ordinary(uid) => {
+            // Where sessions have no group of their own, what users do there stays in that of sshd.
+            _ if is_sshd(place.group, port) && !is_ordinary(uid) => Whose::Sshd,
+            _ if is_ordinary(uid) && (place.class == Class::Local || is_sshd(place.group, port)) => {
                 of_user(&mut self.names, &mut self.users, uid)
             }
-            Class::Upkeep if may_be_anybodys(place.group) => {
-                Whose::Of(label(&mut self.labels, place.group), Role::Local)
+            _ if !is_ordinary(uid) && !may_be_anybodys(place.group) => {
+                Whose::Of(label(&mut self.labels, place.group), place.class.role())
             }
-            class => Whose::Of(label(&mut self.labels, place.group), class.role()),
-        }
+            _ => match self.inside.part(now, (hierarchy, ownership), place, uid)? {
+                Part::Persons if is_ordinary(uid) => {
+                    of_user(&mut self.names, &mut self.users, uid)
+                }
+                part => of_part(&mut self.labels, place, part),
+            },
+        })
     }
 
     /// Notes who talks to which other end. If several do, it is the one whose limit is lowest.
@@ -237,7 +261,7 @@ impl Owners {
 
 /// Whether a unit is a daemon that starts others' work. What a VPN carries is others' work, too, and is counted by them; the
 /// first process listens for others and talks to nobody.
-fn may_be_anybodys(group: &str) -> bool {
+pub(super) fn may_be_anybodys(group: &str) -> bool {
     let unit = group.rsplit('/').next().unwrap_or_default();
     starts_work(unit).is_some() && !unit.starts_with("tailscaled") && unit != "init.scope"
 }
@@ -260,9 +284,28 @@ pub(in crate::sources) fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
+/// Whose a socket is that somebody's process in a service made, a package's job, or the daemon.
+fn of_part(labels: &mut HashMap<String, Arc<str>>, place: Place<'_>, part: Part) -> Whose {
+    match part {
+        Part::Persons => {
+            Whose::Of(format!("{OF_USER}people in {}", place.group).into(), Role::Workload)
+        }
+        Part::Packaged => {
+            let name = format!("packages' jobs of {}", place.group);
+            Whose::Of(name.into(), place.class.role())
+        }
+        // Where a daemon starts others' work a process that ended just now may have been somebody's.
+        Part::Daemon => {
+            let starts = place.class == Class::Upkeep && may_be_anybodys(place.group);
+            let role = if starts { Role::Local } else { place.class.role() };
+            Whose::Of(label(labels, place.group), role)
+        }
+    }
+}
+
 /// Users are looked up once a look, not once a socket.
 fn of_user(names: &mut HashMap<u32, Arc<str>>, users: &mut Users, uid: u32) -> Whose {
-    let name = || format!("connections of {}", users.name(uid)).into();
+    let name = || format!("{OF_USER}{}", users.name(uid)).into();
     Whose::Of(Arc::clone(names.entry(uid).or_insert_with(name)), Role::Workload)
 }
 
@@ -319,7 +362,7 @@ fn is_sshd(group: &str, port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::tree::Tree;
+    use crate::host::tree::{Process, Tree};
     use std::os::unix::fs::MetadataExt;
 
     struct Machine {
@@ -413,6 +456,40 @@ mod tests {
     }
 
     #[test]
+    fn what_a_user_does_in_a_packages_unit_is_the_users() {
+        let (studio, game) = ("system.slice/rstudio.service", "system.slice/game.service");
+        let (cron, ssh) = ("system.slice/cron.service", "system.slice/ssh.service");
+        let mut machine = Machine::new(&[ssh]);
+        machine.tree.file(
+            "/var/lib/dpkg/info/x.list",
+            "/lib/systemd/system/rstudio.service\n/lib/systemd/system/game.service\n",
+        );
+        for unit in ["rstudio", "game"] {
+            machine.tree.file(&format!("/usr/lib/systemd/system/{unit}.service"), "");
+        }
+        for (group, pids) in [(studio, &[5, 6][..]), (game, &[7]), (cron, &[8, 9])] {
+            machine.tree.cgroup(group, 0, pids);
+        }
+        for (pid, uid, name) in
+            [(5, 0, "rserver"), (6, 1000, "rsession"), (7, 1001, "game"), (8, 0, "cron"), (9, 0, "etl")]
+        {
+            machine.tree.process(&Process::new(pid, name).with(|p| p.uid = uid));
+        }
+        let server = |group: &str| Whose::Of(group.into(), Role::Server);
+        for (group, uid, expected) in [
+            (studio, 1000, work("connections of alice")),
+            (studio, 0, server(studio)),
+            (game, 1001, server(game)),
+            (cron, 0, work("connections of people in system.slice/cron.service")),
+            (ssh, 1000, work("connections of alice")),
+            (ssh, 0, Whose::Sshd),
+        ] {
+            let socket = machine.socket(group, uid);
+            assert_eq!(machine.whose(socket), expected, "{group} {uid}");
+        }
+    }
+
+    #[test]
     fn the_port_of_ssh_is_sshds_where_systemd_listens() {
         let mut machine = Machine::new(&["init.scope", "system.slice"]);
         let local = "10.0.0.5:22".parse().unwrap();
@@ -497,12 +574,12 @@ mod tests {
         machine.owners.judge(Stamp::default(), &dump).unwrap();
         let ended = socket("10.0.0.5:80", "192.0.2.1:4000");
         let nginx = Owner { whose: local("system.slice/nginx.service"), incoming: true };
-        assert_eq!(machine.owners.ended(&ended).unwrap(), Some(nginx.clone()));
+        assert_eq!(machine.owners.ended(Stamp::default(), &ended).unwrap(), Some(nginx.clone()));
         // It was closed a moment ago.
         machine.owners.judge(Stamp::new(60_000, 0, 0), &Dump::default()).unwrap();
-        assert_eq!(machine.owners.ended(&ended).unwrap(), Some(nginx));
+        assert_eq!(machine.owners.ended(Stamp::default(), &ended).unwrap(), Some(nginx));
         machine.owners.judge(Stamp::new(600_000, 0, 0), &Dump::default()).unwrap();
-        assert_eq!(machine.owners.ended(&ended).unwrap(), None);
+        assert_eq!(machine.owners.ended(Stamp::default(), &ended).unwrap(), None);
     }
 
     #[test]
@@ -514,7 +591,7 @@ mod tests {
         let agent = machine.socket("system.slice/chrony.service", 0);
         machine.judge(&[to(agent.clone(), "192.0.2.1:443"), alice, to(agent, "192.0.2.2:443")]);
         let mut ended = |remote: &str| {
-            let found = machine.owners.ended(&socket("10.0.0.5:50000", remote)).unwrap();
+            let found = machine.owners.ended(Stamp::default(), &socket("10.0.0.5:50000", remote)).unwrap();
             found.map(|owner| owner.whose)
         };
         assert_eq!(ended("192.0.2.1:443"), Some(work("connections of alice")), "the lowest limit");
@@ -531,7 +608,7 @@ mod tests {
             let alive = machine.socket(session, 1000);
             let alive = TcpSocket { remote: remote.parse().unwrap(), ..alive };
             assert_eq!(machine.whose(alive.clone()), Whose::Own);
-            let ended = machine.owners.ended(&alive).unwrap();
+            let ended = machine.owners.ended(Stamp::default(), &alive).unwrap();
             assert_eq!(ended.map(|owner| owner.whose), Some(Whose::Own));
         }
     }

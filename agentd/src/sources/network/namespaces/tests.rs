@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::tree::Tree;
+use crate::host::tree::{Process, Tree};
 use std::time::Duration;
 
 const DOCKER: &str = "system.slice/docker-ab12.scope";
@@ -240,4 +240,24 @@ fn a_container_that_only_serves_is_not_kept_up_by_a_scrape_and_by_work_it_is() {
     assert!(counted(Some(0), 50_000, 500) > 45_000, "somebody sends to it");
     assert_eq!(counted(Some(1), 100, 2000), 2100, "what it sends may be its own work");
     assert_eq!(counted(None, 100, 2000), 2100, "nothing tells what it opened");
+}
+
+#[test]
+fn what_a_daemon_starts_in_a_namespace_of_its_own_is_somebodys() {
+    let mut machine = Machine::new();
+    machine.carry(50, 0, 0);
+    let cron = "system.slice/cron.service";
+    machine.tree.cgroup(cron, 0, &[60, 61]);
+    for (pid, name) in [(60, "cron"), (61, "wget")] {
+        machine.tree.process(&Process::new(pid, name));
+    }
+    machine.share(60, "self");
+    machine.carry(61, 1_000_000, 0);
+    machine.look();
+    machine.carry(61, 1_400_000, 0);
+    machine.now = machine.now.after(Duration::from_mins(1));
+    let grown = machine.namespaces.look(machine.now).unwrap();
+    let of_cron: Vec<_> = grown.iter().filter(|one| one.subject.contains("cron")).collect();
+    assert_eq!(of_cron.len(), 1, "{grown:?}");
+    assert_eq!((of_cron[0].role, of_cron[0].counted), (Role::Workload, 400_000));
 }

@@ -49,7 +49,14 @@ pub(crate) fn now(source: &Source) -> String {
         Verdict::Blocks | Verdict::Stretches => "present".to_owned(),
         Verdict::Busy | Verdict::Idle | Verdict::Ignored | Verdict::Other => {
             match (source.value, source.last_activity_seconds) {
-                (Some(value), _) => amount(value, &source.unit),
+                (Some(value), _) => {
+                    let sum = match (source.weighed, source.together) {
+                        (true, _) => " by weight",
+                        (false, true) => " together",
+                        (false, false) => "",
+                    };
+                    format!("{}{sum}", amount(value, &source.unit))
+                }
                 (None, Some(age)) => format!("used {} ago", short(age)),
                 (None, None) => "nothing".to_owned(),
             }
@@ -113,6 +120,16 @@ mod tests {
         assert_eq!((now(&source).as_str(), verdict(source.verdict)), ("UNKNOWN", "UNKNOWN"));
         source.verdict = Verdict::Absent;
         assert_eq!((now(&source).as_str(), busy_if(&source).as_str()), ("not there", "-"));
+    }
+
+    #[test]
+    fn a_sum_is_told_from_what_one_thing_does() {
+        let mut source = samples::source("cpu", Verdict::Busy, Some(0.14), Some(0.05), "core");
+        assert_eq!(now(&source), "0.14 core");
+        source.together = true;
+        assert_eq!(now(&source), "0.14 core together");
+        source.weighed = true;
+        assert_eq!(now(&source), "0.14 core by weight");
     }
 
     #[test]

@@ -65,18 +65,7 @@ pub(super) fn last_use(status: &Status, look: &Look) -> String {
 }
 
 fn used(last: &LastUse) -> String {
-    let mut text = last.source.clone();
-    if let Some(value) = last.value {
-        text = format!("{text} was {}", amount(value, &last.unit));
-    } else {
-        text.push_str(" was used");
-    }
-    match (&last.subject, &last.owner) {
-        (Some(subject), Some(owner)) => format!("{text} ({subject}, {owner})"),
-        (Some(subject), None) => format!("{text} ({subject})"),
-        (None, Some(owner)) => format!("{text} ({owner})"),
-        (None, None) => text,
-    }
+    if last.text.is_empty() { last.source.clone() } else { last.text.clone() }
 }
 
 /// The loads that do not count, the largest of each source first.
@@ -171,10 +160,12 @@ mod tests {
         let mut status = quiet();
         assert_eq!(last_use(&status, &look()), "");
         status.idle.last_use = Some(LastUse {
+            text: "cpu 0.97 core, limit 0.05 (session-11.scope, alice)".into(),
             source: "cpu".into(),
             subject: Some("session-11.scope".into()),
             owner: Some("alice".into()),
             value: Some(0.97),
+            limit: Some(0.05),
             unit: "core".into(),
             at: at(-1_080),
             age_seconds: 1_080.0,
@@ -182,16 +173,10 @@ mod tests {
         let text = last_use(&status, &look()).split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(
             text,
-            "not sooner cpu was 0.97 core (session-11.scope, alice) until 18:12:00 UTC, 14:12:00 your time (18m ago)"
+            "not sooner cpu 0.97 core, limit 0.05 (session-11.scope, alice) until 18:12:00 UTC, 14:12:00 your time (18m ago)"
         );
-        let typed = LastUse {
-            value: None,
-            unit: String::new(),
-            owner: None,
-            subject: None,
-            ..status.idle.last_use.unwrap()
-        };
-        assert_eq!(used(&typed), "cpu was used");
+        let older = LastUse { text: String::new(), ..status.idle.last_use.unwrap() };
+        assert_eq!(used(&older), "cpu");
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(crate) fn source(
         value,
         busy_above,
         unit: unit.into(),
+        together: false,
         weighed: false,
         since: at(-1_320),
         for_seconds: 1_320.0,
@@ -223,7 +224,6 @@ pub(crate) fn why() -> Status {
         Some(0.010),
         Some("alice"),
     );
-    status.sources[0].weighed = true;
     status.sources[0].signals = vec![
         of("upkeep", Some(0.15), unit("apt-daily.service", Verdict::Idle, 0.08)),
         signal("helpers of an editor", Verdict::Ignored, Some(0.06), Some("alice")),

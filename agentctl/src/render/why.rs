@@ -49,8 +49,7 @@ pub(crate) fn why(status: &Status, look: &Look) -> String {
 }
 
 fn source(source: &Source, look: &Look) -> String {
-    let weighed = if source.weighed { " (weighed)" } else { "" };
-    let mut facts = vec![format!("{}{weighed}", now(source))];
+    let mut facts = vec![now(source)];
     if !matches!(source.verdict, Verdict::Absent | Verdict::Disabled) {
         facts.push(format!("busy if {}", busy_if(source)));
         facts.push(format!("{} for {}", verdict(source.verdict), short(source.for_seconds)));

@@ -1,5 +1,6 @@
 //! One source as the engine follows it: raw readings in, a judgement and moments of use out.
 
+mod cause;
 mod intake;
 mod shown;
 mod subject;
@@ -66,6 +67,8 @@ pub(crate) struct Track {
     window: RateWindow,
     /// The rate of all that keeps the machine, whatever each part stays below.
     upkeep: RateWindow,
+    /// That is a use.
+    upkeep_counts: bool,
     subjects: BTreeMap<String, Subject>,
     generation: u64,
     /// Marks known from before a restart of the agent.
@@ -94,6 +97,7 @@ impl Track {
             value: None,
             window: RateWindow::default(),
             upkeep: RateWindow::default(),
+            upkeep_counts: false,
             subjects: BTreeMap::new(),
             generation: 0,
             remembered: BTreeMap::new(),

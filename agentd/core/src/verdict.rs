@@ -101,6 +101,34 @@ pub struct SignalView {
     pub last_activity: Option<Stamp>,
 }
 
+/// Whether a value is that of one thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sum {
+    /// It is: measured by itself, beside its own limit.
+    #[default]
+    One,
+    /// Several things of one kind together, beside the limit of that kind.
+    Together,
+    /// Several things together, each weighed by its own limit, beside the limit of people's work.
+    Weighed,
+}
+
+/// What a judgement rests on, for people: one thing, or the largest part of several that are a use only together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cause {
+    /// What contributes most; none where nothing of what is counted can be named any more.
+    pub subject: Option<String>,
+    /// Whose it is.
+    pub owner: Option<String>,
+    /// How much, in the source's unit; none for what is not a number.
+    pub value: Option<f64>,
+    /// From where on that is a use, in the same unit.
+    pub limit: Option<f64>,
+    /// Whether that is one thing's or a sum.
+    pub sum: Sum,
+}
+
 /// One source as judged. Every enabled source is listed, never only the first that matters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceView {
@@ -115,6 +143,9 @@ pub struct SourceView {
     pub limit: f64,
     /// The unit.
     pub unit: String,
+    /// What is said of it: what is in use, or comes nearest to that; none where there is nothing to name.
+    #[serde(default)]
+    pub cause: Option<Cause>,
     /// When it was last used.
     pub last_activity: Option<Stamp>,
     /// When this judgement began.
@@ -145,14 +176,12 @@ pub struct StretchView {
 pub struct UseView {
     /// The source.
     pub source: SourceName,
-    /// The subject with the largest share in it.
-    pub subject: Option<String>,
-    /// Whose.
-    pub owner: Option<String>,
-    /// The value, where it has one.
-    pub value: Option<f64>,
-    /// Its unit.
+    /// What was used.
+    pub cause: Cause,
+    /// The unit of its value.
     pub unit: String,
+    /// The same in one line: `cpu 0.22 core, limit 0.08 (system.slice/train.service)`.
+    pub text: String,
     /// When.
     pub at: Stamp,
 }

@@ -33,6 +33,8 @@ pub(crate) struct RateWindow {
 pub(crate) struct Rate {
     /// What to show: the mean while it tells of a recent use, else the rate of the last slice.
     pub value: f64,
+    /// The mean over the whole window, whether or not it tells of a use.
+    pub mean: f64,
     /// The mean reaches the limit and its last use is recent. Some counters move in steps (processes are walked less
     /// often than sources are read), so a single empty slice does not end a use.
     pub in_use: bool,
@@ -42,12 +44,13 @@ pub(crate) struct Rate {
 
 impl Rate {
     /// Nothing was counted.
-    pub(crate) const NONE: Self = Self { value: 0.0, in_use: false, used_at: None };
+    pub(crate) const NONE: Self = Self { value: 0.0, mean: 0.0, in_use: false, used_at: None };
 
     /// The higher rate, and every use of both.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
             value: self.value.max(other.value),
+            mean: self.mean.max(other.mean),
             in_use: self.in_use || other.in_use,
             used_at: self.used_at.max(other.used_at),
         }
@@ -55,6 +58,11 @@ impl Rate {
 }
 
 impl RateWindow {
+    /// Whether nothing is remembered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.slices.clear();
@@ -86,7 +94,7 @@ impl RateWindow {
         // Divided by the whole window even when it is not full yet: a short burst is not a steady load.
         let mean = total * 1000.0 / to_f64(spans.max(millis(average)));
         if mean < limit {
-            return Rate { value: mean.min(last), in_use: false, used_at: None };
+            return Rate { value: mean.min(last), mean, in_use: false, used_at: None };
         }
         let used_at = self.slices.iter().rev().find(|s| s.rate() >= LEAVE * limit).map(|s| s.end);
         let newest = self.slices.back().map(|s| s.end);
@@ -94,7 +102,7 @@ impl RateWindow {
             (Some(newest), Some(used)) => newest.since(used) <= average / RECENT,
             _ => false,
         };
-        Rate { value: if in_use { mean } else { mean.min(last) }, in_use, used_at }
+        Rate { value: if in_use { mean } else { mean.min(last) }, mean, in_use, used_at }
     }
 }
 
@@ -125,7 +133,7 @@ mod tests {
     /// Feeds rates, ten seconds each, and gives the last answer.
     fn feed(rates: &[f64]) -> Rate {
         let mut window = RateWindow::default();
-        let mut last = Rate { value: f64::NAN, in_use: false, used_at: None };
+        let mut last = Rate { value: f64::NAN, mean: 0.0, in_use: false, used_at: None };
         for (n, rate) in (1u64..).zip(rates) {
             last = window.push(at(n * 10), STEP, rate * 10.0, AVERAGE, LIMIT);
         }

@@ -264,14 +264,18 @@ pub struct Source {
     pub source: String,
     /// The judgement.
     pub verdict: Verdict,
-    /// What is compared with the limit, in `unit`; none for what is not a number.
+    /// What is used, or comes nearest to being, in `unit`: that of one thing as it was measured, unless it is said to be
+    /// together. None for what is not a number.
     pub value: Option<f64>,
-    /// At or above it is use; none where any use counts.
+    /// At or above it that is use; none where any use counts.
     pub busy_above: Option<f64>,
     /// The unit: `core`, `B/s`, `%`; empty for what is not a number.
     #[serde(default)]
     pub unit: String,
-    /// The value holds more than people's work, each by the share of its own limit.
+    /// The value is that of several things, none of which is a use by itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub together: bool,
+    /// Each of them is in it by the share of its own limit, beside the limit of people's work.
     #[serde(default, skip_serializing_if = "is_false")]
     pub weighed: bool,
     /// When this judgement began.

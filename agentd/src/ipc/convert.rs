@@ -4,10 +4,10 @@
 use agent_core::action::Power;
 use agent_core::input::Ability;
 use agent_core::policy::Mode;
-use agent_core::reading::Role;
 use agent_core::stamp::Stamp;
 use agent_core::verdict::{
-    HoldView, Judgement, Obstacle, SignalView, SourceView, Stage, StretchView, UseView, UserView,
+    HoldView, Judgement, Obstacle, SignalView, SourceView, Stage, StretchView, Sum, UseView,
+    UserView,
 };
 use agent_proto::status::{self as wire, AbilityWord, Status, Verdict};
 use agent_proto::{Timestamp, limits};
@@ -154,9 +154,11 @@ fn stretch(view: &StretchView) -> wire::Stretch {
 fn last_use(view: &UseView, now: Stamp) -> wire::LastUse {
     wire::LastUse {
         source: view.source.to_string(),
-        subject: view.subject.clone(),
-        owner: view.owner.clone(),
-        value: view.value,
+        text: view.text.clone(),
+        subject: view.cause.subject.clone(),
+        owner: view.cause.owner.clone(),
+        value: view.cause.value,
+        limit: view.cause.limit,
         unit: view.unit.clone(),
         at: moment(now, view.at),
         age_seconds: age(now, view.at),
@@ -207,13 +209,15 @@ fn source(view: &SourceView, now: Stamp, depth: Depth) -> wire::Source {
     };
     // A value that was read before the source went blind must not be taken for the value of now.
     let known = view.judgement != Judgement::Blind;
+    let cause = view.cause.clone().unwrap_or_default();
     wire::Source {
         source: view.source.as_str().to_owned(),
         verdict: verdict(view.judgement),
-        value: view.value.filter(|_| known),
-        busy_above: (!view.unit.is_empty()).then_some(view.limit),
+        value: cause.value.or(view.value).filter(|_| known),
+        busy_above: (!view.unit.is_empty()).then_some(cause.limit.unwrap_or(view.limit)),
         unit: view.unit.clone(),
-        weighed: view.signals.iter().any(is_weighed),
+        together: cause.sum != Sum::One,
+        weighed: cause.sum == Sum::Weighed,
         since: moment(now, view.since),
         for_seconds: age(now, view.since),
         last_activity: view.last_activity.map(|at| moment(now, at)),
@@ -223,17 +227,6 @@ fn source(view: &SourceView, now: Stamp, depth: Depth) -> wire::Source {
         signals,
         signals_left_out,
     }
-}
-
-/// Whether a signal is in the value of its source by the share of a limit that is not people's.
-fn is_weighed(view: &SignalView) -> bool {
-    let busy = view.judgement == Judgement::Busy;
-    view.value.is_some_and(|value| value > 0.0)
-        && match view.role {
-            Role::Local | Role::Server => true,
-            Role::Upkeep | Role::Unexplained => busy,
-            Role::Workload | Role::Ignored => false,
-        }
 }
 
 fn signal(view: &SignalView, now: Stamp) -> wire::Signal {

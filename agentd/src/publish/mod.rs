@@ -288,6 +288,7 @@ pub(crate) mod tests {
             value,
             limit,
             unit: unit.into(),
+            cause: None,
             last_activity: Some(ago(1_320)),
             since: ago(1_320),
             read_at: Some(ago(3)),

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::{CallState, Engine, Event, Out, Phase, Power, SourceName, Stamp, UseView, millis};
 use crate::hold::Hold;
+use crate::verdict::Cause;
 
 /// Sleep that is shorter than this is the jitter between reading two clocks.
 pub(super) const SLEPT_MS: u64 = 1000;
@@ -148,14 +149,10 @@ impl Engine {
     /// Somebody held the machine up until now, which is the last moment of use.
     pub(super) fn was_held(&mut self, now: Stamp, subject: String, owner: Option<String>) {
         self.forget_idleness();
-        self.last_seen = Some(UseView {
-            source: SourceName::new("hold"),
-            subject: Some(subject),
-            owner,
-            value: None,
-            unit: String::new(),
-            at: now,
-        });
+        let source = SourceName::new("hold");
+        let cause = Cause { subject: Some(subject), owner, ..Cause::default() };
+        let text = super::words::used(&source, &cause, "");
+        self.last_seen = Some(UseView { source, cause, unit: String::new(), text, at: now });
     }
 
     /// The idle clock stands still while something is unknown, which it was `unknown_ms` before that was noticed.

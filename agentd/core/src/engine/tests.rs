@@ -3,6 +3,7 @@
 mod acting;
 mod arbitrary;
 mod blindness;
+mod causes;
 mod clocks;
 mod holding;
 mod interrupted;

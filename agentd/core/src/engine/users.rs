@@ -40,15 +40,9 @@ impl Engine {
 
     /// What was used at `at`, as the source shows it now.
     pub(super) fn use_view(&self, at: Stamp, source: &SourceName) -> UseView {
-        let track = self.tracks.get(source);
-        let leading = track.and_then(crate::track::Track::leading);
-        UseView {
-            source: source.clone(),
-            subject: leading.map(|(subject, _)| subject.to_owned()),
-            owner: leading.and_then(|(_, owner)| owner).map(str::to_owned),
-            value: track.and_then(crate::track::Track::value),
-            unit: self.policy.sources.get(source).map(|p| p.unit.clone()).unwrap_or_default(),
-            at,
-        }
+        let cause = self.tracks.get(source).and_then(crate::track::Track::used).unwrap_or_default();
+        let unit = self.policy.sources.get(source).map(|p| p.unit.clone()).unwrap_or_default();
+        let text = super::words::used(source, &cause, &unit);
+        UseView { source: source.clone(), cause, unit, text, at }
     }
 }

@@ -4,9 +4,9 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use super::idle::Barrier;
-use super::{Ability, Engine, Power, Stamp, millis};
+use super::{Ability, Engine, Power, SourceName, Stamp, millis};
 use crate::reading::Stretch;
-use crate::verdict::Judgement;
+use crate::verdict::{Cause, Judgement, Sum};
 
 /// Without any source that exists nothing is known.
 pub(super) const NOTHING_LOOKED_AT: &str =
@@ -32,13 +32,8 @@ impl Engine {
                         let _ = write!(text, "blocked by {name}{}", leading(track.leading()));
                     }
                     _ => {
-                        text.push_str(name.as_str());
-                        if let (Some(value), Some(p)) =
-                            (track.value(), self.policy.sources.get(name))
-                        {
-                            let _ = write!(text, " {}", quantity(value, &p.unit));
-                        }
-                        text.push_str(&leading(track.leading()));
+                        let unit = self.policy.sources.get(name).map_or("", |p| p.unit.as_str());
+                        text.push_str(&used(name, &track.used().unwrap_or_default(), unit));
                     }
                 }
             }
@@ -59,10 +54,12 @@ impl Engine {
             let Some(policy) = self.policy.sources.get(name) else { continue };
             let part = match (track.value(), track.last_activity()) {
                 (Some(value), _) => {
+                    let nearest = track.cause().unwrap_or_default();
+                    let value = nearest.value.unwrap_or(value);
+                    let limit = nearest.limit.unwrap_or(policy.busy_above);
                     // Both in the unit of the limit, so that they can be compared at a glance.
-                    let (factor, unit) = scale(policy.busy_above, &policy.unit);
-                    let limit = number(policy.busy_above / factor);
-                    format!("{name} {}/{limit} {unit}", number(value / factor))
+                    let (factor, unit) = scale(limit, &policy.unit);
+                    format!("{name} {}/{} {unit}", number(value / factor), number(limit / factor))
                 }
                 (None, Some(at)) => format!("{name} {} ago", span(now.since(at))),
                 (None, None) => continue,
@@ -74,17 +71,12 @@ impl Engine {
         text
     }
 
-    /// What was used last: "cpu 0.97 core (user.slice, alice)".
+    /// What was used last: "cpu 0.97 core, limit 0.05 (user.slice, alice)".
     pub(super) fn use_text(&self) -> Option<String> {
         let source = self.last_use.as_ref()?;
-        let mut text = source.to_string();
         let unit = self.policy.sources.get(source).map_or("", |p| p.unit.as_str());
-        let track = self.tracks.get(source);
-        if let Some(value) = track.and_then(crate::track::Track::value) {
-            let _ = write!(text, " {}", quantity(value, unit));
-        }
-        text.push_str(&leading(track.and_then(crate::track::Track::leading)));
-        Some(cut(text))
+        let cause = self.tracks.get(source).and_then(crate::track::Track::used);
+        Some(cut(used(source, &cause.unwrap_or_default(), unit)))
     }
 
     /// Why an action was called off.
@@ -140,6 +132,31 @@ impl Engine {
             Ability::Can => "nothing is configured to be done".to_owned(),
         }
     }
+}
+
+/// What is used of a source, how much, and from where on that is a use: "cpu 0.22 core, limit 0.08
+/// (system.slice/train.service)", "cpu together 0.14 core, limit 0.05 (most: session-3.scope, alice)".
+pub(super) fn used(source: &SourceName, cause: &Cause, unit: &str) -> String {
+    let mut text = source.to_string();
+    if cause.sum != Sum::One {
+        text.push_str(" together");
+    }
+    if let Some(value) = cause.value {
+        let _ = write!(text, " {}", quantity(value, unit));
+        if cause.sum == Sum::Weighed {
+            text.push_str(" by weight");
+        }
+        if let Some(limit) = cause.limit {
+            let ((_, its), (factor, scaled)) = (scale(value, unit), scale(limit, unit));
+            let same = its == scaled;
+            let said = if same { number(limit / factor) } else { quantity(limit, unit) };
+            let _ = write!(text, ", limit {said}");
+        }
+    }
+    let subject = cause.subject.as_deref().map(|subject| (subject, cause.owner.as_deref()));
+    let said = leading(subject);
+    text.push_str(&if cause.sum == Sum::One { said } else { said.replacen('(', "(most: ", 1) });
+    text
 }
 
 fn leading(what: Option<(&str, Option<&str>)>) -> String {

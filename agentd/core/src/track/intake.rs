@@ -45,6 +45,7 @@ impl Track {
             judgement: Judgement::Idle,
             last_activity,
             generation: self.generation,
+            mean: 0.0,
             window: before.map(|(_, _, window)| window).unwrap_or_default(),
         };
         let counts = subject.role != Role::Ignored;
@@ -121,16 +122,16 @@ impl Track {
             _ => self.compared_at.map(|_| 0),
         };
         let limit = self.policy.limit_of(name, subject.role);
-        let growth = subject.counted(now, old, total, self.compared_at, &self.policy, limit);
+        let growth = subject.counted(now, old, total, self.compared_at, &self.policy);
         let Some(limit) = limit else { return };
         sum.counted = true;
         let Some(growth) = growth else { return sum.ran_back(name) };
         let Some(at) = self.compared_at else { return };
+        let rate = subject.rated(now, growth, at, &self.policy, limit);
         if self.policy.combine == Combine::Each {
-            return sum.weigh_each(subject.rated(now, growth, at, &self.policy, limit));
+            return sum.weigh_each(rate);
         }
-        let averaged = matches!(subject.role, Role::Upkeep | Role::Unexplained);
-        let above = !averaged || subject.rated(now, growth, at, &self.policy, limit).in_use;
+        let above = rate.in_use || !subject.is_averaged();
         let weight = match subject.role {
             Role::Upkeep => {
                 sum.upkeep_all = sum.upkeep_all.saturating_add(growth);
@@ -147,7 +148,7 @@ impl Track {
     }
 
     /// By how much something with a limit of its own weighs beside people's work.
-    fn weight(&self, limit: f64) -> f64 {
+    pub(super) fn weight(&self, limit: f64) -> f64 {
         // A limit of nothing is no limit of anything: a source that has none is not weighed.
         if limit > 0.0 && self.policy.busy_above > 0.0 {
             self.policy.busy_above / limit
@@ -157,7 +158,7 @@ impl Track {
     }
 
     /// The same for what keeps the machine once it is above its ceiling.
-    fn server_weight(&self) -> f64 {
+    pub(super) fn server_weight(&self) -> f64 {
         self.policy.limits.as_ref().map_or(1.0, |limits| self.weight(limits.roles.server_above))
     }
 
@@ -171,6 +172,7 @@ impl Track {
         let Some(at) = self.compared_at else { return };
         let amount = to_f64(sum.upkeep_all) * self.policy.scale;
         let rate = self.upkeep.push(now, now.since(at), amount, self.policy.average, together);
+        self.upkeep_counts = rate.in_use;
         if rate.in_use {
             sum.growth += to_f64(sum.upkeep) * self.server_weight();
         }

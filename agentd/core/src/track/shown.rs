@@ -29,21 +29,7 @@ impl Track {
                 best = Some((name, subject));
             }
         }
-        best.or_else(|| self.largest())
-            .map(|(name, subject)| (name.as_str(), subject.owner.as_deref()))
-    }
-
-    /// Where many small parts are a use together, the largest of them.
-    fn largest(&self) -> Option<(&String, &Subject)> {
-        let counts = |s: &Subject| !matches!(s.role, Role::Ignored | Role::Upkeep);
-        let share = |name: &str, s: &Subject| {
-            let limit = self.policy.limit_of(name, s.role).filter(|limit| *limit > 0.0)?;
-            s.shown.map(|value| value / limit)
-        };
-        let parts =
-            self.subjects.iter().filter(|(_, s)| self.judgement == Judgement::Busy && counts(s));
-        let shares = parts.filter_map(|part| share(part.0, part.1).map(|share| (share, part)));
-        shares.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, part)| part)
+        best.map(|(name, subject)| (name.as_str(), subject.owner.as_deref()))
     }
 
     /// The subject that stretches the required idle time in this way, the latest used first.
@@ -101,13 +87,13 @@ impl Track {
         let (mut best, mut sum, mut busy) = (None::<(&str, &Subject, f64)>, 0.0, 0);
         for (name, subject) in &self.subjects {
             let by_itself = subject.judgement == Judgement::Busy;
-            let averaged = matches!(subject.role, Role::Upkeep | Role::Unexplained);
-            if subject.role == Role::Ignored || (averaged && !by_itself) {
+            if subject.role == Role::Ignored || (subject.is_averaged() && !by_itself) {
                 continue;
             }
             let limit = self.policy.limit_of(name, subject.role).filter(|limit| *limit > 0.0);
             let (Some(value), Some(limit)) = (subject.shown, limit) else { continue };
-            let share = value / limit;
+            let counter = matches!(subject.last, Last::Counter(_));
+            let share = if counter { subject.mean } else { value } / limit;
             busy += i32::from(by_itself);
             sum += share;
             if best.is_none_or(|(.., most)| share > most) {
@@ -158,6 +144,7 @@ impl Track {
             value: self.value,
             limit: policy.busy_above,
             unit: policy.unit.clone(),
+            cause: self.cause(),
             last_activity: self.last_activity,
             since: self.since,
             read_at: self.read_at,

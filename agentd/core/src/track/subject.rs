@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::policy::{Combine, SourcePolicy};
+use crate::policy::SourcePolicy;
 use crate::reading::{Role, Stretch};
 use crate::stamp::{Stamp, millis};
 use crate::verdict::Judgement;
@@ -18,8 +18,10 @@ pub(super) struct Subject {
     pub(super) judgement: Judgement,
     pub(super) last_activity: Option<Stamp>,
     pub(super) generation: u64,
-    /// The subject's own rate, where the limit is for each.
+    /// The subject's own rate …
     pub(super) window: RateWindow,
+    /// … and its mean over the time in which the source's is taken.
+    pub(super) mean: f64,
 }
 
 /// A connection that has been there for so long is somebody's coming. Monitoring looks in for a second.
@@ -63,8 +65,7 @@ impl Subject {
         }
     }
 
-    /// Takes in a counter: its growth, or none when it ran backwards. The source's sum decides; the rate of the single
-    /// subject is for `why`.
+    /// Takes in a counter: its growth, or none when it ran backwards.
     pub(super) fn counted(
         &mut self,
         now: Stamp,
@@ -72,23 +73,18 @@ impl Subject {
         total: u64,
         compared_at: Option<Stamp>,
         policy: &SourcePolicy,
-        limit: Option<f64>,
     ) -> Option<u64> {
         self.last = Last::Counter(total);
         let growth = total.checked_sub(old.unwrap_or(total))?;
         let span_ms = compared_at.map_or(0, |at| millis(now.since(at)));
         if span_ms > 0 {
-            let rate = to_f64(growth) * policy.scale * 1000.0 / to_f64(span_ms);
-            self.shown = Some(rate);
-            let averaged = matches!(self.role, Role::Upkeep | Role::Unexplained);
-            if policy.combine == Combine::Sum && !averaged && limit.is_some_and(|it| rate >= it) {
-                self.used(now);
-            }
+            self.shown = Some(to_f64(growth) * policy.scale * 1000.0 / to_f64(span_ms));
         }
         Some(growth)
     }
 
-    /// The rate of this subject alone against its own limit, after it grew by so much since the last reading.
+    /// The rate of this subject alone against its own limit, after it grew by so much since the last reading. Where the
+    /// limit is for all together the source's sum decides, and this tells what it consists of.
     pub(super) fn rated(
         &mut self,
         now: Stamp,
@@ -99,8 +95,13 @@ impl Subject {
     ) -> Rate {
         let amount = to_f64(growth) * policy.scale;
         let span = now.since(compared_at);
+        // What never did anything has nothing to remember.
+        if growth == 0 && self.window.is_empty() {
+            return Rate::NONE;
+        }
         let rate = self.window.push(now, span, amount, policy.average, limit);
         self.shown = Some(rate.value);
+        self.mean = rate.mean;
         if let Some(at) = rate.used_at {
             self.last_activity = Some(self.last_activity.map_or(at, |before| before.max(at)));
         }
@@ -160,6 +161,11 @@ impl Subject {
         } else if self.last_activity.is_none() {
             self.last_activity = Some(now.before(Duration::from_millis(age_ms.unwrap_or(0))));
         }
+    }
+
+    /// Whether it counts only once its own mean is above its limit.
+    pub(super) fn is_averaged(&self) -> bool {
+        matches!(self.role, Role::Upkeep | Role::Unexplained)
     }
 
     /// Whether it keeps the machine up: a block that counts and has not outlived its cap.

@@ -39,6 +39,10 @@ pub struct Stretch {
 pub struct LastUse {
     /// The source.
     pub source: String,
+    /// What was used, how much, and from where on that is a use: `cpu 0.22 core, limit 0.08 (train.service)`. Empty from an
+    /// agent that does not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
     /// What was used, the largest share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -48,6 +52,9 @@ pub struct LastUse {
     /// How much, in `unit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// From where on that is a use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
     /// The unit.
     #[serde(default)]
     pub unit: String,

@@ -230,7 +230,7 @@ impl Owners {
                 Part::Persons if is_ordinary(uid) => {
                     of_user(&mut self.names, &mut self.users, uid)
                 }
-                part => of_part(&mut self.labels, place, part),
+                other => of_part(&mut self.labels, place, other),
             },
         })
     }

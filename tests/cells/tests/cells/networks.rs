@@ -26,6 +26,22 @@ pub(crate) const CASES: &[Case] = &[
         cell.local_unit("crawl.service", "/opt/crawl")?;
         cell.run("system.slice/crawl.service", "crawl", "ask 198.51.100.2:7000 200000 4000 new")
     }),
+    Case::new("session-in-a-packages-server", Right::Keep, 0.02, |cell| {
+        cell.packaged_unit("rstudio", "rstudio-server.service", "/usr/lib/rstudio/rserver")?;
+        let group = "system.slice/rstudio-server.service";
+        cell.run(group, "rserver", "sleep")?;
+        cell.run_as(1000, group, "rsession", "ask 198.51.100.2:7000 40000 5000 kept")
+    }),
+    Case::new("packages-server-with-a-user-of-its-own", Right::Stop, 0.02, |cell| {
+        cell.packaged_unit("valheim", "valheim.service", "/usr/games/valheim")?;
+        let group = "system.slice/valheim.service";
+        cell.run_as(1002, group, "valheim_server", "ask 198.51.100.2:7000 40000 5000 kept")
+    }),
+    Case::new("download-by-roots-cron", Right::Keep, 0.02, |cell| {
+        cell.packaged_unit("cron", "cron.service", "/usr/sbin/cron")?;
+        let load = "chain cron,sh,wget ask 198.51.100.2:7000 25000 5000 kept";
+        cell.run("system.slice/cron.service", "/usr/sbin/cron", load)
+    }),
     Case::new("plex-streams", Right::Keep, 0.04, |cell| {
         let unit = "plexmediaserver.service";
         cell.packaged_unit("plexmediaserver", unit, "/usr/lib/plexmediaserver/plex")?;

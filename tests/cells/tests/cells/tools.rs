@@ -65,6 +65,17 @@ pub(crate) const CASES: &[Case] = &[
         ])
         .start()
     }),
+    // Where nothing is said of a group it is that of root, in which the agent is: nothing is hidden from it.
+    Case::new("hidepid-2-idle", Right::Stop, 0.02, |cell| {
+        cell.set_up("mount -o remount,hidepid=2 /proc")?;
+        cell.run_as(1000, SESSION, "python3", "cpu 0.01")
+    }),
+    Case::new("hidepid-2-in-use", Right::Keep, 0.1, |cell| {
+        cell.set_up("mount -o remount,hidepid=2 /proc")?;
+        // A job of cron's is found by its process alone.
+        cell.packaged_unit("cron", "cron.service", "/usr/sbin/cron")?;
+        cell.run("system.slice/cron.service", "/usr/sbin/cron", "chain cron,sh,backup cpu 0.07")
+    }),
     Case::new("watch-that-works", Right::Keep, 0.28, |cell| {
         cell.file("/tmp/train", "#!/bin/sh\nCELL_PART='load burst 0.35' /opt/cell/part\n")?;
         Process::shell(SESSION, "chmod 755 /tmp/train").start()?;

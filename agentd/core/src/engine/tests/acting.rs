@@ -127,7 +127,7 @@ fn work_that_goes_on_after_the_hook_is_use() {
          29:20 warn hibernate in 60s
          30:20 reread
          30:20 hook
-         32:40 called off: the machine is used: cpu 0.17 core (user.slice, alice)",
+         32:40 called off: the machine is used: cpu 0.17 core, limit 0.05 (user.slice, alice)",
     );
 }
 
@@ -160,7 +160,7 @@ fn what_the_recheck_finds_counts() {
          20:20 warn hibernate in 600s
          25:20 warn hibernate in 300s
          29:20 warn hibernate in 60s
-         30:00 called off: the machine is used: gpu 100 % (gpu0)",
+         30:00 called off: the machine is used: gpu 100 %, limit 1 (gpu0)",
     );
     check(
         "29:55 blind input

@@ -120,7 +120,7 @@ fn work_that_went_on_while_it_was_blind_is_seen_afterwards() {
         "05:20 quiet
          10:10 cpu blind: input/output error
          10:50 cpu back after 40s
-         10:50 active: cpu 0.67 core (user.slice, alice)
+         10:50 active: cpu 0.67 core, limit 0.05 (user.slice, alice)
          15:50 quiet
          30:50 warn hibernate in 600s
          35:50 warn hibernate in 300s

@@ -80,7 +80,7 @@ fn within_the_warning_every_kind_of_use_calls_it_off() {
         ("key pts/9", "the machine is used: input (pts/9, alice)"),
         ("hold alice 2h", "'alice' holds the machine up: training"),
         ("cpu 1", "the machine is used: cpu"),
-        ("gpu 50", "the machine is used: gpu 50 % (gpu0)"),
+        ("gpu 50", "the machine is used: gpu 50 %, limit 1 (gpu0)"),
         ("block dpkg 2h", "blocked by packages (dpkg)"),
         ("blind input", "input unknown: input/output error"),
         ("policy mode observe", "the configuration"),

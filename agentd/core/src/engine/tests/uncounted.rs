@@ -18,18 +18,18 @@ use crate::verdict::{Stage, View};
 const STEP_MS: u64 = 10_000;
 
 /// A machine whose units use so many cores each.
-struct Machine {
+pub(super) struct Machine {
     engine: Engine,
     now_ms: u64,
     /// Subject, role, cores, and microseconds so far.
-    units: Vec<(&'static str, Role, f64, f64)>,
+    pub(super) units: Vec<(&'static str, Role, f64, f64)>,
     sessions: Vec<Signal>,
     mark: u64,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
     actions: Vec<ActionKind>,
 }
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     let mut policy = scene::policy();
     let roles = RoleLimits {
         local_above: 0.08,
@@ -49,11 +49,11 @@ fn policy() -> Policy {
 }
 
 impl Machine {
-    fn new(units: &[(&'static str, Role, f64)]) -> Self {
+    pub(super) fn new(units: &[(&'static str, Role, f64)]) -> Self {
         Self::under(policy(), units)
     }
 
-    fn under(policy: Policy, units: &[(&'static str, Role, f64)]) -> Self {
+    pub(super) fn under(policy: Policy, units: &[(&'static str, Role, f64)]) -> Self {
         let mut machine = Self {
             engine: Engine::new(policy, Recovery::default(), Stamp::default()),
             now_ms: 0,
@@ -108,7 +108,7 @@ impl Machine {
         }
     }
 
-    fn run(&mut self, span: Duration) {
+    pub(super) fn run(&mut self, span: Duration) {
         let end = self.now_ms + u64::try_from(span.as_millis()).unwrap();
         while self.now_ms < end {
             self.now_ms += STEP_MS;
@@ -119,7 +119,7 @@ impl Machine {
         }
     }
 
-    fn view(&self) -> View {
+    pub(super) fn view(&self) -> View {
         self.engine.view(self.now())
     }
 }

@@ -301,7 +301,7 @@ fn a_source_that_is_switched_on_must_be_known_first() {
          20:20 warn hibernate in 600s
          25:20 warn hibernate in 300s
          28:00 called off: the configuration was changed
-         28:10 active: gpu 50 % (gpu0)",
+         28:10 active: gpu 50 %, limit 1 (gpu0)",
     );
 }
 

@@ -11,7 +11,10 @@ fn view(script: &str) -> View {
 #[test]
 fn the_reason_names_everything_that_is_in_use() {
     let view = view("05:00 cpu 2\n05:00 gpu 40\n06:20 end");
-    assert_eq!(view.because, "cpu 2 core (user.slice, alice); gpu 40 % (gpu0)");
+    assert_eq!(
+        view.because,
+        "cpu 2 core, limit 0.05 (user.slice, alice); gpu 40 %, limit 1 (gpu0)"
+    );
     assert_eq!(view.idle_since, None);
 }
 

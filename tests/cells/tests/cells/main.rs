@@ -5,6 +5,7 @@
 
 mod networks;
 mod schedules;
+mod strangers;
 mod tools;
 mod work;
 
@@ -21,7 +22,8 @@ const NOT_YET: &[runner::NotYet] = &[(
 )];
 
 fn main() -> io::Result<()> {
-    let cases: Vec<Case> = [work::CASES, networks::CASES, schedules::CASES, tools::CASES].concat();
+    let cases: Vec<Case> =
+        [work::CASES, networks::CASES, schedules::CASES, tools::CASES, strangers::CASES].concat();
     if parts::play(&cases)? {
         return Ok(());
     }

@@ -11,7 +11,7 @@
 //! - `serve PORT`: answers requests by TCP with the number of bytes that they ask for
 //! - `ask HOST:PORT BYTES MILLISECONDS kept|new`: asks such a server in this rhythm, over one connection or new ones
 //! - `request HOST:PORT UP DOWN MILLISECONDS kept|new`: the same with requests of so many bytes
-//! - `rerun GROUP UID SECONDS CORES`: a process that lives so long, again and again in the same group made anew
+//! - `rerun GROUP UID SECONDS CORES SPAN`: for so many seconds a process that lives so long, again and again in the same group made anew
 //! - `play6 PORT`: `play` for both families
 //! - `play PORT`: a server of UDP that answers each datagram with two of its size
 //! - `talk HOST:PORT BYTES MILLISECONDS`: sends such a server datagrams
@@ -68,7 +68,10 @@ pub fn play(words: &[&str]) -> io::Result<()> {
             let pause = Duration::from_millis(parse(pause)?);
             request(server, parse(up)?, parse(down)?, pause, *kind == "kept");
         }
-        ["rerun", group, uid, seconds, cores] => rerun(group, uid, parse(seconds)?, cores)?,
+        ["rerun", group, uid, seconds, cores, span] => {
+            rerun(group, uid, (parse(seconds)?, parse(span)?), cores)?;
+            sleep();
+        }
         ["play", port] => play_udp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, parse(port)?)))?,
         ["play6", port] => play_udp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, parse(port)?)))?,
         ["hear", port] => {
@@ -94,6 +97,8 @@ pub fn play(words: &[&str]) -> io::Result<()> {
         }
         ["settle", load @ ..] => {
             setsid()?;
+            // A session of its own is scheduled by itself (sched(7), the autogroup feature), and loads must get what they are to use.
+            let _not_there = std::fs::write("/proc/self/autogroup", "-15");
             play(load)?;
         }
         ["write", bytes, pause, path] => {
@@ -200,9 +205,10 @@ fn groups(before: &str, behind: &str, uid: &str, seconds: f64, cores: &str) -> i
 }
 
 /// What systemd does with a unit that is started again and again.
-fn rerun(group: &str, uid: &str, seconds: f64, cores: &str) -> io::Result<()> {
+fn rerun(group: &str, uid: &str, (seconds, span): (f64, f64), cores: &str) -> io::Result<()> {
     disguise(&path_of("job"))?;
-    loop {
+    let begun = Instant::now();
+    while begun.elapsed().as_secs_f64() < span {
         let mut job = Command::new(SELF)
             .args([path_of("job"), path_of("job")])
             .env(PLACE, format!("/{group} {uid}"))
@@ -213,6 +219,7 @@ fn rerun(group: &str, uid: &str, seconds: f64, cores: &str) -> io::Result<()> {
         job.wait()?;
         std::fs::remove_dir(format!("/sys/fs/cgroup/{group}"))?;
     }
+    Ok(())
 }
 
 fn forks(per_second: u32) -> io::Result<()> {

@@ -97,17 +97,17 @@ pub(crate) const CASES: &[Case] = &[
         cell.run("system.slice/backup.service", "backup", "cpu 0.065")
     }),
     // keep: a queue is worked off by a unit that systemd starts for each job; it does not fail.
-    Case::new("x-oneshot-again-and-again", Right::Keep, 0.17, |cell| {
+    Case::new("x-oneshot-again-and-again", Right::StopAfter(130), 0.17, |cell| {
         let unit = "[Service]\nType=oneshot\nExecStart=/opt/work-one\n";
         cell.file("/etc/systemd/system/work-one.service", unit)?;
         cell.file("/etc/systemd/system/work-one.timer", "[Timer]\nOnUnitInactiveSec=0\n")?;
-        cell.run("init.scope", "systemd", "rerun system.slice/work-one.service 0 2.5 0.16")
+        cell.run("init.scope", "systemd", "rerun system.slice/work-one.service 0 2.5 0.16 135")
     }),
     // stop: it crashes and is started again, all day.
-    Case::new("x-crash-loop", Right::Stop, 0.17, |cell| {
+    Case::new("x-crash-loop", Right::StopAfter(40), 0.17, |cell| {
         let unit = "[Service]\nExecStart=/opt/broken\nRestart=always\n";
         cell.file("/etc/systemd/system/broken.service", unit)?;
-        cell.run("init.scope", "systemd", "rerun system.slice/broken.service 0 2.5 0.16")
+        cell.run("init.scope", "systemd", "rerun system.slice/broken.service 0 2.5 0.16 1000")
     }),
     // keep: Gradle's daemon does the work of a build and has left its parent.
     Case::new("x-gradle-daemon-of-jenkins", Right::Keep, 0.1, |cell| {
@@ -421,7 +421,7 @@ pub(crate) const CASES: &[Case] = &[
     // keep: a name server that others ask forty times a second.
     Case::new("x-name-server", Right::Keep, 0.03, |cell| {
         cell.packaged_unit("bind9", "named.service", "/usr/sbin/named")?;
-        cell.run_as(998, "system.slice/named.service", "named", "play 53")
+        cell.run("system.slice/named.service", "named", "play 53")
     })
     .outside(&["talk 198.51.100.1:53 60 25"]),
     // stop: lists of servers ask an empty game.
@@ -476,6 +476,121 @@ pub(crate) const CASES: &[Case] = &[
         }
         Ok(())
     }),
+    // keep: machines behind VPC Lattice have addresses of the link.
+    Case::new("y-download-over-vpc-lattice", Right::Keep, 0.03, |cell| {
+        cell.set_up("ip route add 169.254.171.0/24 via 198.51.100.2")?;
+        cell.run_as(1000, SESSION, "fetch", "ask 169.254.171.2:7000 200000 4000 kept")
+    }),
+    // keep: a container for each download, as builds have them.
+    Case::new("y-containers-that-download-and-end", Right::Keep, 0.06, |cell| {
+        cell.set_up(BRIDGE)?;
+        short_containers()
+    }),
+    // stop: a display that was left in tmux in a session of Session Manager.
+    Case::new("y-watch-in-tmux-of-session-manager", Right::Stop, 0.15, |cell| {
+        let unit = "amazon-ssm-agent.service";
+        cell.packaged_unit("amazon-ssm-agent", unit, "/usr/bin/amazon-ssm-agent")?;
+        let group = "system.slice/amazon-ssm-agent.service";
+        cell.run(group, "amazon-ssm-agent", "sleep")?;
+        cell.file("/tmp/look", "#!/bin/sh\nCELL_PART='load burst 0.12' /opt/cell/part\n")?;
+        cell.set_up("chmod 755 /tmp/look")?;
+        let line = "TERM=xterm tmux -S /tmp/tmux new-session -d 'watch -n1 /tmp/look'";
+        Process::shell(group, line).uid(1001).start()
+    }),
+    // keep: somebody listens to a radio station of 96 kbit/s.
+    Case::new("y-listener-of-a-radio-station", Right::Keep, 0.03, |cell| {
+        cell.packaged_unit("icecast2", "icecast2.service", "/usr/bin/icecast2")?;
+        cell.run_as(998, "system.slice/icecast2.service", "icecast2", "serve 8000")
+    })
+    .outside(&["ask 198.51.100.1:8000 3000 250 kept"]),
+    // keep: the same of one's own server.
+    Case::new("y-listener-of-ones-own-server", Right::Keep, 0.03, |cell| {
+        cell.local_unit("navidrome.service", "/opt/navidrome/navidrome")?;
+        cell.run("system.slice/navidrome.service", "navidrome", "serve 4533")
+    })
+    .outside(&["ask 198.51.100.1:4533 3000 250 kept"]),
+    // keep: a player of Minecraft, by TCP.
+    Case::new("y-player-of-minecraft", Right::Keep, 0.03, |cell| {
+        cell.local_unit("minecraft.service", "/opt/minecraft/start")?;
+        cell.run_as(1002, "system.slice/minecraft.service", "java", "serve 25565")
+    })
+    .outside(&["request 198.51.100.1:25565 100 800 100 kept"]),
+    // stop after: a download of a session that ends.
+    Case::new("y-download-that-ends", Right::StopAfter(25), 0.03, |_| {
+        let line = "CELL_PART='load ask 198.51.100.2:7000 200000 2000 new' timeout 30 /opt/cell/part; sleep 1000";
+        Process::shell(SESSION, line).uid(1000).start()
+    }),
+    // keep: a job of a systemd-run'ed unit that another package's name hides: run in a transient unit called cron-….
+    Case::new("y-transient-unit-with-an-agents-name", Right::Keep, 0.075, |cell| {
+        cell.file("/run/systemd/transient/telegraf.service", "[Service]\nExecStart=/opt/train\n")?;
+        cell.run("system.slice/telegraf.service", "train", "cpu 0.07")
+    }),
+    // keep: a build by a TeamCity agent in a unit made by hand.
+    Case::new("y-teamcity-build", Right::Keep, 0.105, |cell| {
+        cell.local_unit("teamcity-agent.service", "/opt/buildAgent/bin/agent.sh run")?;
+        cell.run("system.slice/teamcity-agent.service", "java", "chain java,sh,cc1 cpu 0.1")
+    }),
+    // keep: a job of root's step in a packaged Slurm.
+    Case::new("y-roots-step-of-slurm", Right::Keep, 0.105, |cell| {
+        cell.packaged_unit("slurmd", "slurmd.service", "/usr/sbin/slurmd")?;
+        cell.run("system.slice/slurmd.service", "slurmd", "chain slurmstepd,python3 cpu 0.1")
+    }),
+    // keep: a job that puppet's exec left is the administrator's; cfn-hup's hook started the application.
+    Case::new("y-hook-of-cfn-hup", Right::Keep, 0.1, |cell| {
+        cell.local_unit("cfn-hup.service", "/opt/aws/bin/cfn-hup")?;
+        cell.run("system.slice/cfn-hup.service", "cfn-hup", "chain sh,deploy cpu 0.1")
+    }),
+    // keep: a boot-time script of systemd's rc-local in another unit name (AL2: rc-local by SysV).
+    Case::new("y-script-of-sysv", Right::Keep, 0.105, |cell| {
+        let unit = "[Unit]\nSourcePath=/etc/init.d/farm\n[Service]\nExecStart=/etc/init.d/farm start\n";
+        cell.file("/run/systemd/generator.late/farm.service", unit)?;
+        cell.file("/etc/init.d/farm", "#!/bin/sh\n")?;
+        cell.run("system.slice/farm.service", "sh", "orphan farm cpu 0.1")
+    }),
+    // keep: forty of alice's short-lived containers a minute, each by its own scope.
+    Case::new("y-runs-of-docker-one-after-the-other", Right::Keep, 0.1, |cell| {
+        let load = "groups system.slice/docker-a .scope 0 1.5 0.09";
+        cell.run("init.scope", "systemd", load)
+    }),
+    // keep: the same container is started again and again for a job.
+    Case::new("y-start-of-one-container-again-and-again", Right::StopAfter(130), 0.1, |cell| {
+        cell.run("init.scope", "systemd", "rerun system.slice/docker-a.scope 0 2.5 0.09 135")
+    }),
+    // keep: half by people, half by a container, half by a unit: none is a use by itself.
+    Case::new("y-container-and-session-share-a-load", Right::Keep, 0.1, |cell| {
+        cell.run_as(1000, SESSION, "R", "cpu 0.035")?;
+        cell.run("system.slice/docker-4f1a0c.scope", "sh", "cpu 0.035")
+    }),
+    // stop: an idle runner of GitHub that asks for work.
+    Case::new("y-runner-of-github-at-rest", Right::Stop, 0.03, |cell| {
+        let unit = "actions.runner.acme-app.host.service";
+        cell.local_unit(unit, "/home/alice/actions-runner/runsvc.sh")?;
+        let group = format!("system.slice/{unit}");
+        cell.run_as(1000, &group, "Runner.Listener", "cpu 0.01")?;
+        let load = "request 198.51.100.2:7000 800 600 5000 kept";
+        cell.run_as(1000, &group, "Runner.Listener", load)
+    }),
+    // stop: an idle agent of Buildkite, an idle data base with a pool of twenty connections that are pinged.
+    Case::new("y-pool-of-a-data-base", Right::Stop, 0.05, |cell| {
+        cell.packaged_unit("postgresql-15", "postgresql@.service", "/usr/bin/pg_ctlcluster")?;
+        let group = "system.slice/system-postgresql.slice/postgresql@15-main.service";
+        cell.run_as(998, group, "postgres", "serve 5432")
+    })
+    .outside(&[
+        "request 198.51.100.1:5432 40 60 1000 kept",
+        "request 198.51.100.1:5432 40 60 1000 kept",
+        "request 198.51.100.1:5432 40 60 1000 kept",
+        "request 198.51.100.1:5432 40 60 1000 kept",
+        "request 198.51.100.1:5432 40 60 1000 kept",
+        "request 198.51.100.1:5432 40 60 1000 kept",
+        "request 198.51.100.1:5432 40 60 1000 kept",
+        "request 198.51.100.1:5432 40 60 1000 kept",
+    ]),
+    // stop: health checks of three zones with the bytes that a load balancer sends, at a container of the host's network.
+    Case::new("y-health-checks-of-a-container", Right::Stop, 0.03, |cell| {
+        cell.run("system.slice/docker-4f1a0c.scope", "app", "serve 8080")
+    })
+    .outside(&["request 198.51.100.1:8080 132 300 5000 new", "request 198.51.100.1:8080 132 300 5000 new"]),
 ];
 
 /// A script that has a load in a child.
@@ -494,7 +609,43 @@ fn tmux(cell: &Cell, name: &str, arguments: &str, cores: f64) -> io::Result<()> 
     let group = "user.slice/user-1000.slice/user@1000.service/tmux-spawn-1.scope";
     let line = format!("CELL_PART=\"load cpu {cores}\" exec /opt/cell/as/{name} {arguments}");
     let line = format!("TERM=xterm tmux -S /tmp/tmux new-session -d '{line}'");
-    Process::shell(group, &line).uid(1000).start()
+    Process::shell(group, &line).uid(1000).start()?;
+    hurry(group)
+}
+
+/// The server of tmux has a session of its own, which is scheduled by itself; loads must get what they are to use.
+fn hurry(group: &str) -> io::Result<()> {
+    let line = format!(
+        "sleep 3; for n in 1 2 3; do for p in $(cat /sys/fs/cgroup/{group}/cgroup.procs); do \
+         echo -15 > /proc/$p/autogroup 2>/dev/null; done; sleep 1; done"
+    );
+    Process::shell("init.scope", &line).start()
+}
+
+/// Containers that live for a download of 300 kB each.
+fn short_containers() -> io::Result<()> {
+    let script = r#"
+n=0
+while :; do
+  n=$((n+1))
+  g=/sys/fs/cgroup/system.slice/docker-$n.scope
+  mkdir -p $g
+  ( echo 0 > $g/cgroup.procs; exec unshare --net bash -c '
+      echo $$ > /tmp/c'$n'
+      while ! [ -e /proc/self/net/dev ] || ! grep -q eth1 /proc/self/net/dev; do sleep 0.05; done
+      ip address add 203.0.113.2/24 dev eth1; ip link set eth1 up; ip route add default via 203.0.113.1
+      sleep 0.2
+      exec 3<>/dev/tcp/198.51.100.2/7000; printf "\0\4\x93\xe0" >&3; head -c 300000 <&3 >/dev/null; sleep 1' ) &
+  job=$!
+  while ! [ -s /tmp/c$n ]; do sleep 0.05; done
+  ip link add veth$n type veth peer name eth1 netns $(cat /tmp/c$n)
+  ip link set veth$n master docker0; ip link set veth$n up
+  wait $job
+  ip link del veth$n 2>/dev/null
+  rmdir $g
+  sleep 1
+done"#;
+    Process::shell("system.slice/docker.service", script).start()
 }
 
 /// What a container's start and end do to the interfaces, every second.

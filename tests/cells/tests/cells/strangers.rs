@@ -101,13 +101,13 @@ pub(crate) const CASES: &[Case] = &[
         let unit = "[Service]\nType=oneshot\nExecStart=/opt/work-one\n";
         cell.file("/etc/systemd/system/work-one.service", unit)?;
         cell.file("/etc/systemd/system/work-one.timer", "[Timer]\nOnUnitInactiveSec=0\n")?;
-        cell.run("init.scope", "systemd", "rerun system.slice/work-one.service 0 2.5 0.16 135")
+        cell.run("init.scope", "systemd", "rerun system.slice/work-one.service 0 2.5 0.13 135")
     }),
     // stop: it crashes and is started again, all day.
     Case::new("x-crash-loop", Right::StopAfter(40), 0.17, |cell| {
         let unit = "[Service]\nExecStart=/opt/broken\nRestart=always\n";
         cell.file("/etc/systemd/system/broken.service", unit)?;
-        cell.run("init.scope", "systemd", "rerun system.slice/broken.service 0 2.5 0.16 1000")
+        cell.run("init.scope", "systemd", "rerun system.slice/broken.service 0 2.5 0.13 1000")
     }),
     // keep: Gradle's daemon does the work of a build and has left its parent.
     Case::new("x-gradle-daemon-of-jenkins", Right::Keep, 0.1, |cell| {
@@ -423,7 +423,7 @@ pub(crate) const CASES: &[Case] = &[
         cell.packaged_unit("bind9", "named.service", "/usr/sbin/named")?;
         cell.run("system.slice/named.service", "named", "play 53")
     })
-    .outside(&["talk 198.51.100.1:53 60 25"]),
+    .outside(&["talk 198.51.100.1:53 60 12"]),
     // stop: lists of servers ask an empty game.
     Case::new("x-game-that-lists-ask", Right::Stop, 0.02, |cell| {
         cell.local_unit("valheim.service", "/home/valheim/start")?;
@@ -495,7 +495,8 @@ pub(crate) const CASES: &[Case] = &[
         cell.file("/tmp/look", "#!/bin/sh\nCELL_PART='load burst 0.12' /opt/cell/part\n")?;
         cell.set_up("chmod 755 /tmp/look")?;
         let line = "TERM=xterm tmux -S /tmp/tmux new-session -d 'watch -n1 /tmp/look'";
-        Process::shell(group, line).uid(1001).start()
+        Process::shell(group, line).uid(1002).start()?;
+        hurry(group)
     }),
     // keep: somebody listens to a radio station of 96 kbit/s.
     Case::new("y-listener-of-a-radio-station", Right::Keep, 0.03, |cell| {
@@ -590,7 +591,75 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("y-health-checks-of-a-container", Right::Stop, 0.03, |cell| {
         cell.run("system.slice/docker-4f1a0c.scope", "app", "serve 8080")
     })
-    .outside(&["request 198.51.100.1:8080 132 300 5000 new", "request 198.51.100.1:8080 132 300 5000 new"]),
+    .outside(&["request 198.51.100.1:8080 132 300 5000 new"]),
+    // keep: somebody types in a notebook that root's unit serves.
+    Case::new("z-person-in-a-notebook-of-a-unit", Right::Keep, 0.03, |cell| {
+        cell.local_unit("lab.service", "/opt/conda/bin/jupyter-lab")?;
+        cell.run("system.slice/lab.service", "/opt/conda/bin/jupyter-lab", "serve 8888")
+    })
+    .outside(&["request 198.51.100.1:8888 300 400 2000 kept"]),
+    // keep: somebody types in a notebook in a container, at a published port.
+    Case::new("z-person-in-a-notebook-of-a-container", Right::Keep, 0.03, |cell| {
+        cell.set_up(BRIDGE)?;
+        container(cell, "system.slice/docker-4f1a0c.scope", 2, "serve 8888")
+    })
+    .outside(&["request 203.0.113.2:8888 600 800 2000 kept"]),
+    // keep: somebody types in a web IDE of alice's behind nginx.
+    Case::new("z-person-behind-a-proxy", Right::Keep, 0.03, |cell| {
+        cell.packaged_unit("nginx", "nginx.service", "/usr/sbin/nginx")?;
+        cell.run("system.slice/nginx.service", "nginx", "serve 80")?;
+        cell.run_as(1000, SESSION, "streamlit", "serve 8080")?;
+        cell.run("system.slice/nginx.service", "nginx", "request 127.0.0.1:8080 300 400 2000 kept")
+    })
+    .outside(&["request 198.51.100.1:80 300 400 2000 kept"]),
+    // keep: the same where root's unit serves it under another name than the known ones.
+    Case::new("z-person-behind-a-proxy-to-a-unit", Right::Keep, 0.03, |cell| {
+        cell.packaged_unit("nginx", "nginx.service", "/usr/sbin/nginx")?;
+        cell.local_unit("lab.service", "/opt/conda/bin/jupyter-lab")?;
+        cell.run("system.slice/nginx.service", "nginx", "serve 80")?;
+        cell.run("system.slice/lab.service", "/opt/conda/bin/jupyter-lab", "serve 8888")?;
+        cell.run("system.slice/nginx.service", "nginx", "request 127.0.0.1:8888 600 400 2000 kept")
+    })
+    .outside(&["request 198.51.100.1:80 600 400 2000 kept"]),
+    // keep: a telephone call by G.711, 64 kbit/s each way.
+    Case::new("z-telephone-call-of-64-kbit", Right::Keep, 0.03, |cell| {
+        cell.packaged_unit("asterisk", "asterisk.service", "/usr/sbin/asterisk")?;
+        cell.run_as(998, "system.slice/asterisk.service", "asterisk", "play 10000")
+    })
+    .outside(&["talk 198.51.100.1:10000 172 20"]),
+    // keep: a subnet router of Tailscale carries somebody's traffic.
+    Case::new("z-router-of-tailscale", Right::Keep, 0.03, |cell| {
+        cell.packaged_unit("tailscale", "tailscaled.service", "/usr/sbin/tailscaled")?;
+        cell.run("system.slice/tailscaled.service", "tailscaled", "play 41641")
+    })
+    .outside(&["talk 198.51.100.1:41641 640 40"]),
+    // keep: a web server in a container while others come and go.
+    Case::new("z-server-in-a-container-while-others-come-and-go", Right::Keep, 0.06, |cell| {
+        cell.set_up(BRIDGE)?;
+        container(cell, "system.slice/docker-4f1a0c.scope", 2, "serve 80")?;
+        churn()
+    })
+    .outside(&["ask 203.0.113.2:80 200000 4000 new"]),
+    // keep: others reach the world through this machine, while containers come and go.
+    Case::new("z-nat-instance-while-interfaces-come-and-go", Right::Keep, 0.06, |cell| {
+        cell.packaged_unit("ifupdown", "networking.service", "/sbin/ifup")?;
+        cell.set_up(BRIDGE)?;
+        container(cell, "system.slice/networking.service", 2, "ask 198.51.100.2:7000 200000 4000 new")?;
+        churn()
+    }),
+    // stop: a job in a session that was stopped with Ctrl-Z.
+    Case::new("z-stopped-job", Right::Stop, 0.02, |_| {
+        Process::shell(SESSION, "(while :; do :; done) & kill -STOP $!; sleep 1000").uid(1000).start()
+    }),
+    // stop: a display of root's in a container's terminal: `docker exec -it … top`, left in tmux.
+    Case::new("z-nrpe-as-an-ordinary-uid", Right::Stop, 0.07, |cell| {
+        cell.packaged_unit("datadog-agent", "datadog-agent.service", "/opt/datadog-agent/agent")?;
+        cell.run_as(1005, "system.slice/datadog-agent.service", "agent", "cpu 0.065")
+    }),
+    // keep: the same user's job in the group of that agent's unit is none of the agent's.
+    Case::new("z-work-of-a-user-in-a-slice-by-hand", Right::Keep, 0.075, |cell| {
+        cell.run_as(1000, "batch.slice/run-77.scope", "solver", "cpu 0.07")
+    }),
 ];
 
 /// A script that has a load in a child.

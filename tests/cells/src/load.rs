@@ -12,6 +12,7 @@
 //! - `ask HOST:PORT BYTES MILLISECONDS kept|new`: asks such a server in this rhythm, over one connection or new ones
 //! - `request HOST:PORT UP DOWN MILLISECONDS kept|new`: the same with requests of so many bytes
 //! - `rerun GROUP UID SECONDS CORES SPAN`: for so many seconds a process that lives so long, again and again in the same group made anew
+//! - `crash GROUP LIVES RESTS CORES`: a process in this group that lives so long, again after a pause
 //! - `play6 PORT`: `play` for both families
 //! - `play PORT`: a server of UDP that answers each datagram with two of its size
 //! - `talk HOST:PORT BYTES MILLISECONDS`: sends such a server datagrams
@@ -72,6 +73,7 @@ pub fn play(words: &[&str]) -> io::Result<()> {
             rerun(group, uid, (parse(seconds)?, parse(span)?), cores)?;
             sleep();
         }
+        ["crash", group, lives, rests, cores] => crash(group, parse(lives)?, parse(rests)?, cores)?,
         ["play", port] => play_udp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, parse(port)?)))?,
         ["play6", port] => play_udp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, parse(port)?)))?,
         ["hear", port] => {
@@ -220,6 +222,14 @@ fn rerun(group: &str, uid: &str, (seconds, span): (f64, f64), cores: &str) -> io
         std::fs::remove_dir(format!("/sys/fs/cgroup/{group}"))?;
     }
     Ok(())
+}
+
+/// What systemd does with a unit that fails, after a pause each time.
+fn crash(group: &str, lives: f64, rests: f64, cores: &str) -> io::Result<()> {
+    loop {
+        rerun(group, "0", (lives, lives / 2.0), cores)?;
+        thread::sleep(Duration::from_secs_f64(rests));
+    }
 }
 
 fn forks(per_second: u32) -> io::Result<()> {

@@ -101,13 +101,13 @@ pub(crate) const CASES: &[Case] = &[
         let unit = "[Service]\nType=oneshot\nExecStart=/opt/work-one\n";
         cell.file("/etc/systemd/system/work-one.service", unit)?;
         cell.file("/etc/systemd/system/work-one.timer", "[Timer]\nOnUnitInactiveSec=0\n")?;
-        cell.run("init.scope", "systemd", "rerun system.slice/work-one.service 0 2.5 0.13 135")
+        cell.run("init.scope", "systemd", "rerun system.slice/work-one.service 0 0.8 0.13 135")
     }),
     // stop: it crashes and is started again, all day.
     Case::new("x-crash-loop", Right::StopAfter(40), 0.17, |cell| {
         let unit = "[Service]\nExecStart=/opt/broken\nRestart=always\n";
         cell.file("/etc/systemd/system/broken.service", unit)?;
-        cell.run("init.scope", "systemd", "rerun system.slice/broken.service 0 2.5 0.13 1000")
+        cell.run("init.scope", "systemd", "rerun system.slice/broken.service 0 0.8 0.13 1000")
     }),
     // keep: Gradle's daemon does the work of a build and has left its parent.
     Case::new("x-gradle-daemon-of-jenkins", Right::Keep, 0.1, |cell| {
@@ -660,7 +660,52 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("z-work-of-a-user-in-a-slice-by-hand", Right::Keep, 0.075, |cell| {
         cell.run_as(1000, "batch.slice/run-77.scope", "solver", "cpu 0.07")
     }),
+    // keep: root's own table has a daily job in twenty minutes.
+    Case::new("w-due-in-roots-own-table", Right::Keep, 0.02, |cell| {
+        due(cell, "", "/var/spool/cron/crontabs/root", "/root/nightly")?;
+        cell.set_up("chmod 600 /var/spool/cron/crontabs/root; chmod 1730 /var/spool/cron/crontabs")
+    }),
+    // keep: the same by the clock of another zone, as cronie reads it.
+    Case::new("w-due-by-another-clock", Right::Keep, 0.02, |cell| {
+        due(cell, "Asia/Tokyo", "/etc/cron.d/nightly", "root /root/nightly")
+    }),
+    // keep: a line in a package's table that somebody made.
+    Case::new("w-due-in-an-edited-table", Right::Keep, 0.02, |cell| {
+        cell.owned("rsnapshot", "/etc/cron.d/rsnapshot\n")?;
+        due(cell, "", "/etc/cron.d/rsnapshot", "root /usr/bin/rsnapshot alpha")
+    }),
+    // keep: the folder of daily scripts has one that was made here, and it is run in twenty minutes.
+    Case::new("w-due-in-a-folder-of-scripts", Right::Keep, 0.02, |cell| {
+        script(cell, "/etc/cron.daily/backup", "burst 1")?;
+        due(cell, "", "/etc/crontab", "root cd / && run-parts --report /etc/cron.daily")
+    }),
+    // stop: the same folder with a package's script only.
+    Case::new("w-folder-of-packaged-scripts", Right::Stop, 0.02, |cell| {
+        script(cell, "/etc/cron.daily/plocate", "burst 1")?;
+        cell.owned("plocate", "/etc/cron.daily/plocate\n")?;
+        due(cell, "", "/etc/crontab", "root cd / && run-parts --report /etc/cron.daily")
+    }),
+    // stop: it starts, dies at once and is started again after some seconds, as a broken program of Java does.
+    Case::new("w-crash-loop-with-pauses", Right::StopAfter(40), 0.1, |cell| {
+        let unit = "[Service]\nExecStart=/opt/broken\nRestart=always\nRestartSec=3\n";
+        cell.file("/etc/systemd/system/broken.service", unit)?;
+        cell.run("init.scope", "systemd", "crash system.slice/broken.service 1 3 0.3")
+    }),
 ];
+
+/// A table with a daily job in twenty minutes by the clock of a zone.
+fn due(cell: &Cell, zone: &str, table: &str, command: &str) -> io::Result<()> {
+    cron(cell)?;
+    cell.run("system.slice/cron.service", "/usr/sbin/cron", "sleep")?;
+    let (tz, line) = match zone {
+        "" => (String::new(), String::new()),
+        zone => (format!("TZ={zone}"), format!("CRON_TZ={zone}\n")),
+    };
+    cell.file(table, &line)?;
+    cell.set_up(&format!(
+        "echo \"$({tz} date -d '+20 minutes' '+%-M %-H') * * * {command}\" >> {table}"
+    ))
+}
 
 /// A script that has a load in a child.
 fn script(cell: &Cell, path: &str, load: &str) -> io::Result<()> {
@@ -719,7 +764,7 @@ done"#;
 
 /// What a container's start and end do to the interfaces, every second.
 fn churn() -> io::Result<()> {
-    let line = "n=0; while :; do n=$((n+1)); ip link add veth$n type veth peer name peer$n; sleep 1.3; ip link del veth$n; done";
+    let line = "n=0; while :; do n=$((n+1)); ip link add churn$n type veth peer name peer$n; sleep 1.3; ip link del churn$n; done";
     Process::shell("system.slice/docker.service", line).start()
 }
 

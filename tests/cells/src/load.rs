@@ -11,9 +11,8 @@
 //! - `serve PORT`: answers requests by TCP with the number of bytes that they ask for
 //! - `ask HOST:PORT BYTES MILLISECONDS kept|new`: asks such a server in this rhythm, over one connection or new ones
 //! - `request HOST:PORT UP DOWN MILLISECONDS kept|new`: the same with requests of so many bytes
-//! - `rerun GROUP UID SECONDS CORES SPAN`: for so many seconds a process that lives so long, again and again in the same group made anew
-//! - `crash GROUP LIVES RESTS CORES`: a process in this group that lives so long, again after a pause
-//! - `play6 PORT`: `play` for both families
+//! - `rerun GROUP LIVES RESTS CORES`: again and again a process that lives so many seconds, in a group of this name made
+//!   anew, and a pause
 //! - `play PORT`: a server of UDP that answers each datagram with two of its size
 //! - `talk HOST:PORT BYTES MILLISECONDS`: sends such a server datagrams
 //! - `hear PORT`: takes datagrams and answers none
@@ -24,7 +23,7 @@
 //! - `write BYTES MILLISECONDS PATH`: writes to a file and syncs
 
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -69,13 +68,8 @@ pub fn play(words: &[&str]) -> io::Result<()> {
             let pause = Duration::from_millis(parse(pause)?);
             request(server, parse(up)?, parse(down)?, pause, *kind == "kept");
         }
-        ["rerun", group, uid, seconds, cores, span] => {
-            rerun(group, uid, (parse(seconds)?, parse(span)?), cores)?;
-            sleep();
-        }
-        ["crash", group, lives, rests, cores] => crash(group, parse(lives)?, parse(rests)?, cores)?,
-        ["play", port] => play_udp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, parse(port)?)))?,
-        ["play6", port] => play_udp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, parse(port)?)))?,
+        ["rerun", group, lives, rests, cores] => rerun(group, parse(lives)?, parse(rests)?, cores)?,
+        ["play", port] => play_udp(parse(port)?)?,
         ["hear", port] => {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, parse(port)?))?;
             while socket.recv(&mut [0; 2048]).is_ok() {}
@@ -206,28 +200,19 @@ fn groups(before: &str, behind: &str, uid: &str, seconds: f64, cores: &str) -> i
     Ok(())
 }
 
-/// What systemd does with a unit that is started again and again.
-fn rerun(group: &str, uid: &str, (seconds, span): (f64, f64), cores: &str) -> io::Result<()> {
+/// What systemd does with a unit that ends and is started again.
+fn rerun(group: &str, lives: f64, rests: f64, cores: &str) -> io::Result<()> {
     disguise(&path_of("job"))?;
-    let begun = Instant::now();
-    while begun.elapsed().as_secs_f64() < span {
+    loop {
         let mut job = Command::new(SELF)
             .args([path_of("job"), path_of("job")])
-            .env(PLACE, format!("/{group} {uid}"))
+            .env(PLACE, format!("/{group} 0"))
             .env(PART, format!("load cpu {cores}"))
             .spawn()?;
-        thread::sleep(Duration::from_secs_f64(seconds));
+        thread::sleep(Duration::from_secs_f64(lives));
         job.kill()?;
         job.wait()?;
         std::fs::remove_dir(format!("/sys/fs/cgroup/{group}"))?;
-    }
-    Ok(())
-}
-
-/// What systemd does with a unit that fails, after a pause each time.
-fn crash(group: &str, lives: f64, rests: f64, cores: &str) -> io::Result<()> {
-    loop {
-        rerun(group, "0", (lives, lives / 2.0), cores)?;
         thread::sleep(Duration::from_secs_f64(rests));
     }
 }
@@ -301,8 +286,8 @@ fn ask_once(server: &str, bytes: u32, connection: Option<TcpStream>) -> io::Resu
     Ok(connection)
 }
 
-fn play_udp(at: SocketAddr) -> io::Result<()> {
-    let socket = UdpSocket::bind(at)?;
+fn play_udp(port: u16) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))?;
     let mut datagram = [0_u8; 2048];
     loop {
         let (size, from) = socket.recv_from(&mut datagram)?;

@@ -25,11 +25,6 @@ pub(crate) const CASES: &[Case] = &[
         cell.run("system.slice/codedeploy-agent.service", "ruby", "sleep")?;
         cell.run("system.slice/codedeploy-agent.service", "start.sh", "orphan node cpu 0.1")
     }),
-    // keep: a job that puppet's exec left is the administrator's; cfn-hup's hook started the application.
-    Case::new("hook-of-cfn-hup", Right::Keep, 0.1, |cell| {
-        cell.local_unit("cfn-hup.service", "/opt/aws/bin/cfn-hup")?;
-        cell.run("system.slice/cfn-hup.service", "cfn-hup", "chain sh,deploy cpu 0.1")
-    }),
     // keep: `salt '*' cmd.run ./train` is Run Command by another name.
     Case::new("salt-cmd-run", Right::Keep, 0.1, |cell| {
         cell.packaged_unit("salt-minion", "salt-minion.service", "/usr/bin/salt-minion")?;
@@ -46,11 +41,6 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("supervisord-program", Right::Keep, 0.1, |cell| {
         cell.packaged_unit("supervisor", "supervisor.service", "/usr/bin/supervisord")?;
         cell.run("system.slice/supervisor.service", "supervisord", "chain trainer cpu 0.1")
-    }),
-    // keep: the same of runit.
-    Case::new("runit-tree", Right::Keep, 0.1, |cell| {
-        cell.packaged_unit("runit-systemd", "runit.service", "/usr/bin/runsvdir")?;
-        cell.run("system.slice/runit.service", "runsvdir", "chain runsv,trainer cpu 0.1")
     }),
     // keep: fcron's jobs are as much somebody's as cron's.
     Case::new("fcron-job", Right::Keep, 0.1, |cell| {
@@ -171,18 +161,6 @@ pub(crate) const CASES: &[Case] = &[
         churn()
     })
     .outside(&["talk 198.51.100.1:2456 640 40"]),
-    // keep: others reach the world through this machine, while containers come and go.
-    Case::new("nat-instance-while-interfaces-come-and-go", Right::Keep, 0.06, |cell| {
-        cell.packaged_unit("ifupdown", "networking.service", "/sbin/ifup")?;
-        cell.set_up(BRIDGE)?;
-        container(
-            cell,
-            "system.slice/networking.service",
-            2,
-            "ask 198.51.100.2:7000 200000 4000 new",
-        )?;
-        churn()
-    }),
     // keep: somebody's traffic goes through a VPN's gateway.
     Case::new("gateway-of-openvpn", Right::Keep, 0.03, |cell| {
         cell.packaged_unit("openvpn", "openvpn-server@.service", "/usr/sbin/openvpn")?;
@@ -190,12 +168,6 @@ pub(crate) const CASES: &[Case] = &[
         cell.run(group, "openvpn", "play 1194")
     })
     .outside(&["talk 198.51.100.1:1194 640 40"]),
-    // keep: a subnet router of Tailscale carries somebody's traffic.
-    Case::new("router-of-tailscale", Right::Keep, 0.03, |cell| {
-        cell.packaged_unit("tailscale", "tailscaled.service", "/usr/sbin/tailscaled")?;
-        cell.run("system.slice/tailscaled.service", "tailscaled", "play 41641")
-    })
-    .outside(&["talk 198.51.100.1:41641 640 40"]),
     // keep: people use an application of this machine through a tunnel of Cloudflare's.
     Case::new("application-behind-cloudflared", Right::Keep, 0.04, |cell| {
         cell.packaged_unit("cloudflared", "cloudflared.service", "/usr/bin/cloudflared")?;
@@ -274,11 +246,9 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         "what bootcmd and boothooks leave in the first stages of cloud-init is upkeep",
     ),
     ("codedeploy-left-a-server", "what hooks of CodeDeploy start is upkeep"),
-    ("hook-of-cfn-hup", "what hooks of cfn-hup start is upkeep"),
     ("salt-cmd-run", "what salt-minion starts is upkeep"),
     ("monit-started-a-program", "what monit starts is upkeep"),
     ("supervisord-program", "children of a packaged supervisor that runs as one user are a server"),
-    ("runit-tree", "children of a packaged supervisor that runs as one user are a server"),
     ("fcron-job", "fcron keeps the machine, and nothing says that it starts others' work"),
     (
         "edited-table-of-rsnapshot",
@@ -327,12 +297,7 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         "player-while-interfaces-come-and-go",
         "the account of the network begins anew whenever any interface comes or goes",
     ),
-    (
-        "nat-instance-while-interfaces-come-and-go",
-        "the account of the network begins anew whenever any interface comes or goes",
-    ),
     ("gateway-of-openvpn", "what a gateway carries for others is upkeep below 64 kB/s"),
-    ("router-of-tailscale", "what a router carries for others is upkeep below 64 kB/s"),
     (
         "application-behind-cloudflared",
         "what a tunnel's daemon carries to a local unit is upkeep outside and nothing inside",

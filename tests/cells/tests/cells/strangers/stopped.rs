@@ -233,6 +233,17 @@ pub(crate) const CASES: &[Case] = &[
         cell.run("system.slice/nginx.service", "nginx", "request 127.0.0.1:8888 600 400 2000 kept")
     })
     .outside(&["request 198.51.100.1:80 600 400 2000 kept"]),
+    // keep: a pod of somebody's that is a whole machine (sysbox, KubeVirt) or that builds with a daemon of its own.
+    Case::new("pod-with-a-daemon-of-its-own", Right::Keep, 0.1, |cell| {
+        let pod = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice";
+        cell.run(&format!("{pod}/cri-containerd-1.scope"), "dockerd", "cpu 0.1")
+    }),
+    // keep: somebody uses a web page of a container, a request every second.
+    Case::new("requests-to-a-container", Right::Keep, 0.04, |cell| {
+        cell.set_up(BRIDGE)?;
+        container(cell, "system.slice/docker-4f1a0c.scope", 2, "serve 80")
+    })
+    .outside(&["request 203.0.113.2:80 800 8000 1000 new"]),
 ];
 
 /// Why each comes out wrong.
@@ -325,5 +336,13 @@ pub(crate) const NOT_YET: &[NotYet] = &[
     (
         "person-behind-a-proxy-to-a-unit",
         "between a packaged proxy and a local unit nothing is said, and a person sends less than the limit for the proxy",
+    ),
+    (
+        "pod-with-a-daemon-of-its-own",
+        "below a kubelet's groups a daemon of containers is part of the control plane",
+    ),
+    (
+        "requests-to-a-container",
+        "clients of a container with a network of its own are not seen one by one",
     ),
 ];

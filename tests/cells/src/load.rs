@@ -10,6 +10,9 @@
 //! - `forks PER_SECOND`: so many child processes a second that end at once
 //! - `serve PORT`: answers requests by TCP with the number of bytes that they ask for
 //! - `ask HOST:PORT BYTES MILLISECONDS kept|new`: asks such a server in this rhythm, over one connection or new ones
+//! - `request HOST:PORT UP DOWN MILLISECONDS kept|new`: the same with requests of so many bytes
+//! - `rerun GROUP LIVES RESTS CORES`: again and again a process that lives so many seconds, in a group of this name made
+//!   anew, and a pause
 //! - `play PORT`: a server of UDP that answers each datagram with two of its size
 //! - `talk HOST:PORT BYTES MILLISECONDS`: sends such a server datagrams
 //! - `hear PORT`: takes datagrams and answers none
@@ -20,7 +23,7 @@
 //! - `write BYTES MILLISECONDS PATH`: writes to a file and syncs
 
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -61,6 +64,11 @@ pub fn play(words: &[&str]) -> io::Result<()> {
         ["ask", server, bytes, pause, kind] => {
             ask(server, parse(bytes)?, Duration::from_millis(parse(pause)?), *kind == "kept");
         }
+        ["request", server, up, down, pause, kind] => {
+            let pause = Duration::from_millis(parse(pause)?);
+            request(server, parse(up)?, parse(down)?, pause, *kind == "kept");
+        }
+        ["rerun", group, lives, rests, cores] => rerun(group, parse(lives)?, parse(rests)?, cores)?,
         ["play", port] => play_udp(parse(port)?)?,
         ["hear", port] => {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, parse(port)?))?;
@@ -85,6 +93,8 @@ pub fn play(words: &[&str]) -> io::Result<()> {
         }
         ["settle", load @ ..] => {
             setsid()?;
+            // A session of its own is scheduled by itself (sched(7), the autogroup feature), and loads must get what they are to use.
+            let _not_there = std::fs::write("/proc/self/autogroup", "-15");
             play(load)?;
         }
         ["write", bytes, pause, path] => {
@@ -190,6 +200,23 @@ fn groups(before: &str, behind: &str, uid: &str, seconds: f64, cores: &str) -> i
     Ok(())
 }
 
+/// What systemd does with a unit that ends and is started again.
+fn rerun(group: &str, lives: f64, rests: f64, cores: &str) -> io::Result<()> {
+    disguise(&path_of("job"))?;
+    loop {
+        let mut job = Command::new(SELF)
+            .args([path_of("job"), path_of("job")])
+            .env(PLACE, format!("/{group} 0"))
+            .env(PART, format!("load cpu {cores}"))
+            .spawn()?;
+        thread::sleep(Duration::from_secs_f64(lives));
+        job.kill()?;
+        job.wait()?;
+        std::fs::remove_dir(format!("/sys/fs/cgroup/{group}"))?;
+        thread::sleep(Duration::from_secs_f64(rests));
+    }
+}
+
 fn forks(per_second: u32) -> io::Result<()> {
     let begun = Instant::now();
     for beat in 1.. {
@@ -224,6 +251,21 @@ fn serve(port: u16) -> io::Result<()> {
     Ok(())
 }
 
+/// A request for nothing is four bytes that are answered by none, so any number of them makes a request longer.
+fn request(server: &str, up: usize, down: u32, pause: Duration, kept: bool) {
+    let (begun, mut connection) = (Instant::now(), None);
+    for beat in 1.. {
+        let longer = vec![0; (up / 4).saturating_sub(1) * 4];
+        let open = || connection.take().map_or_else(|| TcpStream::connect(server), Ok);
+        let asked = { open }().and_then(|mut open| {
+            open.write_all(&longer)?;
+            ask_once(server, down, Some(open))
+        });
+        connection = asked.ok().filter(|_| kept);
+        next_beat(begun, beat, pause);
+    }
+}
+
 /// Asks until it is ended. A server that is not there yet is asked again.
 fn ask(server: &str, bytes: u32, pause: Duration, kept: bool) {
     let (begun, mut connection) = (Instant::now(), None);
@@ -245,7 +287,7 @@ fn ask_once(server: &str, bytes: u32, connection: Option<TcpStream>) -> io::Resu
 }
 
 fn play_udp(port: u16) -> io::Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))?;
     let mut datagram = [0_u8; 2048];
     loop {
         let (size, from) = socket.recv_from(&mut datagram)?;
@@ -256,7 +298,9 @@ fn play_udp(port: u16) -> io::Result<()> {
 }
 
 fn talk(server: &str, bytes: usize, pause: Duration) -> io::Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let six = server.starts_with('[');
+    let any: IpAddr = if six { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
     socket.connect(server)?;
     socket.set_nonblocking(true)?;
     let (begun, mut datagram) = (Instant::now(), [0_u8; 2048]);

@@ -26,6 +26,8 @@ pub const OUTSIDE: &str = "198.51.100.2";
 pub const INSIDE6: &str = "2001:db8::1";
 /// The same in IPv6.
 pub const OUTSIDE6: &str = "2001:db8::2";
+/// Where services of VPC Lattice are, which are other machines' work (169.254.171.0/24).
+pub const LATTICE: &str = "169.254.171.2";
 /// At this port of [`OUTSIDE`] is a server of TCP and one of UDP.
 pub const PORT: u16 = 7000;
 /// For how long the making of a cell is waited for.
@@ -85,6 +87,7 @@ fn lay_cable(cell: u32) -> io::Result<()> {
     run("ip", &["link", "add", "cable", "type", "veth", "peer", "name", "eth0", "netns", &cell])?;
     run("ip", &["address", "add", &format!("{OUTSIDE}/24"), "dev", "cable"])?;
     run("ip", &["-6", "address", "add", &format!("{OUTSIDE6}/64"), "dev", "cable", "nodad"])?;
+    run("ip", &["address", "add", &format!("{LATTICE}/32"), "dev", "cable"])?;
     run("ip", &["link", "set", "cable", "up"])?;
     run("ip", &["route", "add", "203.0.113.0/24", "via", INSIDE])
 }

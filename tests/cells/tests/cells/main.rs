@@ -5,6 +5,7 @@
 
 mod networks;
 mod schedules;
+mod strangers;
 mod tools;
 mod work;
 
@@ -21,7 +22,10 @@ const NOT_YET: &[runner::NotYet] = &[(
 )];
 
 fn main() -> io::Result<()> {
-    let cases: Vec<Case> = [work::CASES, networks::CASES, schedules::CASES, tools::CASES].concat();
+    let strangers = [strangers::CASES, strangers::stopped::CASES, strangers::kept::CASES].concat();
+    let cases: Vec<Case> =
+        [work::CASES, networks::CASES, schedules::CASES, tools::CASES, &strangers].concat();
+    let not_yet = [NOT_YET, strangers::stopped::NOT_YET, strangers::kept::NOT_YET].concat();
     if parts::play(&cases)? {
         return Ok(());
     }
@@ -35,7 +39,7 @@ fn main() -> io::Result<()> {
             _ => filters.push(word),
         }
     }
-    if runner::run(&cases, NOT_YET, &filters)? {
+    if runner::run(&cases, &not_yet, &filters)? {
         Ok(())
     } else {
         Err(io::Error::other("some cells came out wrong"))

@@ -133,7 +133,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("docker-container", Right::Keep, PEOPLE, |cell| {
         cell.run("system.slice/docker-4f1a0c.scope", "python", "cpu 0.07")
     }),
-    Case::new("kind-cluster-at-rest", Right::Stop, 0.17, |cell| kind(cell)),
+    Case::new("kind-cluster-at-rest", Right::Stop, 0.17, kind),
     Case::new("kind-cluster-with-a-pod-at-work", Right::Keep, 0.25, |cell| {
         kind(cell)?;
         cell.run(KIND_POD, "python3", "cpu 0.08")

@@ -112,7 +112,7 @@ impl Packages {
 }
 
 /// A path without the `/usr` that a merged `/usr` gives it.
-fn plain(path: &str) -> &str {
+pub(super) fn plain(path: &str) -> &str {
     let inner = path.strip_prefix("/usr").unwrap_or(path);
     let merged = ["/lib/", "/bin/", "/sbin/", "/lib64/"];
     if merged.iter().any(|folder| inner.starts_with(folder)) { inner } else { path }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::packages::Packages;
+use super::packages::{Packages, plain};
 use super::{HostError, HostRoot};
 
 /// Folders of unit files, the strongest first (systemd.unit(5)). A merged `/usr` makes the last two one.
@@ -45,6 +45,11 @@ const WATCHED: [&str; 7] = [
 ];
 /// The most of a unit file that is read.
 const LIMIT: usize = 1 << 20;
+/// Folders in which somebody on the machine changes units.
+const CHANGES: [&str; 3] =
+    ["/run/systemd/system", "/etc/systemd/system", "/etc/systemd/system.control"];
+/// The most changes of one unit.
+const DROP_INS: usize = 256;
 /// The most units that are remembered.
 const KNOWN: usize = 8192;
 
@@ -68,8 +73,16 @@ pub enum Origin {
 pub struct Unit {
     /// Who made it.
     pub origin: Origin,
-    /// The program that it starts first, without its folder; empty if that is not told.
+    /// The path of the program that it starts first; empty if that is not told.
     pub program: String,
+    /// systemd starts it again when it ends (`Restart=`), as it does with what should run all the time.
+    pub restarts: bool,
+}
+
+impl Unit {
+    fn of(origin: Origin) -> Self {
+        Self { origin, program: String::new(), restarts: false }
+    }
 }
 
 /// The units of a machine, remembered until something in their folders changes. All sources share it.
@@ -129,7 +142,7 @@ impl Registry {
             return unit.clone();
         }
         let found = find(&self.root, &units.packages, name);
-        let unit = found.unwrap_or(Unit { origin: Origin::Local, program: String::new() });
+        let unit = found.unwrap_or(Unit::of(Origin::Local));
         if units.known.len() < KNOWN {
             units.known.insert(name.to_owned(), unit.clone());
         }
@@ -181,17 +194,54 @@ pub fn file_of(root: &HostRoot, name: &str) -> Result<Option<String>, HostError>
 }
 
 fn find(root: &HostRoot, packages: &Packages, name: &str) -> Result<Unit, HostError> {
-    let none = |origin| Unit { origin, program: String::new() };
     let Some(path) = file_of(root, name)? else {
         // snapd writes units that no data base lists, under names that nobody else uses.
         let snap = name.strip_prefix("snap.").and_then(|rest| rest.split('.').next());
         let there = snap.is_some_and(|snap| root.exists(&format!("/snap/{snap}")).unwrap_or(false));
-        return Ok(none(if there { Origin::Package } else { Origin::Unknown }));
+        return Ok(Unit::of(if there { Origin::Package } else { Origin::Unknown }));
     };
     let text = root.read_text(&path, LIMIT).unwrap_or_default();
-    let program = program(&text).to_owned();
-    let origin = origin(root, packages, name, &path, &text);
-    Ok(Unit { origin, program: program.rsplit('/').next().unwrap_or_default().to_owned() })
+    let mut unit = Unit {
+        origin: origin(root, packages, name, &path, &text),
+        program: program(&text).to_owned(),
+        restarts: restarts(&text),
+    };
+    for text in drop_ins(root, packages, name)? {
+        let own = program(&text);
+        if !own.is_empty() && plain(own) != plain(&unit.program) {
+            // A package's unit with somebody's program is somebody's.
+            (unit.program, unit.origin) = (own.to_owned(), Origin::Local);
+        }
+        unit.restarts = unit.restarts || restarts(&text);
+    }
+    Ok(unit)
+}
+
+/// Whether a unit is one that systemd starts again (systemd.service(5), `Restart=`). A job that runs once and again (`oneshot`)
+/// is none.
+fn restarts(text: &str) -> bool {
+    let again = value(text, "Restart").is_some_and(|when| when != "no");
+    again && value(text, "Type") != Some("oneshot")
+}
+
+/// What somebody on the machine changed of a unit (systemd.unit(5), "drop-in"), the last one last.
+fn drop_ins(root: &HostRoot, packages: &Packages, name: &str) -> Result<Vec<String>, HostError> {
+    let mut texts = Vec::new();
+    for name in [template(name), Some(name.to_owned())].into_iter().flatten() {
+        for folder in CHANGES {
+            let folder = format!("{folder}/{name}.d");
+            let files = match root.names(&folder, DROP_INS) {
+                Ok(files) => files,
+                Err(error) if error.is_missing() => continue,
+                Err(error) => return Err(error),
+            };
+            let mut files: Vec<_> = files.iter().map(|file| format!("{folder}/{file}")).collect();
+            files.retain(|file| file.ends_with(".conf") && !packages.brought(file));
+            files.sort_unstable();
+            texts.extend(files.iter().map(|file| root.read_text(file, LIMIT).unwrap_or_default()));
+        }
+    }
+    Ok(texts)
 }
 
 fn origin(root: &HostRoot, packages: &Packages, name: &str, path: &str, text: &str) -> Origin {
@@ -367,13 +417,62 @@ mod tests {
     }
 
     #[test]
-    fn the_program_is_named_without_signs_and_folder() {
+    fn the_program_is_named_without_signs() {
         let tree = Tree::new();
         tree.file(
             "/etc/systemd/system/a.service",
             "[Service]\nExecStart=\nExecStart = !!/opt/bin/node_exporter --x\n",
         );
         let registry = Registry::of(&tree.root());
-        assert_eq!(registry.unit("a.service").program, "node_exporter");
+        assert_eq!(registry.unit("a.service").program, "/opt/bin/node_exporter");
+    }
+
+    #[test]
+    fn a_packages_unit_to_which_somebody_gave_another_program_is_somebodys() {
+        for (folder, line, expected) in [
+            (
+                "/etc/systemd/system/redis.service.d",
+                "ExecStart=\nExecStart=/opt/own/serve",
+                Origin::Local,
+            ),
+            (
+                "/run/systemd/system/redis.service.d",
+                "ExecStart=\nExecStart=/opt/own/serve",
+                Origin::Local,
+            ),
+            // The same program with other arguments, in another spelling.
+            (
+                "/etc/systemd/system/redis.service.d",
+                "ExecStart=\nExecStart=/bin/redis --big",
+                Origin::Package,
+            ),
+            ("/etc/systemd/system/redis.service.d", "Restart=always", Origin::Package),
+            (
+                "/etc/systemd/system/redis.service.d",
+                "ExecStartPost=/opt/own/serve",
+                Origin::Package,
+            ),
+        ] {
+            let tree = Tree::new();
+            tree.file("/var/lib/dpkg/info/redis.list", "/usr/lib/systemd/system/redis.service\n");
+            tree.file("/usr/lib/systemd/system/redis.service", service("/usr/bin/redis"));
+            tree.file(&format!("{folder}/override.conf"), format!("[Service]\n{line}\n"));
+            assert_eq!(origin(&tree, "redis.service"), expected, "{folder} {line}");
+        }
+    }
+
+    #[test]
+    fn what_systemd_starts_again_is_no_job_that_runs_once() {
+        for (lines, expected) in [
+            ("Restart=always", true),
+            ("Restart=on-failure\nType=simple", true),
+            ("Restart=no", false),
+            ("Type=oneshot\nRestart=on-failure", false),
+            ("", false),
+        ] {
+            let tree = Tree::new();
+            tree.file("/etc/systemd/system/a.service", format!("[Service]\n{lines}\n"));
+            assert_eq!(Registry::of(&tree.root()).unit("a.service").restarts, expected, "{lines}");
+        }
     }
 }

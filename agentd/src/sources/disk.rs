@@ -178,7 +178,8 @@ impl Disk {
             if role != Role::Workload && self.jobs.worked(now, groups, ownership, &path, bytes)? {
                 role = Role::Workload;
             }
-            found.push((path, Found { role, id, used_us: bytes, owner: None }));
+            let restarts = ownership.restarts(&path);
+            found.push((path, Found { role, id, used_us: bytes, owner: None, restarts }));
         }
         self.jobs.finish();
         self.services.begin(total);

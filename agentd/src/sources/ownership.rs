@@ -68,8 +68,18 @@ pub(super) struct Place<'a> {
 /// Units that systemd starts for the agent: the probe of the source `exec` and the pre-stop hook.
 const FOR_THE_AGENT: [&str; 2] =
     ["system.slice/agentd-probe.service", "system.slice/agentd-pre-stop.service"];
-/// Units of the system whose processes somebody's scripts are: user-data, and the script of old.
-const SCRIPTS: [&str; 3] = ["cloud-final.service", "rc-local.service", "rc.local.service"];
+/// Units of the system whose processes somebody's scripts are: user-data, and the script of old. What `bootcmd` and boothooks
+/// start stays in the stage that ran them, and cloud-init from 24.3 on runs all stages as one process.
+const SCRIPTS: [&str; 8] = [
+    "cloud-init-local.service",
+    "cloud-init.service",
+    "cloud-init-network.service",
+    "cloud-init-main.service",
+    "cloud-config.service",
+    "cloud-final.service",
+    "rc-local.service",
+    "rc.local.service",
+];
 /// Where user-data and the like begin; the groups of containers below a slice or a unit begin with one of these.
 const PAYLOADS: [&str; 8] = [
     "libpod-",
@@ -118,6 +128,11 @@ impl Ownership {
         &self.registry
     }
 
+    /// Whether systemd starts the unit of this path again whenever it ends.
+    pub(super) fn restarts(&self, path: &str) -> bool {
+        self.registry.unit(unit_of(path)).restarts
+    }
+
     /// Judges a path without a leading slash.
     pub(super) fn of<'a>(&self, path: &'a str) -> Place<'a> {
         let mut own = self.own.iter().map(String::as_str).chain(FOR_THE_AGENT);
@@ -135,7 +150,22 @@ impl Ownership {
             "machine.slice" => Place { class: Class::People, group: prefix(path, 2), uid: None },
             "system.slice" => self.in_system(path),
             _ if is_bare(first) => Place { class: Class::Upkeep, group: first, uid: None },
-            _ => Place { class: Class::People, group: first, uid: None },
+            _ => self.in_slice(path, first),
+        }
+    }
+
+    /// A group at the top that systemd does not make by itself, such as a slice of somebody's. It is people's, and so is what is in
+    /// it, but for the services of packages and upkeep that were put there.
+    fn in_slice<'a>(&self, path: &'a str, first: &'a str) -> Place<'a> {
+        let people = Place { class: Class::People, group: first, uid: None };
+        let group = unit_path(path);
+        let unit = unit_of(group);
+        if kind(first) != "slice" || kind(unit) != "service" || payload(path).is_some() {
+            return people;
+        }
+        match self.unit_class(unit) {
+            class @ (Class::Server | Class::Upkeep) => Place { class, group, uid: None },
+            _ => people,
         }
     }
 
@@ -150,6 +180,12 @@ impl Ownership {
         Place { class, group, uid: None }
     }
 
+    /// Whether a timer that no package brought starts a unit: then it is a job, as one of cron's is.
+    fn has_timer(&self, unit: &str) -> bool {
+        let stem = unit.strip_suffix(".service").unwrap_or(unit);
+        self.registry.unit(&format!("{stem}.timer")).origin == Origin::Local
+    }
+
     /// A unit of `system.slice`. Scopes hold what something other than systemd started: containers, `systemd-run
     /// --scope`. A name that is none of a unit's was made by somebody, too.
     fn unit_class(&self, unit: &str) -> Class {
@@ -157,7 +193,11 @@ impl Ownership {
             return Class::People;
         }
         let known = self.registry.unit(unit);
-        let keeps = upkeep::keeps(unit, &known.program) || is_among(&self.upkeep, unit);
+        let keeps = match known.origin {
+            Origin::Local => upkeep::keeps_by_hand(unit, &known.program),
+            _ => upkeep::keeps(unit, &known.program),
+        };
+        let keeps = keeps || is_among(&self.upkeep, unit);
         match (kind(unit), known.origin) {
             ("scope", _) | (_, Origin::Transient | Origin::Container) => Class::People,
             _ if keeps => Class::Upkeep,
@@ -166,6 +206,7 @@ impl Ownership {
             ("service", Origin::Local | Origin::Unknown) if unit.starts_with("run-") => {
                 Class::People
             }
+            ("service", Origin::Local) if self.has_timer(unit) => Class::People,
             ("service", _) => Class::Local,
             _ => Class::People,
         }
@@ -191,8 +232,10 @@ pub(super) fn kind(unit: &str) -> &str {
 /// Whether a group of this name holds the processes of a container: `docker-ID.scope`, `libpod-payload-ID`, and what runc calls
 /// `SLICE:PREFIX:NAME` where it is told a path of systemd's and has no systemd (`system.slice:docker:ID` of `BuildKit`).
 pub(super) fn is_payload(name: &str) -> bool {
-    let container = PAYLOADS.iter().any(|start| name.starts_with(start));
-    (container && kind(name) != "service") || name.split(':').count() == 3
+    // `ssh@7-A:22-B:51234.service` is a connection of a socket (systemd.socket(5), "Accept=").
+    let container =
+        || PAYLOADS.iter().any(|start| name.starts_with(start)) || name.split(':').count() == 3;
+    kind(name) != "service" && container()
 }
 
 /// Whether a group belongs to a container.
@@ -253,6 +296,15 @@ mod tests {
             "/etc/systemd/system/metrics.service",
             "[Service]\nExecStart=/opt/node_exporter\n",
         );
+        for (name, program) in [
+            ("backup", "/usr/local/bin/backup"),
+            ("datacollector", "/opt/lab/collect.py"),
+            ("embeddings", "/home/alice/target/release/vector"),
+        ] {
+            let text = format!("[Service]\nExecStart={program}\n");
+            tree.file(&format!("/etc/systemd/system/{name}.service"), text);
+        }
+        tree.file("/etc/systemd/system/backup.timer", "[Timer]\nOnCalendar=hourly\n");
         tree.file("/run/systemd/transient/job.service", "");
         tree.file(
             "/run/systemd/generator/web.service",
@@ -290,6 +342,15 @@ mod tests {
             ("system.slice/something", Class::People),
             ("system.slice/cloud-final.service", Class::People),
             ("system.slice/rc-local.service", Class::People),
+            ("system.slice/cloud-init-main.service", Class::People),
+            ("system.slice/backup.service", Class::People),
+            ("system.slice/datacollector.service", Class::Local),
+            ("system.slice/embeddings.service", Class::Local),
+            ("system.slice/ssh@7-10.0.0.1:22-10.0.0.2:51234.service", Class::Upkeep),
+            ("db.slice/postgresql@15-main.service", Class::Server),
+            ("a.slice/a-b.slice/cron.service", Class::Upkeep),
+            ("a.slice/train.service", Class::People),
+            ("a.slice/docker-0123.scope", Class::People),
             ("system.slice/slurmd.service", Class::People),
             ("system.slice/batch.service/worker", Class::People),
             ("system.slice/train.service", Class::Local),

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use agent_core::reading::{Role, Signal, Value};
 
+use super::planes;
 use super::servers::Helpers;
 use super::units::{Found as Unit, Units};
 use crate::host::HostError;
 use crate::host::cgroup::Hierarchy;
 use crate::host::users::Users;
-use crate::sources::ownership::{Class, Ownership, is_in_container};
+use crate::sources::ownership::{Class, Ownership, is_in_container, kind};
 
 /// The most groups of one slice that are shown one by one; the others are in the slice's rest.
 const SHOWN: usize = 200;
+/// How deep units may lie in a slice of somebody's.
+const SLICES: usize = 4;
 /// What is wrong with a slice whose counter fell; it may have been made anew.
 const BACKWARDS: &str = "its CPU time went backwards";
 
@@ -33,7 +36,7 @@ pub(super) struct Found {
 pub(super) struct Groups {
     hierarchy: Hierarchy,
     ownership: Ownership,
-    rests: BTreeMap<&'static str, Rest>,
+    rests: BTreeMap<String, Rest>,
     units: Units,
 }
 
@@ -72,12 +75,12 @@ impl Groups {
                 "system.slice" => self.system(total, services, helpers, users, &mut found)?,
                 _ => {
                     let class = self.ownership.of(&top).class;
-                    let work = match class {
-                        Class::People => helpers.work(&self.hierarchy, &top, total, None)?,
-                        _ => total,
-                    };
-                    found.signals.push(counter(&top, work).of(class.role()));
-                    if class != Class::People {
+                    if class == Class::People {
+                        let others = self.services_in(&top, total, &mut found)?;
+                        let work = helpers.work(&self.hierarchy, &top, others, None)?;
+                        found.signals.push(counter(&top, work));
+                    } else {
+                        found.signals.push(counter(&top, total).of(class.role()));
                         found.mixed.push((top.clone(), class));
                     }
                 }
@@ -85,6 +88,29 @@ impl Groups {
             found.tops.push((top, total));
         }
         Ok(found)
+    }
+
+    /// Services of packages and upkeep in a slice of somebody's, one by one; what the slice used beside them.
+    fn services_in(&mut self, top: &str, total: u64, found: &mut Found) -> Result<u64, HostError> {
+        let mut parts = BTreeMap::new();
+        if kind(top) == "slice" && !planes::has_pods(top) {
+            for leaf in self.leaves(top, SLICES)?.into_iter().take(SHOWN) {
+                let class = self.ownership.of(&leaf).class;
+                if !matches!(class, Class::Server | Class::Upkeep) {
+                    continue;
+                }
+                let Some(used) = self.hierarchy.cpu_us(&leaf)? else { continue };
+                found.signals.push(counter(&leaf, used).of(class.role()));
+                found.mixed.push((leaf.clone(), class));
+                parts.insert(leaf, used);
+            }
+        }
+        if parts.is_empty() && !self.rests.contains_key(top) {
+            return Ok(total);
+        }
+        // It goes on from what was told while there was none.
+        self.rests.entry(top.to_owned()).or_insert_with(|| Rest { total, ..Rest::default() });
+        self.rest(top, total, parts)
     }
 
     /// A slice whose groups count as work, one by one, and its rest: what groups used that ended since the last look
@@ -135,7 +161,8 @@ impl Groups {
         for path in Units::list(&self.hierarchy)? {
             let class = self.ownership.of(&path).class;
             let Some((used, id)) = Units::read(&self.hierarchy, &path)? else { continue };
-            let mut unit = Unit { role: class.role(), id, used_us: used, owner: None };
+            let restarts = self.ownership.restarts(&path);
+            let mut unit = Unit { role: class.role(), id, used_us: used, owner: None, restarts };
             if class != Class::People {
                 // A service that is people's as a whole is still looked into, since that may end.
                 if let Some(uid) = services.get(&path) {
@@ -163,11 +190,11 @@ impl Groups {
 
     fn rest(
         &mut self,
-        path: &'static str,
+        path: &str,
         total: u64,
         parts: BTreeMap<String, u64>,
     ) -> Result<u64, HostError> {
-        let rest = self.rests.entry(path).or_default().update(total, parts);
+        let rest = self.rests.entry(path.to_owned()).or_default().update(total, parts);
         rest.ok_or_else(|| HostError::malformed(format!("/sys/fs/cgroup/{path}"), BACKWARDS))
     }
 }

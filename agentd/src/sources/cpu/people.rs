@@ -52,6 +52,7 @@ struct Seen {
     asked: Asked,
     uid: u32,
     terminal: bool,
+    since: u64,
 }
 
 impl Kin<'_> {
@@ -66,6 +67,7 @@ impl Kin<'_> {
             parent: parent.map(|parent| parent.asked.name()),
             uid: one.uid,
             terminal: one.terminal,
+            oldest: all.iter().all(|other| other.since >= one.since),
         };
         let one_user = all.iter().all(|other| other.uid == one.uid);
         ownership::is_persons(self.group, self.class, process, one_user)
@@ -93,6 +95,7 @@ pub(super) struct People {
     root: HostRoot,
     own: Option<u32>,
     processes: Processes,
+    users: Users,
     jobs: Jobs,
     buffer: Vec<u8>,
     tools: Tools,
@@ -121,6 +124,7 @@ impl People {
         Self {
             own: process::own_pid(&root),
             processes: Processes::new(root.clone()),
+            users: Users::new(root.clone()),
             jobs: Jobs::default(),
             buffer: Vec::new(),
             tools: Tools::new(root.clone()),
@@ -218,6 +222,7 @@ impl People {
         let only_ordinary = seen.iter().all(|one| is_ordinary(one.uid));
         let whole = match ordinary.filter(|_| only_ordinary && kin.class == Class::Local) {
             Some(uid) => Some(Some(uid)),
+            None if self.is_of_user(kin, &seen) => Some(ordinary),
             None => kin.contains.then_some(None),
         };
         match whole {
@@ -269,6 +274,15 @@ impl People {
         Ok(())
     }
 
+    /// Whether a package's unit is one that a user has for himself, by its instance (`code-server@alice.service`).
+    fn is_of_user(&mut self, kin: &Kin<'_>, seen: &[Seen]) -> bool {
+        let unit = kin.group.rsplit('/').next().unwrap_or_default();
+        let instance = unit.strip_suffix(".service").and_then(|stem| stem.split_once('@'));
+        let (Some((_, instance)), Some(first)) = (instance, seen.first()) else { return false };
+        let one_user = is_ordinary(first.uid) && seen.iter().all(|one| one.uid == first.uid);
+        one_user && kin.class == Class::Server && self.users.name(first.uid) == instance
+    }
+
     /// Which processes of a daemon that starts jobs belong to a job that a package brought.
     fn of_packages(
         &mut self,
@@ -303,7 +317,7 @@ impl People {
             };
             let (asked, since, terminal) = (Asked::from(&stat), stat.start, stat.tty != 0);
             let Some(uid) = self.uid(pid, since)? else { continue };
-            seen.push(Seen { asked, uid, terminal });
+            seen.push(Seen { asked, uid, terminal, since });
         }
         Ok(seen)
     }
@@ -650,6 +664,50 @@ mod tests {
         machine.look(&[unit]).unwrap();
         assert_eq!(machine.total(unit), None);
         assert!(machine.people.services().is_empty());
+    }
+
+    #[test]
+    fn a_packages_unit_that_a_user_has_for_himself_is_that_users() {
+        for (instance, whose) in [("alice", Some(Some(1000))), ("main", None)] {
+            let mut machine = Machine::new();
+            machine.tree.file("/var/lib/dpkg/info/x.list", "/lib/systemd/system/code-server@.service\n");
+            machine.tree.file("/usr/lib/systemd/system/code-server@.service", "");
+            let unit = format!("system.slice/code-server@{instance}.service");
+            machine.tree.cgroup(&unit, 0, &[5]);
+            machine.process(5, 1000, 0);
+            machine.look(&[&unit]).unwrap();
+            assert_eq!(machine.people.services().get(&unit).copied(), whose, "{instance}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_of_a_build_that_left_its_parent_is_the_builds() {
+        let unit = "system.slice/jenkins.service";
+        let mut machine = Machine::new();
+        machine.tree.cgroup(unit, 0, &[5, 6]);
+        let all = |machine: &Machine, own| {
+            machine.tree.process(&Process::new(5, "java").with(|p| (p.start, p.own) = (10, own)));
+            machine.tree.process(&Process::new(6, "java").with(|p| (p.start, p.own) = (20, own)));
+        };
+        all(&machine, 0);
+        machine.look(&[unit]).unwrap();
+        all(&machine, 30);
+        machine.look(&[unit]).unwrap();
+        assert_eq!(machine.total(unit), Some(300_000));
+    }
+
+    #[test]
+    fn an_agent_that_runs_as_an_ordinary_user_of_its_own_is_nobody() {
+        let unit = "system.slice/SplunkForwarder.service";
+        let mut machine = Machine::new();
+        let text = "[Service]\nExecStart=/opt/splunkforwarder/bin/splunk\n";
+        machine.tree.file("/etc/systemd/system/SplunkForwarder.service", text);
+        machine.tree.cgroup(unit, 0, &[5]);
+        machine.process(5, 1001, 0);
+        machine.look(&[unit]).unwrap();
+        machine.process(5, 1001, 50);
+        machine.look(&[unit]).unwrap();
+        assert_eq!(machine.total(unit), None);
     }
 
     #[test]

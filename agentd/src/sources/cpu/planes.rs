@@ -15,6 +15,11 @@ const PARTS: [&str; 33] = [
     "local-path-prov", "storage-provisi", "pause", "containerd", "containerd-shim", "dockerd", "cri-dockerd", "crio", "conmon",
     "runc", "runc:[2:INIT]", "systemd", "systemd-journal", "systemd-udevd", "dbus-daemon",
 ];
+/// What only a node itself has.
+const NODE_ONLY: [&str; 11] = [
+    "containerd", "containerd-shim", "dockerd", "cri-dockerd", "crio", "conmon", "runc", "systemd", "systemd-journal",
+    "systemd-udevd", "dbus-daemon",
+];
 /// Groups that a kubelet makes begin so.
 const PODS: [&str; 2] = ["kubepods", "kubelet-kubepods"];
 
@@ -23,9 +28,12 @@ pub(super) fn runs_node(name: &[u8]) -> bool {
     NODES.iter().any(|node| node.as_bytes() == name)
 }
 
-/// The part of a control plane that has this name.
-pub(super) fn part(name: &[u8]) -> Option<&'static str> {
-    PARTS.iter().find(|part| part.as_bytes() == name).copied()
+/// The part of a control plane that has this name, in the group of a node or in that of its pods. In a pod a daemon of containers is
+/// somebody's.
+pub(super) fn part(name: &[u8], group: &str) -> Option<&'static str> {
+    let found = PARTS.iter().find(|part| part.as_bytes() == name).copied()?;
+    let of_node = NODE_ONLY.contains(&found) && has_pods(group);
+    (!of_node).then_some(found)
 }
 
 /// Whether a kubelet made this group at the top, for pods.
@@ -49,9 +57,14 @@ mod tests {
 
     #[test]
     fn parts_are_known_and_what_somebody_runs_is_not() {
-        assert_eq!(part(b"etcd"), Some("etcd"));
-        assert_eq!(part(b"kube-controller"), Some("kube-controller"));
-        assert_eq!((part(b"python3"), part(b"etcd2"), part(b"")), (None, None, None));
+        let node = "system.slice/docker-1.scope";
+        for name in ["etcd", "kube-controller", "dockerd"] {
+            assert_eq!(part(name.as_bytes(), node), Some(name));
+        }
+        for name in ["python3", "etcd2", ""] {
+            assert_eq!(part(name.as_bytes(), node), None);
+        }
+        assert_eq!(part(b"dockerd", "kubepods.slice"), None);
         assert!(runs_node(b"kubelet") && !runs_node(b"etcd"));
         assert!(has_pods("kubepods.slice") && !has_pods("ml.slice"));
     }

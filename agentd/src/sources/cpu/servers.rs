@@ -287,13 +287,13 @@ impl Helpers {
         let before = serves(group);
         group.plane |= planes::has_pods(path);
         let planned = group.plane;
-        self.search_among(&pids, before, raw_us, group)?;
+        self.search_among(path, &pids, before, raw_us, group)?;
         let found = serves(group) && !before;
         if found || (group.plane && !planned) {
             // What stands below a server is a helper too if it is known as one, whatever its name, and what is beside a kubelet is
             // part of a control plane.
             group.others.clear();
-            self.search_among(&pids, serves(group), raw_us, group)?;
+            self.search_among(path, &pids, serves(group), raw_us, group)?;
         }
         if let Some(split) = &mut group.split {
             split.helpers.retain(|pid, _| listed.contains(pid));
@@ -303,6 +303,7 @@ impl Helpers {
 
     fn search_among(
         &mut self,
+        path: &str,
         pids: &[u32],
         thorough: bool,
         raw_us: u64,
@@ -318,7 +319,7 @@ impl Helpers {
             let Some((asked, helper, may_display)) = stat.map(|stat| {
                 let display = displays::may_draw(&stat);
                 group.plane |= planes::runs_node(stat.comm);
-                let part = planes::part(stat.comm).filter(|_| group.plane);
+                let part = planes::part(stat.comm, path).filter(|_| group.plane);
                 let kind = match part {
                     Some(part) => Kind::Plane(part),
                     None if display => Kind::Display,

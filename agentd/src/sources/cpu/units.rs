@@ -29,6 +29,8 @@ const WORTH_BYTES: u64 = 1 << 20;
 /// A unit that was made anew at so many looks in a row is one that fails and is started again and again. It does no work,
 /// unless it uses so much that it counts as a server.
 const RESTARTS: u32 = 6;
+/// For so many looks it is remembered how often a unit was started that is not there: most of the time one that fails is not.
+const PAUSE: u64 = 12;
 /// The roles of units, from the one that counts soonest.
 const ROLES: [(Role, &str); 4] = [
     (Role::Workload, "work of system.slice that ended"),
@@ -50,6 +52,8 @@ pub(in crate::sources) struct Found {
     pub(in crate::sources) used_us: u64,
     /// Whose it is, where it is somebody's.
     pub(in crate::sources) owner: Option<String>,
+    /// systemd starts it again whenever it ends.
+    pub(in crate::sources) restarts: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +66,7 @@ struct Known {
     /// What was reported of it in a sum; what comes is reported by itself.
     hidden_us: Option<u64>,
     restarts: u32,
+    restarting: bool,
     look: u64,
 }
 
@@ -69,6 +74,8 @@ struct Known {
 #[derive(Debug)]
 pub(in crate::sources) struct Units {
     known: BTreeMap<String, Known>,
+    /// Units that ended and will be started again: how often they were, and the look at which they were last there.
+    pausing: BTreeMap<String, (u32, u64)>,
     look: u64,
     slice_us: Option<u64>,
     slice_grown_us: u64,
@@ -84,6 +91,7 @@ impl Default for Units {
     fn default() -> Self {
         Self {
             known: BTreeMap::new(),
+            pausing: BTreeMap::new(),
             look: 0,
             slice_us: None,
             slice_grown_us: 0,
@@ -129,18 +137,21 @@ impl Units {
     /// Takes in a unit; its counter over all its runs.
     pub(in crate::sources) fn take(&mut self, path: &str, unit: &Found) -> Result<u64, HostError> {
         let first = self.look == 1;
+        let before = self.pausing.remove(path).map_or(0, |(restarts, _)| restarts.saturating_add(1));
         let fresh = || Known {
             role: unit.role,
             id: unit.id,
             used_us: if first { unit.used_us } else { 0 },
             total_us: if first { unit.used_us } else { 0 },
             hidden_us: Some(0),
-            restarts: 0,
+            restarts: before,
+            restarting: unit.restarts,
             look: 0,
         };
         let known = self.known.entry(path.to_owned()).or_insert_with(fresh);
         if known.id == unit.id {
-            known.restarts = 0;
+            // One that was just started again may have been there for less than a look.
+            known.restarts = before;
         } else {
             known.restarts = known.restarts.saturating_add(1);
             (known.id, known.used_us) = (unit.id, 0);
@@ -152,8 +163,9 @@ impl Units {
             self.known.clear();
             return Err(HostError::malformed(file, "its counter went backwards"));
         };
-        let fails = known.restarts >= RESTARTS;
+        let fails = unit.restarts && known.restarts >= RESTARTS;
         known.role = if fails && unit.role != Role::Ignored { Role::Upkeep } else { unit.role };
+        known.restarting = unit.restarts;
         known.used_us = unit.used_us;
         known.total_us = known.total_us.saturating_add(grown);
         known.look = self.look;
@@ -178,6 +190,8 @@ impl Units {
         let mut signals = Vec::new();
         let mut gone: Option<Role> = None;
         let look = self.look;
+        let pausing = &mut self.pausing;
+        pausing.retain(|_, (_, last)| last.saturating_add(PAUSE) >= look);
         self.known.retain(|path, known| {
             let there = known.look == look;
             let ended = !there || known.restarts > 0;
@@ -188,6 +202,9 @@ impl Units {
             let shown = known.hidden_us.is_none();
             if there && shown && !matches!(known.role, Role::Workload | Role::Ignored) {
                 signals.push(counter(path, known.total_us).of(known.role));
+            }
+            if !there && known.restarting {
+                pausing.insert(path.clone(), (known.restarts, look));
             }
             there
         });
@@ -233,7 +250,7 @@ mod tests {
     const UNIT: &str = "system.slice/a.service";
 
     fn unit(role: Role, id: u64, used_us: u64) -> Found {
-        Found { role, id, used_us, owner: None }
+        Found { role, id, used_us, owner: None, restarts: true }
     }
 
     /// Looks once at a slice with these units; the totals that are not zero.
@@ -313,6 +330,26 @@ mod tests {
         slice += 100_000;
         let told = look(&mut units, slice, &[(UNIT, unit(Role::Local, 19, 500_000))]);
         assert!(told.iter().any(|(path, role, _)| path == UNIT && *role == Role::Local), "{told:?}");
+    }
+
+    #[test]
+    fn a_unit_that_fails_is_known_as_one_though_it_is_seldom_met_and_a_job_that_comes_again_is_not() {
+        for (restarts, expected) in [(true, Role::Upkeep), (false, Role::Local)] {
+            let mut units = Units::default();
+            let mut slice = 0;
+            look(&mut units, slice, &[]);
+            let mut last = Vec::new();
+            for id in 0..20 {
+                slice += 500_000;
+                let found = Found { restarts, ..unit(Role::Local, id, 400_000) };
+                last = look(&mut units, slice, &[(UNIT, found)]);
+                for _ in 0..3 {
+                    look(&mut units, slice, &[]);
+                }
+            }
+            let told = last.iter().find(|(path, ..)| path == UNIT).unwrap();
+            assert_eq!(told.1, expected, "{last:?}");
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@ struct Member {
     uid: u32,
     name: Vec<u8>,
     terminal: bool,
+    start: u64,
     step: Step,
 }
 
@@ -151,13 +152,14 @@ impl Inside {
         for pid in &pids {
             let Some(stat) = self.processes.read(&proc, *pid)? else { continue };
             let (parent, terminal, name) = (stat.ppid, stat.tty != 0, stat.comm.to_vec());
+            let start = stat.start;
             let Some(uid) = self.processes.uid(*pid)? else { continue };
             let mut step = Step::Other;
             if starts {
                 self.processes.arguments(*pid, &mut self.buffer)?;
                 step = jobs.step(&process::words(&self.buffer), ownership.registry());
             }
-            members.insert(*pid, Member { parent, uid, name, terminal, step });
+            members.insert(*pid, Member { parent, uid, name, terminal, start, step });
         }
         let mut census = Group { place, members }.census();
         census.at = now;
@@ -184,11 +186,13 @@ impl Group<'_> {
         let first = users.next();
         let one_user = users.all(|uid| Some(uid) == first);
         let mut census = Census::default();
+        let first_start = self.members.values().map(|one| one.start).min();
         let step = |pid| self.members.get(&pid).map(|it| (it.parent, it.step));
         for (pid, member) in &self.members {
             let parent = self.members.get(&member.parent).map(|parent| parent.name.as_slice());
-            let Member { uid, terminal, .. } = *member;
-            let one = One { name: &member.name, parent, uid, terminal };
+            let Member { uid, terminal, start, .. } = *member;
+            let oldest = first_start == Some(start);
+            let one = One { name: &member.name, parent, uid, terminal, oldest };
             let users = if of_package(*pid, step).is_some() {
                 &mut census.packaged
             } else if is_persons(self.place.group, self.place.class, one, one_user) {

@@ -2,7 +2,7 @@
 //! somebody's.
 
 use super::jobs::Step;
-use super::upkeep::{is_agent, is_one_process, starts_work};
+use super::upkeep::{has_its_user, is_agent, is_one_process, starts_work};
 use super::{Class, unit_of};
 use crate::host::users::is_ordinary;
 
@@ -46,6 +46,8 @@ pub(in crate::sources) struct One<'a> {
     pub(in crate::sources) uid: u32,
     /// It has a controlling terminal.
     pub(in crate::sources) terminal: bool,
+    /// No process of the group is older.
+    pub(in crate::sources) oldest: bool,
 }
 
 /// Whether a process that belongs to no package's job is somebody's. `class` is the group's as a whole; `one_user`: all of its
@@ -61,10 +63,14 @@ pub(in crate::sources) fn is_persons(
         // A job may have the name of the daemon, but then something else of the job started it.
         let named = |it: &[u8]| own.iter().any(|name| name.as_bytes() == it);
         let of_daemon = |parent: &[u8]| named(parent) && !is_one_process(unit);
-        return !(named(one.name) && one.parent.is_none_or(of_daemon));
+        // So is one that left its parent, where the daemon is one process.
+        let first = || !is_one_process(unit) || one.oldest;
+        return !(named(one.name) && one.parent.map_or_else(first, of_daemon));
     }
     let agent = || std::str::from_utf8(one.name).is_ok_and(is_agent);
     match class {
+        // An agent may run as an ordinary user of its own.
+        Class::Upkeep if one_user && has_its_user(unit) => one.terminal,
         // Who starts processes as other users starts them for those.
         Class::Server if one_user => one.terminal,
         Class::Upkeep | Class::Server => one.terminal || (is_ordinary(one.uid) && !agent()),

@@ -62,8 +62,7 @@ const UNITS: &[&str] = &[
     "snapd.system-shutdown", "snap.canonical-livepatch.canonical-livepatchd", "snap.lxd.activate", "livepatch",
     "kpatch", "fwupd-offline-update", "microcode", "gpu-manager", "secureboot-db", "grub-common",
     "grub-initrd-fallback", "finalrd", "pollinate",
-    // cloud-init up to its last stage, whose children are people's.
-    "cloud-init-local", "cloud-init", "cloud-config", "cloud-init-main", "cloud-init-network",
+    // cloud-init but for its stages, whose children are people's.
     "cloud-init-hotplugd", "cloud-init-hotplug",
     // EC2 and its agents.
     "amazon-ssm-agent", "snap.amazon-ssm-agent.amazon-ssm-agent", "amazon-cloudwatch-agent",
@@ -127,6 +126,11 @@ const STARTERS: &[(&str, &[&str])] = &[
     ("crond", &["crond", "CROND"]),
     ("cronie", &["crond", "CROND"]),
     ("anacron", &["anacron"]),
+    ("fcron", &["fcron"]),
+    ("bcron-sched", &["bcron-sched", "bcron-exec", "bcron-spool"]),
+    ("mcron", &["mcron"]),
+    ("incron", &["incrond"]),
+    ("incrond", &["incrond"]),
     ("atd", &["atd"]),
     // Without pam_systemd the shell of a console stays in the group of its getty.
     ("getty", GETTY),
@@ -136,15 +140,38 @@ const STARTERS: &[(&str, &[&str])] = &[
     ("autovt", GETTY),
     ("amazon-ssm-agent", SSM),
     ("snap.amazon-ssm-agent.amazon-ssm-agent", SSM),
+    // Hooks of a deployment start the application.
+    ("codedeploy-agent", &["codedeploy-agen", "ruby"]),
+    ("cfn-hup", &["cfn-hup"]),
+    ("aws-cfn-hup", &["cfn-hup"]),
+    ("salt-minion", &["salt-minion"]),
+    // Supervisors of people's programs.
+    ("monit", &["monit"]),
+    ("supervisor", &["supervisord"]),
+    ("supervisord", &["supervisord"]),
+    ("runit", &["runsvdir", "runsv", "svlogd", "runit"]),
+    ("runsvdir", &["runsvdir", "runsv", "svlogd"]),
+    ("s6-svscan", &["s6-svscan", "s6-supervise", "s6-log"]),
+    ("s6", &["s6-svscan", "s6-supervise", "s6-log"]),
+    ("daemontools", &["svscan", "svscanboot", "supervise", "multilog", "readproctitle"]),
     ("tailscaled", &["tailscaled"]),
     ("teleport", &["teleport"]),
     ("docker", CONTAINERS),
     ("containerd", CONTAINERS),
     ("crio", CONTAINERS),
+    // A build by its interface runs in the group of the service itself.
+    ("podman", CONTAINERS),
+    // A virtual machine is a process of the daemon's group.
+    ("incus", MACHINES),
+    ("lxd", MACHINES),
+    ("snap.lxd.daemon", MACHINES),
     ("gitlab-runner", &["gitlab-runner"]),
     ("buildkite-agent", &["buildkite-agent"]),
-    // The controller is one process (see `is_one_process`); what it starts is a build.
+    ("circleci-runner", &["circleci-runner", "circleci-launch"]),
+    // The controller or agent is one process (see `is_one_process`); what it starts is a build.
     ("jenkins", &["java"]),
+    ("go-agent", &["java"]),
+    ("rundeckd", &["java"]),
 ];
 /// The same for units whose names begin so: runners of builds name theirs after the repository.
 const STARTER_FAMILIES: &[(&str, &[&str])] = &[
@@ -166,7 +193,14 @@ const CONTAINERS: &[&str] = &[
     "conmon",
     "ctr",
     "exe",
+    "podman",
+    "netavark",
+    "aardvark-dns",
+    "catatonit",
 ];
+/// The same of managers of virtual machines and system containers.
+const MACHINES: &[&str] =
+    &["incusd", "incus", "lxd", "daemon.start", "lxcfs", "dnsmasq", "forkdns", "apparmor_parser"];
 const GETTY: &[&str] = &["agetty", "getty", "mingetty", "login"];
 const SSHD: &[&str] = &["sshd", "sshd-session", "sshd-auth"];
 const SSM: &[&str] = &[
@@ -185,9 +219,30 @@ pub(super) fn stem(unit: &str) -> &str {
     stem.split('@').next().unwrap_or(stem)
 }
 
-/// Whether a unit of this name, which starts this program, keeps the machine.
+/// Whether a unit of this name, which starts the program of this path, keeps the machine.
 pub(super) fn keeps(unit: &str, program: &str) -> bool {
-    UNITS.contains(&stem(unit)) || PROGRAMS.contains(&program)
+    UNITS.contains(&stem(unit)) || PROGRAMS.contains(&base(program))
+}
+
+/// The same for a unit that no package brought. Somebody's own unit may have the name of an agent's: then the program is another one,
+/// or it lies in a home.
+pub(super) fn keeps_by_hand(unit: &str, program: &str) -> bool {
+    let stem = stem(unit);
+    let family = stem.split(['-', '.', '_']).next().unwrap_or(stem);
+    let named = UNITS.contains(&stem)
+        && program.to_ascii_lowercase().contains(&family.to_ascii_lowercase());
+    let homes = ["/home/", "/root/", "/srv/", "/mnt/", "/data/", "/tmp/"];
+    (named || PROGRAMS.contains(&base(program)))
+        && !homes.iter().any(|home| program.starts_with(home))
+}
+
+/// Whether all that runs as its user in a unit of this name is the agent's. One that is known by its program is told by that.
+pub(super) fn has_its_user(unit: &str) -> bool {
+    UNITS.contains(&stem(unit)) && !PROGRAMS.contains(&stem(unit))
+}
+
+fn base(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or_default()
 }
 
 /// Whether a program of this name is an agent's that keeps the machine, under whatever unit it runs. `name` may be cut as
@@ -209,12 +264,25 @@ pub(in crate::sources) fn starts_work(unit: &str) -> Option<&'static [&'static s
 /// Whether the children of such a daemon that nobody met may be its own: what serves a login, or what makes a container. The
 /// others start jobs and nothing else.
 pub(in crate::sources) fn has_children_of_its_own(unit: &str) -> bool {
-    ["ssh", "sshd", "tailscaled", "teleport", "docker", "containerd", "crio"].contains(&stem(unit))
+    const OWN: [&str; 11] = [
+        "ssh",
+        "sshd",
+        "tailscaled",
+        "teleport",
+        "docker",
+        "containerd",
+        "crio",
+        "podman",
+        "incus",
+        "lxd",
+        "snap.lxd.daemon",
+    ];
+    OWN.contains(&stem(unit))
 }
 
 /// Whether the daemon of such a unit is one process, so that a child of it by the same name is a job already.
 pub(super) fn is_one_process(unit: &str) -> bool {
-    stem(unit) == "jenkins"
+    ["jenkins", "go-agent", "rundeckd"].contains(&stem(unit))
 }
 
 #[cfg(test)]

@@ -309,12 +309,12 @@ pub fn hides_others(root: &HostRoot) -> Result<bool, HostError> {
     // Of another machine it is not known in which groups the agent would be there.
     let mine = |gid: u32| root.is_real() && in_group(gid);
     let text = String::from_utf8_lossy(&text);
-    let options = text.lines().filter_map(|line| {
+    let mut options = text.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);
         let proc = fields.next() == Some("/proc") && fields.next() == Some("proc");
         fields.next().filter(|_| proc)
     });
-    Ok(options.last().is_some_and(|options| hides(options, &mine)))
+    Ok(options.next_back().is_some_and(|options| hides(options, &mine)))
 }
 
 /// Whether a `/proc` with these options hides others from a process that is in those groups.

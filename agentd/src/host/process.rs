@@ -297,7 +297,8 @@ pub const HIDDEN: &str = "it hides other users' processes (hidepid=); mount it w
 /// Whether `/proc` hides processes of other users from this one (`hidepid=` of proc(5)).
 ///
 /// Members of the group of `gid=` see everything, and without that option it is group 0 (`has_pid_permissions` of
-/// `fs/proc/base.c`), in which the agent is: only another group, or the level `ptraceable`, hides anything from it.
+/// `fs/proc/base.c`), in which the agent is: only another group, or the level `ptraceable`, hides anything from it. Where
+/// several are mounted one over the other (`ProtectProc=` of systemd.exec(5) mounts one of the unit's own) it is the last one's.
 pub fn hides_others(root: &HostRoot) -> Result<bool, HostError> {
     let mut text = Vec::new();
     match root.read_into("/proc/self/mounts", 1 << 20, &mut text) {
@@ -308,11 +309,12 @@ pub fn hides_others(root: &HostRoot) -> Result<bool, HostError> {
     // Of another machine it is not known in which groups the agent would be there.
     let mine = |gid: u32| root.is_real() && in_group(gid);
     let text = String::from_utf8_lossy(&text);
-    Ok(text.lines().any(|line| {
+    let mut options = text.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);
         let proc = fields.next() == Some("/proc") && fields.next() == Some("proc");
-        proc && hides(fields.next().unwrap_or_default(), &mine)
-    }))
+        fields.next().filter(|_| proc)
+    });
+    Ok(options.next_back().is_some_and(|options| hides(options, &mine)))
 }
 
 /// Whether a `/proc` with these options hides others from a process that is in those groups.
@@ -700,8 +702,13 @@ mod tests {
             ("rw,hidepid=2", true),
             ("rw,gid=4,hidepid=invisible", true),
         ] {
-            tree.file("/proc/self/mounts", format!("proc /proc proc {options} 0 0\n"));
+            let mount = |options: &str| format!("proc /proc proc {options} 0 0\n");
+            tree.file("/proc/self/mounts", mount(options));
             assert_eq!(hides_others(&root).unwrap(), hidden, "{options}");
+            for below in ["rw", "rw,gid=4,hidepid=2"] {
+                tree.file("/proc/self/mounts", mount(below) + &mount(options));
+                assert_eq!(hides_others(&root).unwrap(), hidden, "{options} over {below}");
+            }
         }
     }
 }

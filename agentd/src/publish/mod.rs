@@ -382,10 +382,7 @@ pub(crate) mod tests {
             notices: watch(),
             config: ConfigInfo {
                 files: vec!["/etc/agentd/agentd.toml".into()],
-                problem: None,
-                hook_user: None,
-                upkeep: Vec::new(),
-                work: BTreeMap::new(),
+                ..ConfigInfo::default()
             },
         }
     }

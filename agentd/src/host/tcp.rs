@@ -165,6 +165,16 @@ pub fn of_round(root: &HostRoot, round: u64) -> Result<Option<Arc<Dump>>, HostEr
 
 /// Asks anew.
 pub fn dump(root: &HostRoot) -> Result<Option<Dump>, HostError> {
+    let idle = StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE;
+    ask(root, StateFlags::all().difference(idle))
+}
+
+/// What listens. The kernel keeps those apart from connections, so this costs little however many there are.
+pub fn listeners(root: &HostRoot) -> Result<Option<HashMap<SocketAddr, Listener>>, HostError> {
+    Ok(ask(root, StateFlags::LISTEN)?.map(|dump| dump.listeners))
+}
+
+fn ask(root: &HostRoot, states: StateFlags) -> Result<Option<Dump>, HostError> {
     if !root.is_real() {
         return table::read(root);
     }
@@ -175,9 +185,7 @@ pub fn dump(root: &HostRoot) -> Result<Option<Dump>, HostError> {
     let mut buffer = Vec::with_capacity(MESSAGE);
     let mut dump = Dump::default();
     for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-        let idle = StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE;
-        let states = StateFlags::all().difference(idle);
-        let asked = request(family, IPPROTO_TCP, states, id);
+        let asked = request(family, IPPROTO_TCP, states.clone(), id);
         socket.send(&asked, 0).map_err(failed)?;
         receive(&socket, &mut buffer, &mut |response| match found(response) {
             Some(found) => dump.add(found),

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use agent_core::stamp::Stamp;
 
 use super::command::{self, Multiplexer};
+use super::left::{Job, Left};
 use super::title;
 use crate::host::process::{self, ProcessStat, Processes};
 use crate::host::{HostError, HostRoot, terminal};
@@ -125,11 +126,13 @@ pub(super) struct Found {
     pub(super) servers: Vec<Server>,
     /// Clients of multiplexers.
     pub(super) clients: Vec<Client>,
+    /// Jobs that were left running.
+    pub(super) jobs: Vec<Job>,
 }
 
 /// What a process is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Other,
     Sshd,
     TmuxServer,
@@ -143,23 +146,49 @@ enum Role {
     Tailscale,
     Runtime,
     Console,
+    /// What shows a desktop, or keeps one for its user.
+    Desktop,
+    /// A manager of units, the first process or a user's, and what runs user-data.
+    Starter,
+    /// A daemon that starts jobs when they are due.
+    Schedule,
     Ide(&'static str),
 }
 
+/// A process as it was seen in a look at all of them.
 #[derive(Clone, Copy, Debug)]
-struct Record {
-    pid: u32,
-    ppid: u32,
+pub(super) struct Record {
+    /// Its pid.
+    pub(super) pid: u32,
+    /// Its parent's.
+    pub(super) ppid: u32,
     session: u32,
-    tty: u32,
-    start: u64,
-    role: Role,
+    /// Its controlling terminal, 0 for none.
+    pub(super) tty: u32,
+    /// When it started, in clock ticks since boot.
+    pub(super) start: u64,
+    /// Its name, filled up with zeros.
+    pub(super) comm: [u8; 16],
+    /// What it is.
+    pub(super) role: Role,
 }
 
 impl Record {
-    fn id(&self) -> Id {
+    /// What names it for ever.
+    pub(super) fn id(&self) -> Id {
         Id { pid: self.pid, start: self.start }
     }
+
+    /// Its name.
+    pub(super) fn name(&self) -> String {
+        let end = self.comm.iter().position(|byte| *byte == 0).unwrap_or(self.comm.len());
+        String::from_utf8_lossy(self.comm.get(..end).unwrap_or_default()).into_owned()
+    }
+}
+
+/// Where a process is among those that are sorted by pid.
+pub(super) fn find(records: &[Record], pid: u32) -> Option<usize> {
+    records.binary_search_by_key(&pid, |record| record.pid).ok()
 }
 
 /// Looks.
@@ -168,6 +197,7 @@ pub(super) struct Scanner {
     root: HostRoot,
     processes: Processes,
     tools: Tools,
+    left: Left,
     records: Vec<Record>,
     candidates: Vec<Asked>,
     buffer: Vec<u8>,
@@ -179,6 +209,7 @@ impl Scanner {
         Self {
             processes: Processes::new(root.clone()),
             tools: Tools::new(root.clone()),
+            left: Left::new(root.clone()),
             root,
             records: Vec::new(),
             candidates: Vec::new(),
@@ -212,6 +243,7 @@ impl Scanner {
             let Some(record) = self.records.get(index).copied() else { break };
             self.add_connection(&record, &carriers, &mut found)?;
         }
+        found.jobs = self.left.find(now, &self.records)?;
         Ok((found, count))
     }
 
@@ -221,12 +253,17 @@ impl Scanner {
         let (records, candidates) = (&mut self.records, &mut self.candidates);
         let count = self.processes.walk(&mut |stat: &ProcessStat<'_>| {
             let role = role(stat.comm);
+            let mut comm = [0; 16];
+            for (to, from) in comm.iter_mut().zip(stat.comm) {
+                *to = *from;
+            }
             records.push(Record {
                 pid: stat.pid,
                 ppid: stat.ppid,
                 session: stat.session,
                 tty: stat.tty,
                 start: stat.start,
+                comm,
                 role,
             });
             if role == Role::Other {
@@ -245,11 +282,8 @@ impl Scanner {
         for asked in std::mem::take(&mut self.candidates) {
             let tool = self.tools.of(now, &asked)?;
             let Some(tool) = tool.filter(|tool| tool.part == Part::Helper) else { continue };
-            let Ok(index) = self.records.binary_search_by_key(&asked.pid, |record| record.pid)
-            else {
-                continue;
-            };
-            let Some(record) = self.records.get_mut(index) else { continue };
+            let index = find(&self.records, asked.pid);
+            let Some(record) = index.and_then(|index| self.records.get_mut(index)) else { continue };
             record.role = Role::Ide(tool.product);
             let process = record.id();
             let Some(uid) = self.processes.uid(asked.pid)? else { continue };
@@ -264,8 +298,7 @@ impl Scanner {
     }
 
     fn record(&self, pid: u32) -> Option<&Record> {
-        let index = self.records.binary_search_by_key(&pid, |record| record.pid).ok()?;
-        self.records.get(index)
+        self.records.get(find(&self.records, pid)?)
     }
 
     /// Who made a terminal, by the ancestors of its session's leader.
@@ -287,7 +320,12 @@ impl Scanner {
                 Role::Zellij => return Line::Kept(Multiplexer::Zellij),
                 Role::Runtime => return Line::Container,
                 Role::Ide(_) => return Line::Ide,
-                Role::Other | Role::TmuxClient | Role::SsmCommand => {}
+                Role::Other
+                | Role::TmuxClient
+                | Role::SsmCommand
+                | Role::Desktop
+                | Role::Starter
+                | Role::Schedule => {}
             }
             if record.tty != 0 && record.tty != leader.tty {
                 return Line::Inner(record.tty);
@@ -390,6 +428,13 @@ fn role(comm: &[u8]) -> Role {
         b"login" => Role::Console,
         b"tailscaled" => Role::Tailscale,
         b"conmon" | b"lxc-start" | b"systemd-nspawn" | b"runc" | b"crun" => Role::Runtime,
+        b"systemd" | b"cloud-init" => Role::Starter,
+        b"cron" | b"CRON" | b"crond" | b"CROND" | b"anacron" | b"atd" => Role::Schedule,
+        b"Xvnc" | b"Xtigervnc" | b"Xtightvnc" | b"Xdcv" | b"Xorg" | b"Xwayland" | b"gnome-shell"
+        | b"gnome-session-b" | b"xfce4-session" | b"mate-session" | b"cinnamon-sessio"
+        | b"lxsession" | b"lxqt-session" | b"plasmashell" | b"startplasma-x11"
+        | b"startplasma-way" | b"sway" | b"Hyprland" | b"i3" | b"gdm-session-wor" | b"lightdm"
+        | b"sddm-helper" | b"xrdp-sesman" | b"xrdp-chansrv" => Role::Desktop,
         // Names are cut at 15 bytes.
         _ if comm.starts_with(b"ssm-session-wor") => Role::SsmSession,
         _ if comm.starts_with(b"ssm-document-wo") => Role::SsmCommand,

@@ -1,0 +1,105 @@
+//! Whether a job that was left running is a server, by what it listens at.
+//!
+//! `/proc/PID/fd` is closed to the agent, and sockets tell the control group in which they were made, not the process. So a socket
+//! says something only where nothing but the job is in its group: then it is the job's. In doubt it is a job. A port that
+//! the kernel chose on the loopback is no service: trackers of experiments, drivers of browsers and debuggers listen so.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+
+use super::{Left, Look, Standing, names};
+use crate::host::cgroup::Hierarchy;
+use crate::host::{HostError, tcp, udp};
+use crate::sources::sessions::scan::{Record, find};
+
+/// Where ports begin that the kernel chooses (`net.ipv4.ip_local_port_range`).
+const CHOSEN: u16 = 32_768;
+
+impl Left {
+    /// Which of these jobs are servers.
+    pub(super) fn serving(
+        &mut self,
+        look: &Look<'_>,
+        jobs: &[(Record, u32)],
+    ) -> Result<HashSet<u32>, HostError> {
+        let mut served = HashSet::new();
+        if jobs.is_empty() {
+            return Ok(served);
+        }
+        let Some(hierarchy) = Hierarchy::find_unified(&self.root)? else { return Ok(served) };
+        let mut groups: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for (record, _) in jobs {
+            let group = self.processes.control_group(record.pid)?.unwrap_or_default();
+            groups.entry(group).or_default().push(*record);
+        }
+        groups.retain(|group, jobs| jobs.len() == 1 && !group.is_empty());
+        if groups.is_empty() {
+            return Ok(served);
+        }
+        let listening = self.listening()?;
+        for (group, jobs) in groups {
+            let listens = hierarchy.id(&group)?.is_some_and(|id| listening.contains(&id));
+            let Some(record) = jobs.first().filter(|_| listens) else { continue };
+            if self.is_alone(look, &hierarchy.pids(&group)?, record)? {
+                served.insert(record.pid);
+            }
+        }
+        Ok(served)
+    }
+
+    /// The control groups, by number, in which something serves at a port.
+    fn listening(&self) -> Result<HashSet<u64>, HostError> {
+        let mut groups = HashSet::new();
+        for (at, listener) in tcp::listeners(&self.root)?.unwrap_or_default() {
+            groups.extend(listener.cgroup.filter(|_| is_service(at)));
+        }
+        for socket in udp::dump(&self.root)?.unwrap_or_default() {
+            let serves = !socket.connected && socket.local.port() < CHOSEN && is_service(socket.local);
+            groups.extend(socket.cgroup.filter(|_| serves));
+        }
+        Ok(groups)
+    }
+
+    /// Whether nothing else than a job and agents that never listen is in a group.
+    fn is_alone(
+        &mut self,
+        look: &Look<'_>,
+        pids: &[u32],
+        job: &Record,
+    ) -> Result<bool, HostError> {
+        for pid in pids {
+            let Some(index) = find(look.records, *pid) else { continue };
+            let part = look.standing.get(index).copied().flatten() == Some(Standing::Part(job.pid));
+            let other = look.records.get(index).filter(|_| !part);
+            if other.is_some_and(|record| !names::is_quiet(&record.name())) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a service is offered at an address, rather than something said within a program.
+fn is_service(at: SocketAddr) -> bool {
+    at.port() != 0 && !(at.ip().to_canonical().is_loopback() && at.port() >= CHOSEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_the_kernel_chose_on_the_loopback_is_no_service() {
+        for (at, serves) in [
+            ("0.0.0.0:8000", true),
+            ("[::]:8501", true),
+            ("127.0.0.1:5000", true),
+            ("0.0.0.0:40000", true),
+            ("127.0.0.1:40000", false),
+            ("[::1]:51000", false),
+            ("[::ffff:127.0.0.1]:51000", false),
+        ] {
+            assert_eq!(is_service(at.parse().unwrap()), serves, "{at}");
+        }
+    }
+}

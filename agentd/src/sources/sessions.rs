@@ -44,7 +44,8 @@ use scan::{Carrier, Client, Connection, Found, Line, Scanner, Server, Terminal};
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
     name: "sessions",
-    about: "People's sessions: while somebody is connected or a job runs on a terminal, the machine must be idle for longer.",
+    about: "People's sessions: while somebody is connected, or a job runs on a terminal or was left running, the machine must be \
+            idle for longer.",
     unit: "",
     scale: 1.0,
     combine: Combine::Sum,

@@ -38,6 +38,8 @@ pub struct Process {
     pub session: u32,
     /// The process group in the foreground of its terminal; 0: its own.
     pub foreground: u32,
+    /// Whether it ignores SIGHUP, as what nohup(1) starts does.
+    pub nohup: bool,
 }
 
 impl Process {
@@ -55,6 +57,7 @@ impl Process {
             arguments: Vec::new(),
             session: 0,
             foreground: 0,
+            nohup: false,
         }
     }
 
@@ -83,6 +86,13 @@ impl Process {
     #[must_use]
     pub fn called(mut self, arguments: &[&str]) -> Self {
         self.arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// The same process, started by nohup(1).
+    #[must_use]
+    pub fn under_nohup(mut self) -> Self {
+        self.nohup = true;
         self
     }
 
@@ -131,7 +141,10 @@ impl Process {
         let ids = format!("{uid}\t{uid}\t{uid}\t{uid}");
         machine.write(
             &at("status"),
-            format!("Name:\t{name}\nPid:\t{pid}\nPPid:\t{parent}\nUid:\t{ids}\nGid:\t{ids}\n"),
+            format!(
+                "Name:\t{name}\nPid:\t{pid}\nPPid:\t{parent}\nUid:\t{ids}\nGid:\t{ids}\nSigIgn:\t{:016x}\n",
+                u8::from(self.nohup)
+            ),
         )?;
         machine.write(&at("loginuid"), "4294967295")?;
         fs::create_dir_all(machine.path(&at("fd")))?;

@@ -28,7 +28,7 @@ use place::Place;
 
 /// A process is looked at when it has lived for so long. What ends sooner is a step of something else, and what has just been
 /// started may still become another program.
-const SETTLED_MS: u64 = 60_000;
+const SETTLED_MS: u64 = 10_000;
 /// Ancestors are followed this far.
 const GENERATIONS: usize = 64;
 /// Scripts are followed so far to what they wait for.
@@ -105,6 +105,8 @@ struct Look<'a> {
     now: Stamp,
     records: &'a [Record],
     standing: Vec<Option<Standing>>,
+    /// Ancestors that are looked at now; kept to save allocations.
+    line: Vec<usize>,
     /// The tops of jobs, and whose they are.
     tops: Vec<(Record, u32)>,
     /// Who has a desktop: what runs there has no terminal and nobody left it.
@@ -135,23 +137,26 @@ impl Left {
         self.jobs = None;
         let standing = vec![None; records.len()];
         let desktops = HashSet::new();
-        let mut look = Look { now, records, standing, tops: Vec::new(), desktops };
+        let (line, tops) = (Vec::new(), Vec::new());
+        let mut look = Look { now, records, standing, line, tops, desktops };
         for record in records.iter().filter(|record| record.role == Role::Desktop) {
-            look.desktops.extend(self.identity(record)?.map(|identity| identity.uid));
+            if !names::is_log_in(&record.name()) {
+                look.desktops.extend(self.identity(record)?.map(|identity| identity.uid));
+            }
         }
         for index in 0..records.len() {
             self.stand(&mut look, index)?;
         }
+        let mut tops = std::mem::take(&mut look.tops);
+        tops.sort_unstable_by_key(|(record, _)| (record.start, record.pid));
         let mut found = Vec::new();
-        for (record, uid) in std::mem::take(&mut look.tops) {
-            if !self.only_serves(&look, &record, DEPTH)? {
+        for (record, uid) in tops {
+            if found.len() < MOST && !self.only_serves(&look, &record, DEPTH)? {
                 found.push((record, uid));
             }
         }
-        found.sort_unstable_by_key(|(record, _)| (record.start, record.pid));
         let served = self.serving(&look, &found)?;
         found.retain(|(record, _)| !served.contains(&record.pid));
-        found.truncate(MOST);
         let look = self.look;
         self.known.retain(|_, known| known.look == look);
         Ok(found.into_iter().filter_map(|(record, uid)| self.job(&record, uid)).collect())
@@ -165,11 +170,16 @@ impl Left {
 
     /// Finds out what a process stands for, from the oldest ancestor of which that is not known yet.
     fn stand(&mut self, look: &mut Look<'_>, index: usize) -> Result<(), HostError> {
-        let mut line = vec![index];
+        if look.standing.get(index).is_some_and(Option::is_some) {
+            return Ok(());
+        }
+        let mut line = std::mem::take(&mut look.line);
+        line.push(index);
         let mut parent = None;
         for _ in 0..GENERATIONS {
             let at = line.last().and_then(|at| look.records.get(*at));
-            let above = at.filter(|at| at.ppid != at.pid).and_then(|at| find(look.records, at.ppid));
+            let above =
+                at.filter(|at| at.ppid != at.pid).and_then(|at| find(look.records, at.ppid));
             let Some(above) = above else { break };
             if let Some(standing) = look.standing.get(above).copied().flatten() {
                 parent = Some((above, standing));
@@ -187,6 +197,7 @@ impl Left {
             }
             parent = Some((at, standing));
         }
+        look.line = line;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! `cargo test -p agent-cells --test cells -- NAME` runs the cells whose names contain NAME; with `CELL_STORIES=1` what
 //! the agent said is shown for every one of them.
 
+mod left;
 mod networks;
 mod schedules;
 mod tools;
@@ -27,7 +28,8 @@ const NOT_YET: &[runner::NotYet] = &[
 ];
 
 fn main() -> io::Result<()> {
-    let cases: Vec<Case> = [work::CASES, networks::CASES, schedules::CASES, tools::CASES].concat();
+    let cases: Vec<Case> =
+        [work::CASES, networks::CASES, schedules::CASES, tools::CASES, left::CASES].concat();
     if parts::play(&cases)? {
         return Ok(());
     }

@@ -100,6 +100,11 @@ pub(super) fn is_helper(comm: &str, arguments: &[&[u8]]) -> bool {
     is_among(&PROGRAMS, script) || has_verb(program, rest) || has_verb(script, behind)
 }
 
+/// Whether a program lets people log in to desktops, rather than being one.
+pub(super) fn is_log_in(comm: &str) -> bool {
+    ["gdm-session-wor", "lightdm", "sddm-helper", "xrdp-sesman", "Xorg"].contains(&comm)
+}
+
 /// Whether a program never listens at a port.
 pub(super) fn is_quiet(comm: &str) -> bool {
     is_among(&QUIET, comm)

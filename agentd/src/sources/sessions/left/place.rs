@@ -120,6 +120,13 @@ fn in_manager(root: &HostRoot, path: &str) -> Result<Place, HostError> {
     Ok(Place::Unit(name.to_owned()))
 }
 
+/// Whether a group is that of a unit with a name of its own in a user's manager.
+pub(super) fn is_named_unit(path: &str) -> bool {
+    let within = path.contains("/user@");
+    let unit = path.rsplit('/').next().unwrap_or_default();
+    within && kind(unit) == "service" && !is_run(unit)
+}
+
 /// Whether `systemd-run` gave a unit its name: `run-u12.service`, `run-r5f….scope`, `run-p812-i813.service`.
 fn is_run(part: &str) -> bool {
     let Some((stem, kind)) = part.rsplit_once('.') else { return false };

@@ -2,12 +2,14 @@
 //!
 //! `/proc/PID/fd` is closed to the agent, and sockets tell the control group in which they were made, not the process. So a socket
 //! says something only where nothing but the job is in its group: then it is the job's. In doubt it is a job. A port that
-//! the kernel chose on the loopback is no service: trackers of experiments, drivers of browsers and debuggers listen so.
+//! the kernel chose on the loopback is no service: trackers of experiments, drivers of browsers and debuggers listen so. Nor is a
+//! UDP socket at such a port: whoever sends a log has one. Only a unit that somebody gave a name is taken for a service
+//! then, since most of them are.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 
-use super::{Left, Look, Standing, names};
+use super::{Left, Look, Standing, names, place};
 use crate::host::cgroup::Hierarchy;
 use crate::host::{HostError, tcp, udp};
 use crate::sources::sessions::scan::{Record, find};
@@ -36,9 +38,11 @@ impl Left {
         if groups.is_empty() {
             return Ok(served);
         }
-        let listening = self.listening()?;
+        let (serving, hearing) = self.listening()?;
         for (group, jobs) in groups {
-            let listens = hierarchy.id(&group)?.is_some_and(|id| listening.contains(&id));
+            let id = hierarchy.id(&group)?;
+            let among = |groups: &HashSet<u64>| id.is_some_and(|id| groups.contains(&id));
+            let listens = among(&serving) || (place::is_named_unit(&group) && among(&hearing));
             let Some(record) = jobs.first().filter(|_| listens) else { continue };
             if self.is_alone(look, &hierarchy.pids(&group)?, record)? {
                 served.insert(record.pid);
@@ -47,17 +51,18 @@ impl Left {
         Ok(served)
     }
 
-    /// The control groups, by number, in which something serves at a port.
-    fn listening(&self) -> Result<HashSet<u64>, HostError> {
-        let mut groups = HashSet::new();
+    /// The control groups, by number, in which something serves at a port, and those in which something waits for datagrams.
+    fn listening(&self) -> Result<(HashSet<u64>, HashSet<u64>), HostError> {
+        let (mut serving, mut hearing) = (HashSet::new(), HashSet::new());
         for (at, listener) in tcp::listeners(&self.root)?.unwrap_or_default() {
-            groups.extend(listener.cgroup.filter(|_| is_service(at)));
+            serving.extend(listener.cgroup.filter(|_| is_service(at)));
         }
         for socket in udp::dump(&self.root)?.unwrap_or_default() {
-            let serves = !socket.connected && socket.local.port() < CHOSEN && is_service(socket.local);
-            groups.extend(socket.cgroup.filter(|_| serves));
+            let hears = !socket.connected && is_service(socket.local);
+            hearing.extend(socket.cgroup.filter(|_| hears));
+            serving.extend(socket.cgroup.filter(|_| hears && socket.local.port() < CHOSEN));
         }
-        Ok(groups)
+        Ok((serving, hearing))
     }
 
     /// Whether nothing else than a job and agents that never listen is in a group.

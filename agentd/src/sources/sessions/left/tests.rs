@@ -145,7 +145,8 @@ fn what_outlived_its_login_is_a_job() {
         ("a command of ssh whose connection is gone", |m| {
             m.run(900, 1, 1000, SESSION, "bash -c ./train");
         }, &["bash[900] left by session 3 of bob"]),
-        ("setsid of root", |m| {
+        ("setsid of root on a machine with log-ins to desktops", |m| {
+            m.run(700, 1, 0, "system.slice/xrdp-sesman.service", "xrdp-sesman");
             m.run(900, 1, 0, "user.slice/user-0.slice/session-9.scope", "./migrate");
         }, &["migrate[900] left by session 9 of root"]),
         ("a pane of tmux ended and left it", |m| {
@@ -249,6 +250,11 @@ fn what_everybody_has_is_no_job() {
             m.run(880, 1, 1000, SESSION, "xfce4-session");
             m.run(900, 1, 1000, SESSION, "/usr/lib/chromium/chromium --x");
         }, &[]),
+        ("what was started from a menu of root's desktop", |m| {
+            let group = "user.slice/user-0.slice/session-9.scope";
+            m.run(880, 1, 0, group, "Xtigervnc :1");
+            m.run(900, 1, 0, group, "/usr/lib/chromium/chromium --x");
+        }, &[]),
         ("the log-in screen", |m| {
             let group = "user.slice/user-118.slice/session-c1.scope";
             m.run(900, 1, 118, group, "/usr/libexec/some-greeter");
@@ -293,7 +299,7 @@ fn what_everybody_has_is_no_job() {
             m.run_with(901, 1, 1000, SESSION, "tail -f /x.log", |p| p.nohup = true);
         }, &[]),
         ("what has just been started", |m| {
-            m.run_with(900, 1, 1000, SESSION, "./train", |p| (p.nohup, p.start) = (true, 1_029_000));
+            m.run_with(900, 1, 1000, SESSION, "./train", |p| (p.nohup, p.start) = (true, 1_029_500));
         }, &[]),
         ("a job that nohup started in the foreground of a terminal, which tells of it", |m| {
             m.bob();
@@ -338,12 +344,15 @@ fn a_server_is_no_job_whatever_started_it() {
             let group = format!("{MANAGER}/app.slice/game.service");
             m.run(900, 300, 1000, &group, "./factorio");
             m.listen(&group, &[900], &["udp 0.0.0.0:34197"]);
-        }, &["factorio[900] in game.service of bob"]),
-        ("a game by its port of UDP below those that the kernel chooses", |m| {
-            let group = format!("{MANAGER}/app.slice/game.service");
-            m.run(900, 300, 1000, &group, "./valheim");
-            m.listen(&group, &[900], &["udp 0.0.0.0:2456"]);
         }, &[]),
+        ("a game that nohup started, by a port that the kernel does not choose", |m| {
+            m.run_with(900, 1, 1000, SESSION, "./valheim", |p| p.nohup = true);
+            m.listen(SESSION, &[900], &["udp 0.0.0.0:2456"]);
+        }, &[]),
+        ("a job that sends its log in datagrams", |m| {
+            m.run_with(900, 1, 1000, SESSION, "./crawl", |p| p.nohup = true);
+            m.listen(SESSION, &[900], &["udp 0.0.0.0:40100"]);
+        }, &["crawl[900] under nohup of bob"]),
         ("a tracker of experiments listens within a job", |m| {
             m.run_with(900, 1, 1000, SESSION, "python3 sweep.py", |p| p.nohup = true);
             m.run_with(901, 900, 1000, SESSION, "wandb-core --port", |p| p.nohup = true);

@@ -17,6 +17,7 @@
 
 mod command;
 mod left;
+mod record;
 mod renewed;
 mod running;
 mod scan;

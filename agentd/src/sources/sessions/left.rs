@@ -8,6 +8,7 @@
 //! A job is a tree: the process at its top is told, and its children belong to it, whatever they do.
 
 mod ends;
+mod known;
 mod names;
 mod place;
 mod sockets;
@@ -16,14 +17,14 @@ use std::collections::{HashMap, HashSet};
 
 use agent_core::stamp::Stamp;
 
-use super::command::{self, Kind};
-use super::scan::{Id, Record, Role, find};
-use crate::host::process::{self, Identity, Processes};
+use super::record::{Id, Record, Role, find};
+use crate::host::process::Processes;
 use crate::host::units::Registry;
 use crate::host::users::is_ordinary;
 use crate::host::{HostError, HostRoot};
 use crate::sources::ownership::{Jobs, Step, starts_work};
 pub(super) use ends::Ends;
+use known::{Known, What};
 use place::Place;
 
 /// A process is looked at when it has lived for so long. What ends sooner is a step of something else, and what has just been
@@ -62,30 +63,6 @@ enum Standing {
     Other,
     /// It is part of the job with this process at its top.
     Part(u32),
-}
-
-/// What a program is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    Job,
-    /// A script or a runner: it is what it waits for.
-    Launcher,
-    /// A server, a display, a helper.
-    Nobody,
-}
-
-/// What is known of a process, so that its files are read once.
-#[derive(Clone, Debug)]
-struct Known {
-    start: u64,
-    look: u64,
-    comm: [u8; 16],
-    identity: Option<Identity>,
-    place: Option<Place>,
-    what: Option<What>,
-    step: Option<Step>,
-    name: String,
-    subject: Option<String>,
 }
 
 /// Finds them.
@@ -336,101 +313,6 @@ impl Left {
             waits = true;
         }
         Ok(waits)
-    }
-
-    fn known(&mut self, record: &Record) -> &mut Known {
-        let look = self.look;
-        let fresh = || Known {
-            start: record.start,
-            look,
-            comm: record.comm,
-            identity: None,
-            place: None,
-            what: None,
-            step: None,
-            name: String::new(),
-            subject: None,
-        };
-        let known = self.known.entry(record.pid).or_insert_with(fresh);
-        if known.start != record.start {
-            *known = fresh();
-        }
-        if known.comm != record.comm {
-            // It became another program.
-            (known.comm, known.what, known.step) = (record.comm, None, None);
-        }
-        known.look = look;
-        known
-    }
-
-    /// Whose a process is; none if it ended.
-    fn identity(&mut self, record: &Record) -> Result<Option<Identity>, HostError> {
-        if let Some(identity) = self.known(record).identity {
-            return Ok(Some(identity));
-        }
-        let identity = self.processes.identity(record.pid)?;
-        self.known(record).identity = identity;
-        Ok(identity)
-    }
-
-    fn ignores_hangup(&mut self, record: &Record) -> Result<bool, HostError> {
-        Ok(self.identity(record)?.is_some_and(|identity| identity.ignores_hangup))
-    }
-
-    /// Whether a process is in the foreground of its terminal, which tells of it.
-    fn is_in_front(&mut self, record: &Record) -> Result<bool, HostError> {
-        let proc = self.processes.open()?;
-        let stat = self.processes.read(&proc, record.pid)?;
-        Ok(stat.is_none_or(|stat| stat.foreground == stat.group))
-    }
-
-    fn place(&mut self, record: &Record) -> Result<Place, HostError> {
-        if let Some(place) = &self.known(record).place {
-            return Ok(place.clone());
-        }
-        let group = self.processes.control_group(record.pid)?;
-        let place = place::of(&self.root, &self.registry, group.as_deref().unwrap_or_default())?;
-        self.known(record).place = Some(place.clone());
-        Ok(place)
-    }
-
-    fn step(&mut self, record: &Record) -> Result<Step, HostError> {
-        if let Some(step) = self.known(record).step {
-            return Ok(step);
-        }
-        self.processes.arguments(record.pid, &mut self.buffer)?;
-        let words = process::words(&self.buffer);
-        if self.jobs.is_none() {
-            self.jobs = Some(Jobs::read(&self.root, &self.registry)?);
-        }
-        let step = self.jobs.as_ref().map_or(Step::Other, |jobs| jobs.step(&words, &self.registry));
-        self.known(record).step = Some(step);
-        Ok(step)
-    }
-
-    fn what(&mut self, record: &Record) -> Result<What, HostError> {
-        // What stands for something else is none of a job's.
-        if !matches!(record.role, Role::Other) {
-            return Ok(What::Nobody);
-        }
-        if let Some(what) = self.known(record).what {
-            return Ok(what);
-        }
-        self.processes.arguments(record.pid, &mut self.buffer)?;
-        let arguments = process::words(&self.buffer);
-        let comm = record.name();
-        let command = command::judge(&comm, &arguments);
-        let what = match command.kind {
-            _ if names::is_helper(&comm, &arguments) => What::Nobody,
-            Kind::Job | Kind::Prompt => {
-                let launches = command::is_shell(&arguments) || names::is_launcher(&command.name);
-                if launches { What::Launcher } else { What::Job }
-            }
-            _ => What::Nobody,
-        };
-        let known = self.known(record);
-        (known.what, known.name) = (Some(what), command.name);
-        Ok(what)
     }
 }
 

@@ -9,6 +9,7 @@ use agent_core::stamp::Stamp;
 
 use super::command::{self, Multiplexer};
 use super::left::{Job, Left};
+use super::record::{Id, Record, Role, find, role};
 use super::title;
 use crate::host::process::{self, ProcessStat, Processes};
 use crate::host::{HostError, HostRoot, terminal};
@@ -18,15 +19,6 @@ use crate::sources::ide::{Asked, Part, Tools};
 const GENERATIONS: usize = 32;
 /// The most of a container's name that is shown.
 const NAME: usize = 24;
-
-/// Names a process for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Id {
-    /// Its pid.
-    pub(super) pid: u32,
-    /// When it started.
-    pub(super) start: u64,
-}
 
 /// What is at the other end of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,67 +120,6 @@ pub(super) struct Found {
     pub(super) clients: Vec<Client>,
     /// Jobs that were left running.
     pub(super) jobs: Vec<Job>,
-}
-
-/// What a process is, by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    Other,
-    Sshd,
-    TmuxServer,
-    TmuxClient,
-    Screen,
-    Zellij,
-    Mosh,
-    SsmSession,
-    SsmCommand,
-    /// Tailscale's daemon, which is an SSH server, too.
-    Tailscale,
-    Runtime,
-    Console,
-    /// What shows a desktop, or keeps one for its user.
-    Desktop,
-    /// A manager of units, the first process or a user's, and what runs user-data.
-    Starter,
-    /// A daemon that starts jobs when they are due.
-    Schedule,
-    Ide(&'static str),
-}
-
-/// A process as it was seen in a look at all of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
-    /// Its pid.
-    pub(super) pid: u32,
-    /// Its parent's.
-    pub(super) ppid: u32,
-    session: u32,
-    /// Its controlling terminal, 0 for none.
-    pub(super) tty: u32,
-    /// When it started, in clock ticks since boot.
-    pub(super) start: u64,
-    /// Its name, filled up with zeros.
-    pub(super) comm: [u8; 16],
-    /// What it is.
-    pub(super) role: Role,
-}
-
-impl Record {
-    /// What names it for ever.
-    pub(super) fn id(&self) -> Id {
-        Id { pid: self.pid, start: self.start }
-    }
-
-    /// Its name.
-    pub(super) fn name(&self) -> String {
-        let end = self.comm.iter().position(|byte| *byte == 0).unwrap_or(self.comm.len());
-        String::from_utf8_lossy(self.comm.get(..end).unwrap_or_default()).into_owned()
-    }
-}
-
-/// Where a process is among those that are sorted by pid.
-pub(super) fn find(records: &[Record], pid: u32) -> Option<usize> {
-    records.binary_search_by_key(&pid, |record| record.pid).ok()
 }
 
 /// Looks.
@@ -414,32 +345,6 @@ impl Scanner {
             });
         }
         Ok(())
-    }
-}
-
-fn role(comm: &[u8]) -> Role {
-    match comm {
-        b"sshd" | b"sshd-session" => Role::Sshd,
-        b"tmux: server" => Role::TmuxServer,
-        b"tmux: client" => Role::TmuxClient,
-        b"screen" | b"SCREEN" => Role::Screen,
-        b"zellij" => Role::Zellij,
-        b"mosh-server" => Role::Mosh,
-        b"login" => Role::Console,
-        b"tailscaled" => Role::Tailscale,
-        b"conmon" | b"lxc-start" | b"systemd-nspawn" | b"runc" | b"crun" => Role::Runtime,
-        b"systemd" | b"cloud-init" => Role::Starter,
-        b"cron" | b"CRON" | b"crond" | b"CROND" | b"anacron" | b"atd" => Role::Schedule,
-        b"Xvnc" | b"Xtigervnc" | b"Xtightvnc" | b"Xdcv" | b"Xorg" | b"Xwayland" | b"gnome-shell"
-        | b"gnome-session-b" | b"xfce4-session" | b"mate-session" | b"cinnamon-sessio"
-        | b"lxsession" | b"lxqt-session" | b"plasmashell" | b"startplasma-x11"
-        | b"startplasma-way" | b"sway" | b"Hyprland" | b"i3" | b"gdm-session-wor" | b"lightdm"
-        | b"sddm-helper" | b"xrdp-sesman" | b"xrdp-chansrv" => Role::Desktop,
-        // Names are cut at 15 bytes.
-        _ if comm.starts_with(b"ssm-session-wor") => Role::SsmSession,
-        _ if comm.starts_with(b"ssm-document-wo") => Role::SsmCommand,
-        _ if comm.starts_with(b"containerd-shim") => Role::Runtime,
-        _ => Role::Other,
     }
 }
 

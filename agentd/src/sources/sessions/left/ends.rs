@@ -11,7 +11,7 @@ use agent_core::stamp::Stamp;
 
 use super::Job;
 use crate::host::HostError;
-use crate::sources::sessions::scan::Id;
+use crate::sources::sessions::record::Id;
 
 /// The end of a job that took so long is a use (`LONG_JOB` of the engine).
 const LONG: Duration = Duration::from_mins(10);

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use super::{Left, Look, Standing, names, place};
 use crate::host::cgroup::Hierarchy;
 use crate::host::{HostError, tcp, udp};
-use crate::sources::sessions::scan::{Record, find};
+use crate::sources::sessions::record::{Record, find};
 
 /// Where ports begin that the kernel chooses (`net.ipv4.ip_local_port_range`).
 const CHOSEN: u16 = 32_768;

@@ -639,6 +639,33 @@ mod tests {
     }
 
     #[test]
+    fn what_nohup_started_ignores_sighup() {
+        let tree = Tree::new();
+        let mut processes = Processes::new(tree.root());
+        let mut ignores = |mask: &str| {
+            tree.file(
+                "/proc/30/status",
+                format!("Uid:\t5\t5\t5\t5\n{mask}SigCgt:\t0000000000000001\n"),
+            );
+            processes.identity(30).unwrap().unwrap().ignores_hangup
+        };
+        assert!(ignores("SigIgn:\t0000000000000001\n") && ignores("SigIgn:\t0000000000001007\n"));
+        assert!(!ignores("SigIgn:\t0000000000001006\n") && !ignores("SigIgn:\t0000000000000000\n"));
+        assert!(!ignores(""));
+        let mut nohup = std::process::Command::new("nohup");
+        let nohup = nohup.args(["sleep", "60"]).stdin(std::process::Stdio::null());
+        let mut child = nohup.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut real = Processes::new(HostRoot::real());
+        let seen = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            real.identity(child.id()).unwrap().is_some_and(|identity| identity.ignores_hangup)
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen);
+    }
+
+    #[test]
     fn a_process_with_two_pids_is_in_a_container() {
         let tree = Tree::new();
         tree.process(&Process::new(30, "make").with(|p| p.uid = 1000));

@@ -27,6 +27,8 @@ pub(super) struct Known {
     pub(super) look: u64,
     comm: [u8; 16],
     identity: Option<Identity>,
+    /// Its control group; not kept where no job is left.
+    group: Option<String>,
     place: Option<Place>,
     what: Option<What>,
     step: Option<Step>,
@@ -45,6 +47,7 @@ impl Left {
             look,
             comm: record.comm,
             identity: None,
+            group: None,
             place: None,
             what: None,
             step: None,
@@ -85,14 +88,28 @@ impl Left {
         Ok(stat.is_none_or(|stat| stat.foreground == stat.group))
     }
 
+    /// Its control group, empty if there is none.
+    pub(super) fn group(&mut self, record: &Record) -> Result<String, HostError> {
+        if let Some(group) = &self.known(record).group {
+            return Ok(group.clone());
+        }
+        let group = self.processes.control_group(record.pid)?.unwrap_or_default();
+        self.known(record).group = Some(group.clone());
+        Ok(group)
+    }
+
     /// Where it is.
     pub(super) fn place(&mut self, record: &Record) -> Result<Place, HostError> {
         if let Some(place) = &self.known(record).place {
             return Ok(place.clone());
         }
-        let group = self.processes.control_group(record.pid)?;
-        let place = place::of(&self.root, &self.registry, group.as_deref().unwrap_or_default())?;
-        self.known(record).place = Some(place.clone());
+        let group = self.group(record)?;
+        let place = place::of(&self.root, &self.registry, &group)?;
+        let known = self.known(record);
+        known.place = Some(place.clone());
+        if place == Place::Nobody {
+            known.group = None;
+        }
         Ok(place)
     }
 

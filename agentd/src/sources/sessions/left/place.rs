@@ -96,8 +96,8 @@ pub(super) fn of(root: &HostRoot, registry: &Registry, path: &str) -> Result<Pla
 /// A group within the manager of a user. Units of the user's own cannot be told from those that `systemd-run` made under a name:
 /// their files are closed to the agent.
 fn in_manager(root: &HostRoot, path: &str) -> Result<Place, HostError> {
-    let within = path.split('/').skip_while(|part| !part.starts_with("user@")).skip(1);
-    let Some(name) = within.filter(|part| kind(part) != "slice").next() else {
+    let mut within = path.split('/').skip_while(|part| !part.starts_with("user@")).skip(1);
+    let Some(name) = within.find(|part| kind(part) != "slice") else {
         return Ok(Place::Nobody);
     };
     if TERMINALS.iter().any(|start| name.starts_with(start)) {

@@ -31,8 +31,7 @@ impl Left {
         let Some(hierarchy) = Hierarchy::find_unified(&self.root)? else { return Ok(served) };
         let mut groups: BTreeMap<String, Vec<Record>> = BTreeMap::new();
         for (record, _) in jobs {
-            let group = self.processes.control_group(record.pid)?.unwrap_or_default();
-            groups.entry(group).or_default().push(*record);
+            groups.entry(self.group(record)?).or_default().push(*record);
         }
         groups.retain(|group, jobs| jobs.len() == 1 && !group.is_empty());
         if groups.is_empty() {
@@ -44,7 +43,7 @@ impl Left {
             let among = |groups: &HashSet<u64>| id.is_some_and(|id| groups.contains(&id));
             let listens = among(&serving) || (place::is_named_unit(&group) && among(&hearing));
             let Some(record) = jobs.first().filter(|_| listens) else { continue };
-            if self.is_alone(look, &hierarchy.pids(&group)?, record)? {
+            if is_alone(look, &hierarchy.pids(&group)?, record) {
                 served.insert(record.pid);
             }
         }
@@ -64,24 +63,15 @@ impl Left {
         }
         Ok((serving, hearing))
     }
+}
 
-    /// Whether nothing else than a job and agents that never listen is in a group.
-    fn is_alone(
-        &mut self,
-        look: &Look<'_>,
-        pids: &[u32],
-        job: &Record,
-    ) -> Result<bool, HostError> {
-        for pid in pids {
-            let Some(index) = find(look.records, *pid) else { continue };
-            let part = look.standing.get(index).copied().flatten() == Some(Standing::Part(job.pid));
-            let other = look.records.get(index).filter(|_| !part);
-            if other.is_some_and(|record| !names::is_quiet(&record.name())) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
+/// Whether nothing else than a job and agents that never listen is in a group.
+fn is_alone(look: &Look<'_>, pids: &[u32], job: &Record) -> bool {
+    pids.iter().filter_map(|pid| find(look.records, *pid)).all(|index| {
+        let standing = look.standing.get(index).copied().flatten();
+        let quiet = |record: &Record| names::is_quiet(&record.name());
+        standing == Some(Standing::Part(job.pid)) || look.records.get(index).is_none_or(quiet)
+    })
 }
 
 /// Whether a service is offered at an address, rather than something said within a program.

@@ -11,11 +11,16 @@ use super::times::moment;
 /// So many ignored loads are named.
 const IGNORED: usize = 5;
 
-/// "waits 1 h, so much longer because alice is connected (pts/3)"; nothing when nothing stretches the time.
+/// "waits 1 h, so much longer because alice is connected (pts/3)"; nothing when nothing stretches the time. What to do about
+/// a job for which nobody waits stands below it.
 pub(super) fn stretch(status: &Status) -> String {
     let Some(stretch) = &status.idle.stretch else { return String::new() };
     let needed = long(status.idle.act_after_seconds);
-    labelled("waits", &format!("{needed}, so much longer because {}", reason(stretch)))
+    let said = labelled("waits", &format!("{needed}, so much longer because {}", reason(stretch)));
+    if stretch.by != "job" {
+        return said;
+    }
+    said + &labelled("", "if nobody waits for it, end it or set a shorter idle.job_after")
 }
 
 fn reason(stretch: &Stretch) -> String {
@@ -130,6 +135,10 @@ mod tests {
         );
         let text = stretch(&connected("job"));
         assert!(text.contains("because a job of alice runs (pts/3)"), "{text}");
+        assert!(
+            text.contains("if nobody waits for it, end it or set a shorter idle.job_after"),
+            "{text}"
+        );
         let text = stretch(&connected("reading"));
         assert!(text.contains("because of reading of alice (pts/3)"), "{text}");
     }

@@ -117,7 +117,7 @@ pub struct IdlePolicy {
     pub act_after: Duration,
     /// The same while somebody is connected and silent ([`crate::reading::Stretch::Connected`]).
     pub connected_after: Duration,
-    /// The same while a job runs in the foreground of a terminal ([`crate::reading::Stretch::Job`]).
+    /// The same while a job runs in the foreground of a terminal or was left running without one ([`crate::reading::Stretch::Job`]).
     pub job_after: Duration,
     /// No action this soon after a start or resume that followed a stop of the agent's own: no loop of stopping and
     /// starting is faster than this.

@@ -119,7 +119,7 @@ pub enum Value {
 pub enum Stretch {
     /// Somebody is connected and silent: a shell at its prompt, a tunnel, an editor's server with a client.
     Connected,
-    /// A job runs in the foreground of somebody's terminal.
+    /// A job runs in the foreground of somebody's terminal, or was left running without one.
     Job,
 }
 

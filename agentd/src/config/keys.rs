@@ -154,8 +154,8 @@ pub const KEYS: &[KeySpec] = &[
         "idle.job_after",
         Kind::SpanOrAuto { least: seconds(1), most: LONGEST },
         "\"auto\"",
-        "The same while a job runs in the foreground of somebody's terminal. \"auto\" is eight times idle.act_after, at \
-         most four hours.",
+        "The same while a job runs in the foreground of somebody's terminal, or was left running without one (nohup, setsid, \
+         systemd-run, user-data, cron). \"auto\" is eight times idle.act_after, at most four hours.",
     ),
     key(
         "idle.least_run",

@@ -216,7 +216,7 @@ pub(super) fn build(effective: &mut Effective, schema: &Schema) -> Result<Settin
     })
 }
 
-/// A job in the foreground is waited for so many times as long as nobody …
+/// A job in the foreground or left running is waited for so many times as long as nobody …
 const JOB_FACTOR: u32 = 8;
 /// … but by itself no longer than this.
 const JOB_MOST: Duration = Duration::from_hours(4);

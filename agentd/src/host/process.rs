@@ -217,7 +217,13 @@ impl Processes {
         let uid = fields(b"Uid:").first().and_then(|field| decimal(field));
         let uid = uid.ok_or_else(|| HostError::malformed(path, "no 'Uid:' line"))?;
         // One number for each nested pid namespace. Kernels before 4.1 have no such line.
-        Ok(Some(Identity { uid, contained: fields(b"NSpid:").len() > 1 }))
+        // Bit 0 is signal 1.
+        let ignored = fields(b"SigIgn:").first().and_then(|mask| mask.last().copied());
+        let ignores_hangup = ignored.is_some_and(|digit| {
+            char::from(digit).to_digit(16).is_some_and(|digit| digit & 1 == 1)
+        });
+        let contained = fields(b"NSpid:").len() > 1;
+        Ok(Some(Identity { uid, contained, ignores_hangup }))
     }
 
     /// The children of a process (`/proc/PID/task/PID/children` of proc(5)), those of its main thread. Nothing where
@@ -281,6 +287,8 @@ pub struct Identity {
     pub uid: u32,
     /// Whether it lives in a pid namespace of its own (`NSpid:`): in a container.
     pub contained: bool,
+    /// Whether it ignores SIGHUP (`SigIgn:`), as what nohup(1) starts does and hands on to its children.
+    pub ignores_hangup: bool,
 }
 
 /// The arguments in what [`Processes::arguments`] read, without trailing empty ones.
@@ -633,12 +641,39 @@ mod tests {
     }
 
     #[test]
+    fn what_nohup_started_ignores_sighup() {
+        let tree = Tree::new();
+        let mut processes = Processes::new(tree.root());
+        let mut ignores = |mask: &str| {
+            tree.file(
+                "/proc/30/status",
+                format!("Uid:\t5\t5\t5\t5\n{mask}SigCgt:\t0000000000000001\n"),
+            );
+            processes.identity(30).unwrap().unwrap().ignores_hangup
+        };
+        assert!(ignores("SigIgn:\t0000000000000001\n") && ignores("SigIgn:\t0000000000001007\n"));
+        assert!(!ignores("SigIgn:\t0000000000001006\n") && !ignores("SigIgn:\t0000000000000000\n"));
+        assert!(!ignores(""));
+        let mut nohup = std::process::Command::new("nohup");
+        let nohup = nohup.args(["sleep", "60"]).stdin(std::process::Stdio::null());
+        let mut child = nohup.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut real = Processes::new(HostRoot::real());
+        let seen = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            real.identity(child.id()).unwrap().is_some_and(|identity| identity.ignores_hangup)
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen);
+    }
+
+    #[test]
     fn a_process_with_two_pids_is_in_a_container() {
         let tree = Tree::new();
         tree.process(&Process::new(30, "make").with(|p| p.uid = 1000));
         tree.process(&Process::new(31, "make").with(|p| p.contained = true));
         let mut processes = Processes::new(tree.root());
-        let identity = Identity { uid: 1000, contained: false };
+        let identity = Identity { uid: 1000, contained: false, ignores_hangup: false };
         assert_eq!(processes.identity(30).unwrap(), Some(identity));
         assert!(processes.identity(31).unwrap().unwrap().contained);
         tree.file("/proc/31/status", "Uid:\t5\t5\t5\t5\n");

@@ -165,6 +165,16 @@ pub fn of_round(root: &HostRoot, round: u64) -> Result<Option<Arc<Dump>>, HostEr
 
 /// Asks anew.
 pub fn dump(root: &HostRoot) -> Result<Option<Dump>, HostError> {
+    let idle = StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE;
+    ask(root, &StateFlags::all().difference(idle))
+}
+
+/// What listens. The kernel keeps those apart from connections, so this costs little however many there are.
+pub fn listeners(root: &HostRoot) -> Result<Option<HashMap<SocketAddr, Listener>>, HostError> {
+    Ok(ask(root, &StateFlags::LISTEN)?.map(|dump| dump.listeners))
+}
+
+fn ask(root: &HostRoot, states: &StateFlags) -> Result<Option<Dump>, HostError> {
     if !root.is_real() {
         return table::read(root);
     }
@@ -175,9 +185,7 @@ pub fn dump(root: &HostRoot) -> Result<Option<Dump>, HostError> {
     let mut buffer = Vec::with_capacity(MESSAGE);
     let mut dump = Dump::default();
     for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-        let idle = StateFlags::SYN_SENT | StateFlags::TIME_WAIT | StateFlags::CLOSE;
-        let states = StateFlags::all().difference(idle);
-        let asked = request(family, IPPROTO_TCP, states, id);
+        let asked = request(family, IPPROTO_TCP, states.clone(), id);
         socket.send(&asked, 0).map_err(failed)?;
         receive(&socket, &mut buffer, &mut |response| match found(response) {
             Some(found) => dump.add(found),
@@ -406,6 +414,18 @@ mod tests {
         let seen = dump.connections.iter().filter(|socket| socket.remote == here);
         let incoming: Vec<_> = seen.map(|socket| dump.is_incoming(socket)).collect();
         assert_eq!(incoming, [true]);
+    }
+
+    #[test]
+    fn what_listens_is_told_without_the_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(at).unwrap();
+        let listeners = listeners(&HostRoot::real()).unwrap().unwrap();
+        assert_eq!(listeners.get(&at), real().listeners.get(&at));
+        assert!(listeners.contains_key(&at));
+        drop(listener);
+        assert!(!super::listeners(&HostRoot::real()).unwrap().unwrap().contains_key(&at));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Process {
     pub(crate) uid: u32,
     /// Whether it is in a container.
     pub(crate) contained: bool,
+    /// Whether it ignores SIGHUP.
+    pub(crate) nohup: bool,
     /// Its arguments. None: there is no file that tells.
     pub(crate) arguments: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Process {
             start: u64::from(pid),
             uid: 0,
             contained: false,
+            nohup: false,
             arguments: Vec::new(),
         }
     }
@@ -141,9 +144,10 @@ impl Tree {
         self.file(&format!("/proc/{}/stat", p.pid), line);
         let inner = if p.contained { "\t7" } else { "" };
         let status = format!(
-            "Name:\t{}\nUid:\t{u}\t{u}\t{u}\t{u}\nNSpid:\t{}{inner}\n",
+            "Name:\t{}\nUid:\t{u}\t{u}\t{u}\t{u}\nNSpid:\t{}{inner}\nSigIgn:\t000000000000100{}\n",
             p.comm,
             p.pid,
+            u8::from(p.nohup),
             u = p.uid
         );
         self.file(&format!("/proc/{}/status", p.pid), status);

@@ -189,7 +189,7 @@ impl Ownership {
     /// A unit of `system.slice`. Scopes hold what something other than systemd started: containers, `systemd-run
     /// --scope`. A name that is none of a unit's was made by somebody, too.
     fn unit_class(&self, unit: &str) -> Class {
-        if is_among(&self.units, unit) || SCRIPTS.contains(&unit) {
+        if is_among(&self.units, unit) || is_script(unit) {
             return Class::People;
         }
         let known = self.registry.unit(unit);
@@ -211,6 +211,11 @@ impl Ownership {
             _ => Class::People,
         }
     }
+}
+
+/// Whether a unit's processes are somebody's scripts: user-data, and the script of old.
+pub(super) fn is_script(unit: &str) -> bool {
+    SCRIPTS.contains(&unit)
 }
 
 /// Whether a unit is listed, with or without `.service`.
@@ -272,7 +277,7 @@ fn prefix(path: &str, count: usize) -> &str {
 }
 
 /// 1000 of `user-1000.slice`.
-fn slice_uid(slice: &str) -> Option<u32> {
+pub(super) fn slice_uid(slice: &str) -> Option<u32> {
     slice.strip_prefix("user-")?.strip_suffix(".slice")?.parse().ok()
 }
 

@@ -9,11 +9,15 @@
 //! and a restart of sshd parts its sessions from the daemon; processes, their terminals and sshd's titles are the same
 //! everywhere. logind's files only add desktops, which have no terminal.
 //!
+//! What somebody left running when they went is a job, too (`left`).
+//!
 //! What cannot be told without the right to look into others' processes: to which of a user's servers a client of tmux
 //! is attached (any client counts for all of that user's), and whether a screen session whose client runs as another
 //! user is attached.
 
 mod command;
+mod left;
+mod record;
 mod renewed;
 mod running;
 mod scan;
@@ -33,6 +37,7 @@ use crate::host::logins::{self, Login};
 use crate::host::users::Users;
 use crate::host::{HostError, HostRoot, terminal};
 use command::{Kind, Multiplexer};
+use left::{Ends, Job};
 use renewed::Renewed;
 use running::{Looker, Running};
 use scan::{Carrier, Client, Connection, Found, Line, Scanner, Server, Terminal};
@@ -40,7 +45,8 @@ use scan::{Carrier, Client, Connection, Found, Line, Scanner, Server, Terminal};
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
     name: "sessions",
-    about: "People's sessions: while somebody is connected or a job runs on a terminal, the machine must be idle for longer.",
+    about: "People's sessions: while somebody is connected, or a job runs on a terminal or was left running, the machine must be \
+            idle for longer.",
     unit: "",
     scale: 1.0,
     combine: Combine::Sum,
@@ -73,6 +79,7 @@ struct Sessions {
     /// Pseudo-terminals that nobody was found to lead; they are not searched for again.
     leaderless: HashSet<u32>,
     renewed: Renewed,
+    ends: Ends,
     logins: Vec<Login>,
     version: Option<(i64, i64)>,
 }
@@ -91,6 +98,7 @@ impl Sessions {
             running: Vec::new(),
             leaderless: HashSet::new(),
             renewed: Renewed::default(),
+            ends: Ends::default(),
             logins: Vec::new(),
             version: None,
         }
@@ -132,14 +140,16 @@ impl Sessions {
         self.say_terminals(&mut signals);
         self.say_connections(now, &mut signals)?;
         self.say_servers(&mut signals);
+        self.say_jobs(now, &mut signals)?;
         Ok(signals.into_signals())
     }
 
-    /// Drops connections, servers and clients that ended. Terminals are dropped when they are judged.
+    /// Drops connections, servers, jobs and clients that ended. Terminals are dropped when they are judged.
     fn forget_ended(&mut self) -> Result<(), HostError> {
         let looker = &mut self.looker;
         retain(&mut self.found.connections, |it: &Connection| looker.lives(it.process))?;
         retain(&mut self.found.servers, |it: &Server| looker.lives(it.process))?;
+        retain(&mut self.found.jobs, |it: &Job| looker.lives(it.process))?;
         retain(&mut self.found.clients, |it: &Client| looker.lives(it.process))
     }
 
@@ -308,6 +318,23 @@ impl Sessions {
             let subject = format!("{} server of {user}", server.product);
             signals.show(subject, 1.0, format!("{user}, {client}"));
         }
+    }
+}
+
+impl Sessions {
+    /// Jobs that were left running. One that is shown for a moment proves no use when it goes.
+    fn say_jobs(&mut self, now: Stamp, signals: &mut Stretches) -> Result<(), HostError> {
+        let looker = &mut self.looker;
+        let silent = self.ends.look(now, &self.found.jobs, |process| looker.lives(process))?;
+        for job in &self.found.jobs {
+            let user = self.users.name(job.uid);
+            signals.present.insert(job.subject.clone(), (Stretch::Job, user));
+        }
+        for job in silent {
+            let user = self.users.name(job.uid);
+            signals.show(job.subject, 0.0, format!("{user}, nobody waits for it"));
+        }
+        Ok(())
     }
 }
 

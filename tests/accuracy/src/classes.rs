@@ -23,17 +23,10 @@ pub struct Class {
 /// Every class.
 pub const CLASSES: &[Class] = &[
     Class {
-        name: "work below every limit",
-        why: "A program that asks another machine and waits uses a hundredth of a core and some hundred bytes a second. So does a forgotten daemon.",
-        cure: "`agentctl run -- COMMAND`, or `agentctl hold`",
-        stopped: &["B17", "J32"],
-        kept: &[],
-    },
-    Class {
-        name: "work that sleeps for longer than `act_after`",
-        why: "While it sleeps, or waits for another machine, nothing tells that it will go on.",
-        cure: "`agentctl run -- COMMAND`, or an `act_after` that is longer than its pauses",
-        stopped: &["B25", "J10", "J46"],
+        name: "work below every limit for longer than `job_after`",
+        why: "A program that sleeps, or asks another machine and waits, uses a hundredth of a core and some hundred bytes a second. So does a forgotten daemon. One that somebody left running is waited for during `job_after`, four hours, and for no longer.",
+        cure: "`agentctl run -- COMMAND`, `agentctl hold`, or a longer `idle.job_after`",
+        stopped: &["B17"],
         kept: &[],
     },
     Class {

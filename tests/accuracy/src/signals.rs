@@ -85,6 +85,31 @@ pub enum Service {
     People,
 }
 
+/// What was left running without a terminal, by who started it how: what `ps` and the control groups show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// By nohup, after the logout.
+    Nohup,
+    /// In a unit that `systemd-run` made, of the system or of a user's manager.
+    SystemdRun,
+    /// By user-data, in the unit of cloud-init's last stage.
+    UserData,
+    /// By a schedule that no package brought.
+    Schedule,
+    /// A server: it is known by its name, or by the port that it listens at alone in its group.
+    Server,
+}
+
+impl Left {
+    /// Whether it is a job, for which somebody waits.
+    pub const fn is_job(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Server)
+    }
+}
+
 /// The signals of one step. Processor time is in cores, traffic in bytes a second.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent states of a machine")]
@@ -179,6 +204,8 @@ pub struct Signals {
     pub fg: Foreground,
     /// Where the workload runs.
     pub place: Place,
+    /// What was left running.
+    pub left: Left,
     /// A user's timer is due at this second.
     pub timer_at: Option<u32>,
     /// A job of cron is due, or runs, until this second.
@@ -254,6 +281,7 @@ impl Signals {
             cloudinit: false,
             fg: Foreground::Prompt,
             place: Place::Session,
+            left: Left::Nothing,
             timer_at: None,
             cron_until: None,
             svc_req: 0.0,

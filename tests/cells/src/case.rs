@@ -52,6 +52,8 @@ pub struct Case {
     pub cores: f64,
     /// More configuration of the agent.
     pub config: &'static str,
+    /// Whether presence makes the agent wait longer. Elsewhere it does not, so that a machine is kept for its use alone.
+    pub longer: bool,
     /// What runs on the other side of the cable, each as [`load`](crate::load) words.
     pub outside: &'static [&'static str],
     /// Starts what runs on the machine, before the agent.
@@ -66,13 +68,20 @@ impl Case {
         cores: f64,
         begin: fn(&Cell) -> io::Result<()>,
     ) -> Self {
-        Self { name, right, cores, config: "", outside: &[], begin }
+        Self { name, right, cores, config: "", longer: false, outside: &[], begin }
     }
 
     /// The same with these loads outside.
     #[must_use]
     pub const fn outside(mut self, loads: &'static [&'static str]) -> Self {
         self.outside = loads;
+        self
+    }
+
+    /// The same where jobs and connections are waited for.
+    #[must_use]
+    pub const fn longer(mut self) -> Self {
+        self.longer = true;
         self
     }
 

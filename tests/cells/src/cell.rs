@@ -107,11 +107,16 @@ pub fn play(case: &Case) -> io::Result<()> {
 fn prepare(case: &Case) -> io::Result<Agent> {
     fs::write(START_AGENT, AGENT)?;
     fs::set_permissions(START_AGENT, fs::Permissions::from_mode(0o755))?;
+    let usual = ACT_AFTER.as_secs();
+    let longer = if case.longer {
+        String::new()
+    } else {
+        format!("connected_after = \"{usual}s\"\njob_after = \"{usual}s\"\n")
+    };
     // The first lines are keys of [idle]; what a case adds stands in tables of its own.
     let config = format!(
         "mode = \"enforce\"\nprofile = \"research\"\n[idle]\nquiet_after = \"10s\"\n\
-         act_after = \"{}s\"\nwarn_before = [\"10s\"]\nboot_grace = \"0s\"\n{}\n",
-        ACT_AFTER.as_secs(),
+         act_after = \"{usual}s\"\nwarn_before = [\"10s\"]\nboot_grace = \"0s\"\n{longer}{}\n",
         case.config
     );
     Agent::on_this_machine(Instance::default(), &config).map_err(io::Error::other)

@@ -1,7 +1,7 @@
 //! What processes of a cell do. A load is a line of words:
 //!
 //! - `sleep`: nothing, for ever
-//! - `cpu CORES [SECONDS]`: uses so much of a processor, steadily, and sleeps when the seconds are over
+//! - `cpu CORES [SECONDS]`: uses so much of a processor, steadily, and ends when the seconds are over
 //! - `bursts PER_SECOND CORES`: the same by short-lived child processes
 //! - `pulse SECONDS PERIOD`: a whole processor for so many seconds of each period
 //! - `litter PER_SECOND CORES`: like `bursts`, by processes that lose their parent at once
@@ -47,7 +47,6 @@ pub fn play(words: &[&str]) -> io::Result<()> {
         ["cpu", cores] => use_processor(parse(cores)?, None),
         ["cpu", cores, seconds] => {
             use_processor(parse(cores)?, Some(Duration::from_secs(parse(seconds)?)));
-            sleep();
         }
         ["bursts", number, cores] => bursts(parse(number)?, parse(cores)?)?,
         ["burst", seconds] => burn_for(Duration::from_secs_f64(parse(seconds)?)),

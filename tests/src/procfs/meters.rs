@@ -48,6 +48,8 @@ pub struct Meters {
     /// Microseconds and bytes by control group.
     groups: BTreeMap<String, Group>,
     connections: BTreeMap<u64, Connection>,
+    /// UDP sockets that wait for datagrams: this end, who made it, and the control group.
+    datagrams: Vec<(String, u32, String)>,
     next_cookie: u64,
     /// The connections as they were told last: an unchanged list is not written again.
     told: String,
@@ -80,6 +82,7 @@ impl Meters {
             processors,
             groups: BTreeMap::new(),
             connections: BTreeMap::new(),
+            datagrams: Vec::new(),
             next_cookie: 10,
             told: LISTENERS.to_owned(),
             busy: 0.0,
@@ -122,6 +125,16 @@ impl Meters {
             change(group);
             group.stale = true;
         }
+    }
+
+    /// Something waits for datagrams at an address.
+    pub fn bind_udp(&mut self, local: &str, uid: u32, cgroup: &str) {
+        self.datagrams.push((local.to_owned(), uid, cgroup.to_owned()));
+    }
+
+    /// Everything that waited for datagrams is gone.
+    pub fn unbind_udp(&mut self) {
+        self.datagrams.clear();
     }
 
     /// Opens a connection and returns its number.
@@ -181,10 +194,16 @@ impl Meters {
 
     fn show_connections(&mut self) -> io::Result<()> {
         let mut list = LISTENERS.to_owned();
+        // The kernel's number of a group is its folder's inode.
+        let number = |cgroup: &str| {
+            let folder = self.machine.path(&format!("{CGROUPS}/{cgroup}"));
+            fs::metadata(folder).map_or("-".to_owned(), |at| at.ino().to_string())
+        };
+        for (local, uid, cgroup) in &self.datagrams {
+            let _ = writeln!(list, "4 UDP {local} 0.0.0.0:0 {uid} 8 {} 0 0 0", number(cgroup));
+        }
         for (cookie, it) in &self.connections {
-            // The kernel's number of a group is its folder's inode.
-            let folder = self.machine.path(&format!("{CGROUPS}/{}", it.cgroup));
-            let group = fs::metadata(folder).map_or("-".to_owned(), |at| at.ino().to_string());
+            let group = number(&it.cgroup);
             let Connection { local, remote, uid, .. } = it;
             let (sent, received) = (whole(it.sent), whole(it.received));
             let inode = cookie + 10_000;

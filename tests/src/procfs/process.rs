@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::chown;
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::geteuid;
 
 use super::Machine;
@@ -38,6 +40,10 @@ pub struct Process {
     pub session: u32,
     /// The process group in the foreground of its terminal; 0: its own.
     pub foreground: u32,
+    /// Whether it ignores SIGHUP, as what nohup(1) starts does.
+    pub nohup: bool,
+    /// When it started, clock ticks since boot; none: soon after the boot, in the order of the pids.
+    pub start: Option<u64>,
 }
 
 impl Process {
@@ -55,6 +61,8 @@ impl Process {
             arguments: Vec::new(),
             session: 0,
             foreground: 0,
+            nohup: false,
+            start: None,
         }
     }
 
@@ -86,6 +94,21 @@ impl Process {
         self
     }
 
+    /// The same process, started now by the clock of the machine below.
+    #[must_use]
+    pub fn just_started(mut self) -> Self {
+        let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+        self.start = u64::try_from(boot.as_millis() / 10).ok();
+        self
+    }
+
+    /// The same process, started by nohup(1).
+    #[must_use]
+    pub fn under_nohup(mut self) -> Self {
+        self.nohup = true;
+        self
+    }
+
     /// A thread of the kernel.
     #[must_use]
     pub fn kernel(mut self) -> Self {
@@ -101,13 +124,14 @@ impl Process {
         let device = |pts: u32| (pts & 0xff) | (PTS_MAJOR << 8) | ((pts & !0xff) << 12);
         let tty = self.terminal.map_or(0, device);
         let session = if *session == 0 { pid } else { *session };
+        let start = self.start.unwrap_or_else(|| u64::from(pid));
         let foreground = match (tty, self.foreground) {
             (0, _) => "-1".to_owned(),
             (_, 0) => pid.to_string(),
             (_, group) => group.to_string(),
         };
         let stat = format!(
-            "{pid} ({name}) S {parent} {pid} {session} {tty} {foreground} {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {pid} 8192000 \
+            "{pid} ({name}) S {parent} {pid} {session} {tty} {foreground} {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {start} 8192000 \
              500 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
         );
         machine.write(&format!("proc/{pid}/stat"), stat)
@@ -131,7 +155,10 @@ impl Process {
         let ids = format!("{uid}\t{uid}\t{uid}\t{uid}");
         machine.write(
             &at("status"),
-            format!("Name:\t{name}\nPid:\t{pid}\nPPid:\t{parent}\nUid:\t{ids}\nGid:\t{ids}\n"),
+            format!(
+                "Name:\t{name}\nPid:\t{pid}\nPPid:\t{parent}\nUid:\t{ids}\nGid:\t{ids}\nSigIgn:\t{:016x}\n",
+                u8::from(self.nohup)
+            ),
         )?;
         machine.write(&at("loginuid"), "4294967295")?;
         fs::create_dir_all(machine.path(&at("fd")))?;

@@ -23,7 +23,7 @@ pub struct Idle {
 /// What makes the agent wait longer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
-    /// `connected`: somebody is there and silent; `job`: a job runs in the foreground of a terminal.
+    /// `connected`: somebody is there and silent; `job`: a job runs in the foreground of a terminal or was left running.
     pub by: String,
     /// The source that tells of it.
     pub source: String,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agent_core::stamp::Stamp;
 
-use super::scan::Id;
+use super::record::Id;
 
 /// A connection that was there for so long had arrived (the engine takes it for somebody's arrival then).
 const ARRIVED: Duration = Duration::from_mins(1);

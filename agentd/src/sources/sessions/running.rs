@@ -3,7 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use super::command::{self, Command, Kind};
-use super::scan::{Id, Line, Terminal};
+use super::record::Id;
+use super::scan::{Line, Terminal};
 use crate::host::process::{self, Processes};
 use crate::host::{HostError, HostRoot, terminal};
 

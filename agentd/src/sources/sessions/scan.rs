@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use agent_core::stamp::Stamp;
 
 use super::command::{self, Multiplexer};
+use super::left::{Job, Left};
+use super::record::{Id, Record, Role, find, role};
 use super::title;
 use crate::host::process::{self, ProcessStat, Processes};
 use crate::host::{HostError, HostRoot, terminal};
@@ -17,15 +19,6 @@ use crate::sources::ide::{Asked, Part, Tools};
 const GENERATIONS: usize = 32;
 /// The most of a container's name that is shown.
 const NAME: usize = 24;
-
-/// Names a process for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Id {
-    /// Its pid.
-    pub(super) pid: u32,
-    /// When it started.
-    pub(super) start: u64,
-}
 
 /// What is at the other end of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,41 +118,8 @@ pub(super) struct Found {
     pub(super) servers: Vec<Server>,
     /// Clients of multiplexers.
     pub(super) clients: Vec<Client>,
-}
-
-/// What a process is, by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Other,
-    Sshd,
-    TmuxServer,
-    TmuxClient,
-    Screen,
-    Zellij,
-    Mosh,
-    SsmSession,
-    SsmCommand,
-    /// Tailscale's daemon, which is an SSH server, too.
-    Tailscale,
-    Runtime,
-    Console,
-    Ide(&'static str),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    pid: u32,
-    ppid: u32,
-    session: u32,
-    tty: u32,
-    start: u64,
-    role: Role,
-}
-
-impl Record {
-    fn id(&self) -> Id {
-        Id { pid: self.pid, start: self.start }
-    }
+    /// Jobs that were left running.
+    pub(super) jobs: Vec<Job>,
 }
 
 /// Looks.
@@ -168,6 +128,7 @@ pub(super) struct Scanner {
     root: HostRoot,
     processes: Processes,
     tools: Tools,
+    left: Left,
     records: Vec<Record>,
     candidates: Vec<Asked>,
     buffer: Vec<u8>,
@@ -179,6 +140,7 @@ impl Scanner {
         Self {
             processes: Processes::new(root.clone()),
             tools: Tools::new(root.clone()),
+            left: Left::new(root.clone()),
             root,
             records: Vec::new(),
             candidates: Vec::new(),
@@ -212,6 +174,7 @@ impl Scanner {
             let Some(record) = self.records.get(index).copied() else { break };
             self.add_connection(&record, &carriers, &mut found)?;
         }
+        found.jobs = self.left.find(now, &self.records)?;
         Ok((found, count))
     }
 
@@ -221,12 +184,17 @@ impl Scanner {
         let (records, candidates) = (&mut self.records, &mut self.candidates);
         let count = self.processes.walk(&mut |stat: &ProcessStat<'_>| {
             let role = role(stat.comm);
+            let mut comm = [0; 16];
+            for (to, from) in comm.iter_mut().zip(stat.comm) {
+                *to = *from;
+            }
             records.push(Record {
                 pid: stat.pid,
                 ppid: stat.ppid,
                 session: stat.session,
                 tty: stat.tty,
                 start: stat.start,
+                comm,
                 role,
             });
             if role == Role::Other {
@@ -245,11 +213,8 @@ impl Scanner {
         for asked in std::mem::take(&mut self.candidates) {
             let tool = self.tools.of(now, &asked)?;
             let Some(tool) = tool.filter(|tool| tool.part == Part::Helper) else { continue };
-            let Ok(index) = self.records.binary_search_by_key(&asked.pid, |record| record.pid)
-            else {
-                continue;
-            };
-            let Some(record) = self.records.get_mut(index) else { continue };
+            let index = find(&self.records, asked.pid);
+            let Some(record) = index.and_then(|index| self.records.get_mut(index)) else { continue };
             record.role = Role::Ide(tool.product);
             let process = record.id();
             let Some(uid) = self.processes.uid(asked.pid)? else { continue };
@@ -264,8 +229,7 @@ impl Scanner {
     }
 
     fn record(&self, pid: u32) -> Option<&Record> {
-        let index = self.records.binary_search_by_key(&pid, |record| record.pid).ok()?;
-        self.records.get(index)
+        self.records.get(find(&self.records, pid)?)
     }
 
     /// Who made a terminal, by the ancestors of its session's leader.
@@ -287,7 +251,12 @@ impl Scanner {
                 Role::Zellij => return Line::Kept(Multiplexer::Zellij),
                 Role::Runtime => return Line::Container,
                 Role::Ide(_) => return Line::Ide,
-                Role::Other | Role::TmuxClient | Role::SsmCommand => {}
+                Role::Other
+                | Role::TmuxClient
+                | Role::SsmCommand
+                | Role::Desktop
+                | Role::Starter
+                | Role::Schedule => {}
             }
             if record.tty != 0 && record.tty != leader.tty {
                 return Line::Inner(record.tty);
@@ -376,25 +345,6 @@ impl Scanner {
             });
         }
         Ok(())
-    }
-}
-
-fn role(comm: &[u8]) -> Role {
-    match comm {
-        b"sshd" | b"sshd-session" => Role::Sshd,
-        b"tmux: server" => Role::TmuxServer,
-        b"tmux: client" => Role::TmuxClient,
-        b"screen" | b"SCREEN" => Role::Screen,
-        b"zellij" => Role::Zellij,
-        b"mosh-server" => Role::Mosh,
-        b"login" => Role::Console,
-        b"tailscaled" => Role::Tailscale,
-        b"conmon" | b"lxc-start" | b"systemd-nspawn" | b"runc" | b"crun" => Role::Runtime,
-        // Names are cut at 15 bytes.
-        _ if comm.starts_with(b"ssm-session-wor") => Role::SsmSession,
-        _ if comm.starts_with(b"ssm-document-wo") => Role::SsmCommand,
-        _ if comm.starts_with(b"containerd-shim") => Role::Runtime,
-        _ => Role::Other,
     }
 }
 

@@ -1,7 +1,7 @@
 //! B: programs that compute, copy and wait, and programs that only hold something.
 
 use crate::scenario::{Scenario, scene};
-use crate::signals::{Jupyter, Place};
+use crate::signals::{Jupyter, Left, Place};
 
 /// The group.
 pub(super) fn all() -> Vec<Scenario> {
@@ -50,6 +50,7 @@ fn processors() -> Vec<Scenario> {
             .during(0.0, 240.0, |s| {
                 s.user_cpu = 0.7;
                 s.place = Place::Transient;
+                s.left = Left::SystemdRun;
             })
             .job(0.0, 240.0),
     ]
@@ -59,11 +60,17 @@ fn threads() -> Vec<Scenario> {
     vec![
         scene("B23", "single-thread job, 1 core of 16 (6.25 %), nohup, 5 h", 900)
             .cpus(16)
-            .during(0.0, 300.0, |s| s.user_cpu = 1.0)
+            .during(0.0, 300.0, |s| {
+                s.user_cpu = 1.0;
+                s.left = Left::Nohup;
+            })
             .job(0.0, 300.0),
         scene("B26", "one thread of a 192-core machine, nohup, 3 h", 700)
             .cpus(192)
-            .during(0.0, 180.0, |s| s.user_cpu = 1.0)
+            .during(0.0, 180.0, |s| {
+                s.user_cpu = 1.0;
+                s.left = Left::Nohup;
+            })
             .job(0.0, 180.0),
         scene("B19", "t3 out of credits: wants 1 core, gets .2, steal .8, 2 vCPU, 3 h", 700)
             .cpus(2)
@@ -98,9 +105,11 @@ fn bursts() -> Vec<Scenario> {
                 s.user_cpu = 0.002;
                 s.net = 600.0;
                 s.net_user = 100.0;
+                s.left = Left::Nohup;
             })
             .job(0.0, 360.0),
         scene("B25", "nohup sh -c \"sleep 5400; ./run\" then 30 min of 4 cores", 600)
+            .during(0.0, 120.0, |s| s.left = Left::Nohup)
             .during(90.0, 120.0, |s| s.user_cpu = 4.0)
             .job(0.0, 120.0),
         scene("B30", "scraper: 15 s of 0.5 core and 200 KB/s every 5 min, 4 h", 800)
@@ -284,6 +293,7 @@ fn traffic() -> Vec<Scenario> {
                 s.pkts = 3600.0;
                 s.disk = 5e6;
                 s.disk_user = 5e6;
+                s.left = Left::Nohup;
             })
             .job(0.0, 50.0),
         scene("B16", "training reads S3 at 30 MB/s, 0.04 core of 32, 2 h", 700)

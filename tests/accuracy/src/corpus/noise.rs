@@ -1,7 +1,7 @@
 //! C: the machine's own life, services, strangers, and things that must not be interrupted.
 
 use crate::scenario::{Event, History, Kind, Profile, Scenario, scene};
-use crate::signals::{Place, Service, Signals};
+use crate::signals::{Left, Place, Service, Signals};
 
 /// The group.
 pub(super) fn all() -> Vec<Scenario> {
@@ -262,7 +262,11 @@ fn intent() -> Vec<Scenario> {
             .work(0.0, 125.0, Kind::Hold),
         scene("C34", "a user's timer is due in 60 min and runs 15 min", 500)
             .during(0.0, 60.0, |s| s.timer_at = Some(3600))
-            .during(60.0, 75.0, |s| s.user_cpu = 2.0)
+            .during(60.0, 75.0, |s| {
+                s.user_cpu = 2.0;
+                s.place = Place::UserUnit;
+                s.left = Left::SystemdRun;
+            })
             .job(0.0, 75.0),
     ]
 }

@@ -48,7 +48,8 @@ fn has(source: &str, signals: &Signals) -> bool {
             let terminal = signals.ssh_pts + signals.ssh_notty + signals.who > 0;
             let desktop = signals.dcv != Desktop::Off;
             let others = signals.ssm || signals.vscode_srv || !signals.sess.is_empty();
-            terminal || desktop || others || signals.fg == Foreground::Job
+            let job = signals.fg == Foreground::Job || signals.left.is_job();
+            terminal || desktop || others || job
         }
         "steal" => signals.steal > 0.0,
         "timers" => signals.timer_at.is_some(),

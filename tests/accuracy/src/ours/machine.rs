@@ -247,6 +247,9 @@ fn sessions(signals: &Signals, tunnel: bool) -> Reading {
         let by = if carries_a_command { Stretch::Job } else { Stretch::Connected };
         present("ssh from 203.0.113.9", by);
     }
+    if signals.left.is_job() {
+        present("python3[900], left running", Stretch::Job);
+    }
     if signals.dcv != Desktop::Off {
         present("desktop session 3 of alice", Stretch::Connected);
     }

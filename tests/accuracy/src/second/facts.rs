@@ -4,7 +4,7 @@
 //! whose it is, by the order in which the agent asks. It must never follow from the label.
 
 use crate::scenario::{Event, History};
-use crate::signals::Service;
+use crate::signals::{Left, Service};
 
 /// The facts of one machine.
 #[derive(Clone, Copy, Debug)]
@@ -13,14 +13,21 @@ pub(super) struct Facts {
     pub(super) service: Service,
     /// The program in the foreground of a terminal is a server that is known by its name.
     pub(super) serves: bool,
+    /// What was left running, while any segment of the machine holds.
+    pub(super) left: Left,
     /// What happens, by minute.
     pub(super) events: &'static [(f64, Event)],
     /// What came before, where the title says it.
     pub(super) history: Option<History>,
 }
 
-const NOTHING: Facts =
-    Facts { service: Service::Upkeep, serves: false, events: &[], history: None };
+const NOTHING: Facts = Facts {
+    service: Service::Upkeep,
+    serves: false,
+    left: Left::Nothing,
+    events: &[],
+    history: None,
+};
 
 /// The facts of a machine; one that is not in the list has no services but upkeep.
 pub(super) fn facts(id: &str) -> Facts {
@@ -33,11 +40,46 @@ pub(super) fn facts(id: &str) -> Facts {
         // "python -m http.server in a detached tmux".
         return Facts { serves: true, ..NOTHING };
     }
-    SERVICES
-        .iter()
-        .find(|(known, ..)| *known == id)
-        .map_or(NOTHING, |(_, service, _)| Facts { service: *service, ..NOTHING })
+    let service = SERVICES.iter().find(|(known, ..)| *known == id);
+    let left = LEFT.iter().find(|(known, _)| *known == id);
+    Facts {
+        service: service.map_or(NOTHING.service, |(_, service, _)| *service),
+        left: left.map_or(NOTHING.left, |(_, left)| *left),
+        ..NOTHING
+    }
 }
+
+/// Machines on which something runs without a terminal that somebody started to go on without them, and how.
+const LEFT: &[(&str, Left)] = &[
+    // "Factorio server (UDP, user unit)": alone in its unit, and it listens at a port.
+    ("P01", Left::Server),
+    // "Streamlit dashboard (nohup)".
+    ("P35", Left::Server),
+    // "papermill in a user's crontab", which runs it.
+    ("J04", Left::Schedule),
+    // "at job of a user".
+    ("J06", Left::Schedule),
+    // "systemd-run --user --on-active=70min": the service that the timer starts.
+    ("J08", Left::SystemdRun),
+    // "sweep: trials of 6 min on 2 cores, pauses of 35 min, nohup".
+    ("J10", Left::Nohup),
+    // "aws s3 sync at 400 KB/s, nohup, 2 h".
+    ("J14", Left::Nohup),
+    // "evaluation over an LLM's API, one call at a time, no streaming, nohup, 3 h".
+    ("J32", Left::Nohup),
+    // "Airflow standalone without a DAG run (nohup)".
+    ("J42", Left::Server),
+    // "the same under nohup": tests that wait for a remote browser.
+    ("J46", Left::Nohup),
+    // "MLflow server (nohup)".
+    ("S01", Left::Server),
+    // "user-data starts a simulation with nohup as root (stays in cloud-final.service)".
+    ("X01", Left::UserData),
+    // "user-data runs the simulation in the foreground, cloud-init does not end".
+    ("X02", Left::UserData),
+    // "/etc/cron.d: an ETL by root": a table that no package brought. Each run is a job of its own.
+    ("X07", Left::Schedule),
+];
 
 #[cfg(test)]
 pub(super) fn is_known(id: &str) -> bool {

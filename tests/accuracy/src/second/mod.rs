@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Deserialize;
 
 use crate::scenario::{Cycle, History, Kind, Patch, Profile, Scenario, Segment, Work, seconds};
+use crate::signals::Left;
 use facts::facts;
 
 pub use facts::group;
@@ -156,8 +157,16 @@ fn scenario(line: Line) -> Result<Scenario, String> {
         Owner::Desktop => Profile::Desktop,
     };
     let gpus = line.machine.gpus;
-    let resting = State::default().on(&facts, gpus.as_ref());
-    let mut segments = vec![segment([0.0, f64::from(line.horizon_min + 1)], None, resting)];
+    let resting = |left| State::default().on(&facts, left, gpus.as_ref());
+    let all = [0.0, f64::from(line.horizon_min + 1)];
+    let mut segments = vec![segment(all, None, resting(Left::Nothing))];
+    // What was left running sleeps in between, unless each part is a run of its own.
+    if facts.left != Left::Nothing && facts.left != Left::Schedule {
+        let ends = |value: fn(&Part) -> f64| line.segments.iter().map(value);
+        let first = ends(|part| part.at[0]).fold(f64::INFINITY, f64::min);
+        let last = ends(|part| part.at[1]).fold(0.0, f64::max);
+        segments.push(segment([first, last], None, resting(facts.left)));
+    }
     for part in line.segments {
         let cycle = match (part.every_s, part.for_s) {
             (Some(period), Some(on)) if period > 0 => {
@@ -167,7 +176,7 @@ fn scenario(line: Line) -> Result<Scenario, String> {
             _ => return Err("`every_s` and `for_s` go together".to_owned()),
         };
         part.state.check()?;
-        let state = part.state.on(&facts, gpus.as_ref());
+        let state = part.state.on(&facts, facts.left, gpus.as_ref());
         segments.push(segment(part.at, cycle, state));
     }
     let kind = |whose| match whose {
@@ -249,6 +258,23 @@ mod tests {
         assert_eq!(service("X03"), Service::Local);
         assert_eq!(service("X06"), Service::Server);
         assert_eq!(service("P01"), Service::Upkeep);
+    }
+
+    #[test]
+    fn what_was_left_running_is_there_while_it_sleeps_and_not_after_it() {
+        let left = |id: &str, minute: u32| named(id).unwrap().signals_at(minute * 60).left;
+        assert_eq!([left("J10", 1), left("J10", 20)], [Left::Nohup; 2]);
+        assert_eq!([left("J32", 179), left("J32", 181)], [Left::Nohup, Left::Nothing]);
+        assert_eq!([left("X07", 10), left("X07", 50)], [Left::Schedule, Left::Nothing]);
+        assert_eq!([left("J08", 10), left("J08", 75)], [Left::Nothing, Left::SystemdRun]);
+        assert!(!left("S01", 10).is_job() && !left("J20", 10).is_job());
+    }
+
+    #[test]
+    fn whoever_says_nohup_has_left_something() {
+        for scenario in all().iter().filter(|it| it.title.contains("nohup")) {
+            assert_ne!(scenario.signals_at(600).left, Left::Nothing, "{}", scenario.id);
+        }
     }
 
     #[test]

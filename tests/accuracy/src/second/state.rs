@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::facts::Facts;
 use crate::ours::SOURCES;
-use crate::signals::{Desktop, Foreground, Jupyter, Place, Service, Signals};
+use crate::signals::{Desktop, Foreground, Jupyter, Left, Place, Service, Signals};
 
 /// A connection that is followed by itself.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -42,6 +42,9 @@ pub struct State {
     /// Whose the services are: not a word of the file, it follows from the title.
     #[serde(skip)]
     service: Service,
+    /// What was left running: not a word of the file either.
+    #[serde(skip)]
+    left: Left,
     user_cpu: Option<f64>,
     ide_cpu: Option<f64>,
     ide_seen: Option<bool>,
@@ -108,9 +111,10 @@ impl State {
         }
     }
 
-    /// The same on a machine whose services are so-and-so's, and with its GPUs where nothing else is said of them.
-    pub(super) fn on(mut self, facts: &Facts, gpus: Option<&Vec<f64>>) -> Self {
+    /// The same on a machine whose services are so-and-so's, with what was left running, and with its GPUs where nothing else is said of them.
+    pub(super) fn on(mut self, facts: &Facts, left: Left, gpus: Option<&Vec<f64>>) -> Self {
         self.service = facts.service;
+        self.left = left;
         if facts.serves && self.fg == Some(Foreground::Job) {
             self.fg = Some(Foreground::Server);
         }
@@ -123,6 +127,7 @@ impl State {
         *signals = Signals::base();
         signals.itemised = true;
         signals.service = self.service;
+        signals.left = self.left;
         self.apply_rates(signals);
         self.apply_people(signals);
         put(self.gpu_procs.as_ref(), &mut signals.gpu_procs);

@@ -8,6 +8,7 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod course;
+mod left;
 mod people;
 mod plant;
 mod roles;

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use super::left::Leftovers;
 use super::people::People;
 use super::services::Services;
 use agent_accuracy::scenario::Scenario;
@@ -22,8 +23,9 @@ use nix::libc;
 /// Whose work it is, by [`Place`].
 pub(crate) const SESSION: &str = "user.slice/user-1000.slice/session-4.scope";
 const CONTAINER: &str = "system.slice/docker-4f2a.scope";
-const TRANSIENT: &str = "system.slice/run-u12.service";
-const USER_UNIT: &str = "user.slice/user-1000.slice/user@1000.service/app.slice/game.service";
+pub(crate) const TRANSIENT: &str = "system.slice/run-u12.service";
+pub(crate) const USER_UNIT: &str =
+    "user.slice/user-1000.slice/user@1000.service/app.slice/game.service";
 /// Housekeeping, and where cron's jobs run.
 pub(crate) const HOUSEKEEPING: &str = "system.slice/cron.service";
 const SSHD: &str = "system.slice/ssh.service";
@@ -39,6 +41,8 @@ const ASKED: f64 = 0.02;
 const KEEPS: f64 = 0.03;
 /// The first process on the GPUs.
 const FIRST_ON_GPU: u32 = 7000;
+/// What started those: a multiplexer that nobody is attached to.
+const STARTED_BY: u32 = 6900;
 
 /// Connections to one port.
 #[derive(Debug)]
@@ -88,6 +92,7 @@ pub(crate) struct Plant {
     pub(crate) machine: Machine,
     meters: Meters,
     people: People,
+    left: Leftovers,
     work: u64,
     system: u64,
     ssh: Pool,
@@ -102,6 +107,8 @@ pub(crate) struct Plant {
     /// Processor time of the processes on the GPUs, seconds, and how many there are.
     gpu_time: f64,
     gpu_procs: u32,
+    /// What starts them is there.
+    started: bool,
     /// The file that tells the GPUs, and what it tells.
     gpus: Option<(PathBuf, String)>,
     broken: bool,
@@ -148,6 +155,7 @@ impl Plant {
             machine: machine.clone(),
             meters,
             people: People::new(machine),
+            left: Leftovers::new(machine),
             work,
             system,
             ssh: Pool::new("10.0.0.7:22", SSHD, 0),
@@ -158,6 +166,7 @@ impl Plant {
             lock: None,
             gpu_time: 0.0,
             gpu_procs: 0,
+            started: false,
             gpus: gpus.map(|file| (file, String::new())),
             broken: false,
             unfinished: false,
@@ -312,6 +321,7 @@ impl Plant {
 
     /// Writes the files.
     pub(crate) fn show(&mut self, signals: &Signals) -> io::Result<()> {
+        self.left.show(signals, &mut self.meters)?;
         self.meters.show()?;
         self.show_gpus(signals)?;
         self.show_gpu_processes(signals)?;
@@ -373,7 +383,14 @@ impl Plant {
 
     /// The processes on the GPUs. Their times matter only where a GPU does not tell how busy it is.
     fn show_gpu_processes(&mut self, signals: &Signals) -> io::Result<()> {
-        let process = |pid: u32| Process::new(pid, "python3", &format!("/{SESSION}")).of_user(ADA);
+        let place = format!("/{SESSION}");
+        let process =
+            |pid: u32| Process::new(pid, "python3", &place).of_user(ADA).below(STARTED_BY);
+        if self.gpu_procs == 0 && signals.gpu_procs > 0 && !self.started {
+            self.started = true;
+            let starter = Process::new(STARTED_BY, "tmux: server", &place).of_user(ADA);
+            self.machine.spawn(&starter.called(&["tmux"]))?;
+        }
         while self.gpu_procs > signals.gpu_procs {
             self.gpu_procs -= 1;
             self.machine.end(FIRST_ON_GPU + self.gpu_procs)?;

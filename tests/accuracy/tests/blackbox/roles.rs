@@ -43,8 +43,9 @@ fn the_program_finds_the_same_owner_of_a_service_as_the_table() {
         let Some((_, below, above)) = LOADS.iter().find(|(of, ..)| *of == service) else {
             continue;
         };
-        // A table of cron that is due blocks, and a command of Systems Manager is a job in the foreground.
-        let waits = ["S11", "X04"].contains(&machine.id);
+        // A table of cron that is due blocks, and what was left running or is a command of Systems Manager is waited for
+        // whatever it uses.
+        let waits = ["S11", "X01", "X02", "X04", "X07"].contains(&machine.id);
         let group = second::group(machine.id).unwrap();
         let with = |load: Load| scene(machine.id, machine.title, 45).always(load);
         if !waits {

@@ -107,7 +107,10 @@ impl Services {
         } else if !machine.path(&format!("sys/fs/cgroup/{group}/cgroup.procs")).exists()
             || service != Service::Upkeep
         {
-            machine.spawn(&Process::new(JOB, "main", &format!("/{group}")))?;
+            // What user-data started is there while it works (`left`).
+            if !scenario.segments.iter().any(|it| scenario.signals_at(it.from).left.is_job()) {
+                machine.spawn(&Process::new(JOB, "main", &format!("/{group}")))?;
+            }
         }
         if scenario.id == "S11" {
             // The scenario begins at 08:00: it is due in an hour.

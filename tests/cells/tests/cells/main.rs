@@ -3,6 +3,7 @@
 //! `cargo test -p agent-cells --test cells -- NAME` runs the cells whose names contain NAME; with `CELL_STORIES=1` what
 //! the agent said is shown for every one of them.
 
+mod left;
 mod networks;
 mod schedules;
 mod strangers;
@@ -24,7 +25,8 @@ const NOT_YET: &[runner::NotYet] = &[(
 fn main() -> io::Result<()> {
     let strangers = [strangers::CASES, strangers::stopped::CASES, strangers::kept::CASES].concat();
     let cases: Vec<Case> =
-        [work::CASES, networks::CASES, schedules::CASES, tools::CASES, &strangers].concat();
+        [work::CASES, networks::CASES, schedules::CASES, tools::CASES, left::CASES, &strangers]
+            .concat();
     let not_yet = [NOT_YET, strangers::stopped::NOT_YET, strangers::kept::NOT_YET].concat();
     if parts::play(&cases)? {
         return Ok(());

@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
         cell.run("system.slice/gitlab-runner.service", "gitlab-runner", "zombie bash")
     }),
     Case::new("zombie-in-a-session", Right::Stop, 0.02, |cell| {
-        cell.run_as(1000, SESSION, "sh", "zombie train")
+        cell.run_as(1000, SESSION, "ssh-agent", "zombie train")
     }),
     Case::new("code-server-without-a-client", Right::Stop, 0.1, |_| {
         editor(

@@ -115,20 +115,8 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Why each comes out wrong.
 pub(crate) const NOT_YET: &[NotYet] = &[
-    ("crash-loop", "a look between two runs forgets how often the unit was started"),
-    ("crash-loop-with-pauses", "a unit that is seldom met running is never known to fail"),
     ("gitlab-runner-with-a-plugin", "every child of gitlab-runner is a job"),
-    (
-        "splunk-forwarder-of-an-ordinary-uid",
-        "an agent whose package made it an ordinary user is that user's work",
-    ),
-    ("agent-in-a-slice-of-its-own", "outside of system.slice nothing is upkeep"),
-    ("server-in-a-slice-of-its-own", "outside of system.slice nothing is a server"),
     ("cadvisor-in-a-container", "an agent in a container is people's work"),
-    (
-        "brute-force-on-sshd-by-socket",
-        "the unit of one connection has two colons in its name and is taken for a container",
-    ),
     ("brute-force-on-xrdp", "whoever tries a password at xrdp is a person who uses a desktop"),
     ("brute-force-on-mysql", "whoever tries passwords at a data base is a client of it"),
     ("login-screen", "the session of a greeter is a person's"),

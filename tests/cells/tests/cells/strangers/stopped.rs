@@ -249,19 +249,6 @@ pub(crate) const CASES: &[Case] = &[
 /// Why each comes out wrong.
 pub(crate) const NOT_YET: &[NotYet] = &[
     (
-        "user-data-in-one-process",
-        "cloud-init-main.service, in which user-data runs from cloud-init 24.3 on, is upkeep",
-    ),
-    (
-        "boothook-left-a-daemon",
-        "what bootcmd and boothooks leave in the first stages of cloud-init is upkeep",
-    ),
-    ("codedeploy-left-a-server", "what hooks of CodeDeploy start is upkeep"),
-    ("salt-cmd-run", "what salt-minion starts is upkeep"),
-    ("monit-started-a-program", "what monit starts is upkeep"),
-    ("supervisord-program", "children of a packaged supervisor that runs as one user are a server"),
-    ("fcron-job", "fcron keeps the machine, and nothing says that it starts others' work"),
-    (
         "edited-table-of-rsnapshot",
         "a table that a package brought is the package's, also where somebody changed it",
     ),
@@ -274,20 +261,6 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         "the line that runs /etc/cron.daily is not waited for, whoever made the scripts",
     ),
     (
-        "job-of-a-local-timer",
-        "a unit that a local timer starts has the limit of a local unit and not that of people",
-    ),
-    (
-        "gradle-daemon-of-jenkins",
-        "an orphan that is called java in the group of Jenkins is its controller",
-    ),
-    ("gocd-build", "the agent of GoCD is not known to start builds"),
-    ("circleci-build", "the runner of CircleCI is not known to start builds"),
-    (
-        "kernel-in-a-packaged-code-server",
-        "a template of a package whose instance is a user is a server",
-    ),
-    (
         "build-by-an-ide-on-a-desktop",
         "every program of an IDE of JetBrains is a helper, a build too",
     ),
@@ -295,15 +268,7 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         "job-in-a-folder-named-as-an-editor",
         "a folder that is called like an editor makes every program in it a helper",
     ),
-    ("virtual-machine-of-incus", "a virtual machine in the group of LXD or Incus is upkeep"),
-    ("build-by-podmans-service", "what runs in the group of podman.service is upkeep"),
-    ("own-unit-called-datacollector", "a local unit is upkeep by its name, whatever it starts"),
-    (
-        "own-program-called-vector",
-        "a local unit is upkeep by the name of its program, wherever that lies",
-    ),
     ("own-unit-in-usr-lib-on-rpm", "with rpm everything below /usr/lib is a package's"),
-    ("packaged-unit-with-own-program", "drop-ins are not read"),
     (
         "player-while-interfaces-come-and-go",
         "the account of the network begins anew whenever any interface comes or goes",
@@ -336,10 +301,6 @@ pub(crate) const NOT_YET: &[NotYet] = &[
     (
         "person-behind-a-proxy-to-a-unit",
         "between a packaged proxy and a local unit nothing is said, and a person sends less than the limit for the proxy",
-    ),
-    (
-        "pod-with-a-daemon-of-its-own",
-        "below a kubelet's groups a daemon of containers is part of the control plane",
     ),
     (
         "requests-to-a-container",

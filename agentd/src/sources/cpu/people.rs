@@ -55,6 +55,13 @@ struct Seen {
     since: u64,
 }
 
+impl Seen {
+    /// In the order in which they were started; several may have been in one tick.
+    fn age(&self) -> (u64, u32) {
+        (self.since, self.asked.pid)
+    }
+}
+
 impl Kin<'_> {
     /// Whether a process is somebody's, among `all` that are in the group.
     fn is_persons(&self, one: &Seen, all: &[Seen]) -> bool {
@@ -67,7 +74,7 @@ impl Kin<'_> {
             parent: parent.map(|parent| parent.asked.name()),
             uid: one.uid,
             terminal: one.terminal,
-            oldest: all.iter().all(|other| other.since >= one.since),
+            oldest: all.iter().all(|other| other.age() >= one.age()),
         };
         let one_user = all.iter().all(|other| other.uid == one.uid);
         ownership::is_persons(self.group, self.class, process, one_user)

@@ -31,6 +31,8 @@ const WORTH_BYTES: u64 = 1 << 20;
 const RESTARTS: u32 = 6;
 /// For so many looks it is remembered how often a unit was started that is not there: most of the time one that fails is not.
 const PAUSE: u64 = 12;
+/// A unit that was the same run at so many looks after the first one does not fail. (Two looks may be close together.)
+const STEADY: u32 = 3;
 /// The roles of units, from the one that counts soonest.
 const ROLES: [(Role, &str); 4] = [
     (Role::Workload, "work of system.slice that ended"),
@@ -67,6 +69,8 @@ struct Known {
     hidden_us: Option<u64>,
     restarts: u32,
     restarting: bool,
+    /// For how many looks it was the same run.
+    steady: u32,
     look: u64,
 }
 
@@ -146,13 +150,17 @@ impl Units {
             hidden_us: Some(0),
             restarts: before,
             restarting: unit.restarts,
+            steady: 0,
             look: 0,
         };
         let known = self.known.entry(path.to_owned()).or_insert_with(fresh);
         if known.id == unit.id {
-            // One that was just started again may have been there for less than a look.
-            known.restarts = before;
+            known.steady = known.steady.saturating_add(1);
+            if known.steady >= STEADY {
+                known.restarts = 0;
+            }
         } else {
+            known.steady = 0;
             known.restarts = known.restarts.saturating_add(1);
             (known.id, known.used_us) = (unit.id, 0);
         }
@@ -328,7 +336,10 @@ mod tests {
             }
         }
         slice += 100_000;
-        let told = look(&mut units, slice, &[(UNIT, unit(Role::Local, 19, 500_000))]);
+        let mut told = Vec::new();
+        for _ in 0..STEADY {
+            told = look(&mut units, slice, &[(UNIT, unit(Role::Local, 19, 500_000))]);
+        }
         assert!(told.iter().any(|(path, role, _)| path == UNIT && *role == Role::Local), "{told:?}");
     }
 

@@ -186,12 +186,12 @@ impl Group<'_> {
         let first = users.next();
         let one_user = users.all(|uid| Some(uid) == first);
         let mut census = Census::default();
-        let first_start = self.members.values().map(|one| one.start).min();
+        let oldest = self.members.iter().map(|(pid, one)| (one.start, *pid)).min();
         let step = |pid| self.members.get(&pid).map(|it| (it.parent, it.step));
         for (pid, member) in &self.members {
             let parent = self.members.get(&member.parent).map(|parent| parent.name.as_slice());
             let Member { uid, terminal, start, .. } = *member;
-            let oldest = first_start == Some(start);
+            let oldest = oldest == Some((start, *pid));
             let one = One { name: &member.name, parent, uid, terminal, oldest };
             let users = if of_package(*pid, step).is_some() {
                 &mut census.packaged

@@ -124,14 +124,14 @@ impl Process {
         let device = |pts: u32| (pts & 0xff) | (PTS_MAJOR << 8) | ((pts & !0xff) << 12);
         let tty = self.terminal.map_or(0, device);
         let session = if *session == 0 { pid } else { *session };
-        let start = self.start.unwrap_or_else(|| u64::from(pid));
+        let since = self.start.unwrap_or_else(|| u64::from(pid));
         let foreground = match (tty, self.foreground) {
             (0, _) => "-1".to_owned(),
             (_, 0) => pid.to_string(),
             (_, group) => group.to_string(),
         };
         let stat = format!(
-            "{pid} ({name}) S {parent} {pid} {session} {tty} {foreground} {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {start} 8192000 \
+            "{pid} ({name}) S {parent} {pid} {session} {tty} {foreground} {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {since} 8192000 \
              500 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
         );
         machine.write(&format!("proc/{pid}/stat"), stat)

@@ -240,6 +240,12 @@ fn what_everybody_has_is_no_job() {
             m.run(906, 1, 1000, SESSION, "rclone mount s3:data /mnt");
             m.run(907, 1, 1000, SESSION, "mosh-server new -s");
         }, &[]),
+    ]);
+}
+
+#[test]
+fn what_desktops_and_editors_run_is_no_job() {
+    check(&[
         ("services of a user that packages brought", |m| {
             m.tree.file("/usr/lib/systemd/user/pipewire.service", "");
             m.run(900, 300, 1000, &format!("{MANAGER}/session.slice/pipewire.service"), "/opt/other-name");
@@ -268,6 +274,12 @@ fn what_everybody_has_is_no_job() {
             m.run_with(900, 1, 1000, SESSION, "/usr/bin/python3 /usr/local/bin/jupyter-lab", |p| p.nohup = true);
             m.run_with(901, 900, 1000, SESSION, "python3 -m ipykernel_launcher -f /x/kernel-0f.json", |p| p.nohup = true);
         }, &[]),
+    ]);
+}
+
+#[test]
+fn what_the_machine_runs_by_itself_is_no_job() {
+    check(&[
         ("daemons and units of the machine", |m| {
             m.run(120, 1, 0, SSM, "/usr/bin/amazon-ssm-agent");
             m.run(121, 120, 0, SSM, "/usr/bin/ssm-agent-worker");
@@ -334,6 +346,12 @@ fn a_server_is_no_job_whatever_started_it() {
             m.run_with(901, 900, 1000, SESSION, "python3 -m http.server 8000", |p| p.nohup = true);
             m.run_with(902, 900, 1000, SESSION, "./crawl", |p| p.nohup = true);
         }, &["both.sh[900] under nohup of bob"]),
+    ]);
+}
+
+#[test]
+fn a_server_is_told_by_its_port_where_nothing_else_can_have_it() {
+    check(&[
         ("by what it listens at, alone in its group but for an agent", |m| {
             m.run_with(900, 1, 1000, SESSION, "python3 app.py", |p| p.nohup = true);
             m.run_with(901, 900, 1000, SESSION, "python3 app.py", |p| p.nohup = true);
@@ -390,7 +408,7 @@ fn a_job_keeps_its_name_when_it_becomes_another_program_and_a_new_process_is_ano
     };
     run(&machine, "bash ./run.sh", 900);
     let name = ("run.sh[900] under nohup".to_owned(), "bob".to_owned());
-    assert_eq!(machine.jobs(), [name.clone()]);
+    assert_eq!(machine.jobs(), std::slice::from_ref(&name));
     run(&machine, "./trainer", 900);
     assert_eq!(machine.jobs(), [name]);
     run(&machine, "./other", 5000);

@@ -17,10 +17,13 @@
 //! Who comes over a relay that the machine itself has called is seen by what comes back on that connection (`relay`). Connections
 //! that end between two looks are added up by client and port.
 //!
+//! Strangers who try passwords at a desktop or a data base are nobody (`refused`).
+//!
 //! What is not seen: clients over UDP (a desktop over QUIC, mosh); what they carry counts in `network`.
 
 mod beat;
 mod ledger;
+mod refused;
 mod relay;
 
 use std::collections::{BTreeMap, HashMap};
@@ -50,8 +53,9 @@ pub const SPEC: SourceSpec = SourceSpec {
     // 4,000 bytes in a minute.
     busy_above: 66.7,
     limits: Some(RoleLimits {
-        // 12,000 and 24,000 bytes in a minute: a scrape every 15 seconds sends 1,200, a ping of a pool 400.
-        local_above: 200.0,
+        // 7,200 and 24,000 bytes in a minute: a scrape every 15 seconds sends 1,200, a ping of a pool 400, and a page that is
+        // left open and asks every ten seconds 6,000.
+        local_above: 120.0,
         server_above: 400.0,
         upkeep_above: 64_000.0,
         upkeep_together: 128_000.0,
@@ -242,6 +246,7 @@ impl Moving {
 fn client(socket: &TcpSocket, owner: &Owner) -> Option<Client> {
     let name = |name: &str| Some(name.strip_prefix(OF_USER).unwrap_or(name).to_owned());
     let (owner, to) = match &owner.whose {
+        Whose::Of(_, _) if owner.incoming && refused::is_refused(socket) => return None,
         Whose::Of(of, role) if owner.incoming => match role {
             Role::Workload => (name(of), Server::Person),
             Role::Local | Role::Server => (name(of), Server::Unit(*role)),

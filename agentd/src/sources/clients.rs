@@ -17,11 +17,14 @@
 //! Who comes over a relay that the machine itself has called is seen by what comes back on that connection (`relay`). Connections
 //! that end between two looks are added up by client and port.
 //!
+//! Clients of containers with a network of their own are seen together (`containers`).
+//!
 //! Strangers who try passwords at a desktop or a data base are nobody (`refused`).
 //!
 //! What is not seen: clients over UDP (a desktop over QUIC, mosh); what they carry counts in `network`.
 
 mod beat;
+mod containers;
 mod ledger;
 mod refused;
 mod relay;
@@ -40,6 +43,7 @@ use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, b
 use crate::host::tcp::ended::Ended;
 use crate::host::tcp::{self, TcpSocket};
 use crate::host::{HostError, HostRoot};
+use containers::Containers;
 use ledger::{Client, Ledger, Server};
 use relay::Relays;
 
@@ -92,6 +96,7 @@ struct Clients {
     root: HostRoot,
     owners: Owners,
     relays: Relays,
+    containers: Containers,
     /// The ends of connections; none where they are not told.
     ended: Option<Ended>,
     /// When a relay's connection was last measured, and what it had carried.
@@ -109,6 +114,7 @@ impl Clients {
             units = default_units();
         }
         Self {
+            containers: Containers::new(root.clone(), units.clone(), context.list("upkeep")),
             owners: Owners::new(root.clone(), units, context.list("upkeep")),
             relays: Relays::new(root.clone()),
             ended: None,
@@ -136,6 +142,7 @@ impl Clients {
             clients.extend(found);
         }
         self.moving.retain(|_, moving| moving.seen == now);
+        clients.extend(self.containers.look(now)?);
         let ended = self.ended(now)?;
         self.connect(now, &clients);
         self.connect(now, &ended);
@@ -218,6 +225,7 @@ impl Source for Clients {
     fn refresh(&mut self) {
         self.root.forget();
         self.owners.refresh();
+        self.containers.refresh();
     }
 }
 

@@ -153,7 +153,8 @@ impl Outside {
             let Some(now) = self.all.get(name).copied() else { continue };
             let before = if first { Some(&Carried::default()) } else { last.get(name) };
             let Some(before) = before else { continue };
-            let fell = now.received.bytes < before.received.bytes || now.sent.bytes < before.sent.bytes;
+            let fell =
+                now.received.bytes < before.received.bytes || now.sent.bytes < before.sent.bytes;
             torn |= fell;
             let before = if fell { Carried::default() } else { *before };
             self.sum.received.add(grown(before.received, now.received));
@@ -346,7 +347,11 @@ mod tests {
         assert!(!outside.carried(&tree.root()).unwrap().unwrap().1);
         tree.file("/proc/net/dev", format!("{DEV}  eth1: 7 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"));
         let (sum, changed) = outside.carried(&tree.root()).unwrap().unwrap();
-        assert_eq!((sum.received.bytes, changed), (100, true), "what it carried before is not known");
+        assert_eq!(
+            (sum.received.bytes, changed),
+            (100, true),
+            "what it carried before is not known"
+        );
         let dev = DEV.replace("100 2", "150 3");
         tree.file("/proc/net/dev", format!("{dev}  eth1: 9 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"));
         let (sum, changed) = outside.carried(&tree.root()).unwrap().unwrap();
@@ -361,7 +366,11 @@ mod tests {
         let mut outside = Outside::default();
         outside.carried(&tree.root()).unwrap();
         let dev = DEV.replace("100 2", "150 3");
-        for other in ["  veth1: 7 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n", "", "  veth2: 9 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"] {
+        for other in [
+            "  veth1: 7 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n",
+            "",
+            "  veth2: 9 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n",
+        ] {
             tree.file("/proc/net/dev", format!("{dev}{other}"));
             let (sum, changed) = outside.carried(&tree.root()).unwrap().unwrap();
             assert_eq!((sum.received.bytes, changed), (150, false), "{other}");

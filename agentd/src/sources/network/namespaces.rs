@@ -34,6 +34,8 @@ use crate::sources::pace::Pace;
 
 /// What a packet without payload has at most.
 const HEADERS: u64 = 66;
+/// What every packet has: Ethernet, and ARP or IPv4 and UDP. Of the cards no more is taken off, as others' packets may be small.
+const LEAST_HEADERS: u64 = 42;
 /// The most groups that are gone through.
 const GROUPS: usize = 4096;
 /// How deep groups may lie.
@@ -151,8 +153,8 @@ impl Namespaces {
         let last = std::mem::replace(&mut self.passed, cards.map(|(carried, _)| carried));
         let passed = match (last, cards) {
             (Some(last), Some((now, false))) => Some((
-                payload(last.received, now.received),
-                payload(last.sent, now.sent),
+                less_headers(last.received, now.received, LEAST_HEADERS),
+                less_headers(last.sent, now.sent, LEAST_HEADERS),
             )),
             _ => None,
         };
@@ -372,12 +374,16 @@ fn some_of(pids: &[u32], turn: usize) -> Vec<u32> {
 /// Payload between two readings, never more than all bytes. The sums fall when an interface goes away; then all that
 /// the others ever carried counts once, since what they carried before is not known.
 fn payload(last: Traffic, now: Traffic) -> u64 {
+    less_headers(last, now, HEADERS)
+}
+
+fn less_headers(last: Traffic, now: Traffic, headers: u64) -> u64 {
     let (bytes, packets) = if now.bytes < last.bytes {
         (now.bytes, now.packets)
     } else {
         (now.bytes - last.bytes, now.packets.saturating_sub(last.packets))
     };
-    bytes.saturating_sub(packets.saturating_mul(HEADERS))
+    bytes.saturating_sub(packets.saturating_mul(headers))
 }
 
 #[cfg(test)]

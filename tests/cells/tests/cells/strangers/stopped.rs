@@ -321,7 +321,6 @@ pub(crate) const NOT_YET: &[NotYet] = &[
     ("slow-mounted-bucket", "what a mounted bucket carries for a user has the limit of a server"),
     ("telephone-call", "a call of 8 kbit/s is below what an answering flow is"),
     ("listener-of-a-radio-station", "one listener is sent less than the limit of a server"),
-    ("listener-of-ones-own-server", "one listener is sent less than a quiet client"),
     (
         "pod-with-a-daemon-of-its-own",
         "below a kubelet's groups a daemon of containers is part of the control plane",

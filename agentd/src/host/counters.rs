@@ -3,10 +3,10 @@
 //! These counters lose nothing, whoever sent or received it and however short it lived (`proc_pid_net(5)`,
 //! `net/ipv4/proc.c`, RFC 4022 and 4113 for their names). They do not tell whose it was.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::namespace::{self, Carried};
+use super::namespace::{self, Carried, Traffic};
 use super::process::number;
 use super::{HostError, HostRoot};
 
@@ -117,9 +117,11 @@ pub enum Told {
 /// same bytes once more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outside {
-    /// All interfaces, by which a change is noticed.
-    all: BTreeSet<String>,
+    /// All interfaces with what they had carried at the last look: one that comes or goes changes nothing for the others.
+    all: BTreeMap<String, Carried>,
     names: BTreeSet<String>,
+    /// What those to the outside carried so far.
+    sum: Carried,
     /// Networks behind bridges of this machine: address and mask.
     inside: Vec<(u32, u32)>,
     /// How they were found.
@@ -127,24 +129,57 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// What the interfaces to the outside carried since they were made; none where the machine is a folder that has none.
-    /// Which they are is found out anew when an interface comes or goes: then the answer says so by its second part.
+    /// What the interfaces to the outside carried, those of the first look since they were made and others since they came. It
+    /// never falls. None where the machine is a folder that has none. Which they are is found out anew when an interface
+    /// comes or goes. The second part of the answer says that one of them came, went or began anew: what it carried
+    /// until now is not known wholly.
     pub fn carried(&mut self, root: &HostRoot) -> Result<Option<(Carried, bool)>, HostError> {
         let Some(found) = namespace::interfaces(root, &format!("{OWN}/dev"))? else {
             return Ok(None);
         };
-        let same =
-            found.len() == self.all.len() && found.iter().all(|it| self.all.contains(&it.name));
-        if !same {
-            self.all = found.iter().map(|it| it.name.clone()).collect();
+        let first = self.all.is_empty();
+        let now = found.into_iter().map(|it| {
+            let carried = Carried { received: it.received, sent: it.sent };
+            (it.name, carried)
+        });
+        let last = std::mem::replace(&mut self.all, now.collect());
+        let mut torn = first;
+        if !self.all.keys().eq(last.keys()) {
+            let before = std::mem::take(&mut self.names);
             self.find(root)?;
+            torn |= self.names != before;
         }
-        let mut sum = Carried::default();
-        for one in found.iter().filter(|it| self.names.contains(&it.name)) {
-            sum.received.add(one.received);
-            sum.sent.add(one.sent);
+        for name in &self.names {
+            let Some(now) = self.all.get(name).copied() else { continue };
+            let before = if first { Some(&Carried::default()) } else { last.get(name) };
+            let Some(before) = before else { continue };
+            let fell =
+                now.received.bytes < before.received.bytes || now.sent.bytes < before.sent.bytes;
+            torn |= fell;
+            let before = if fell { Carried::default() } else { *before };
+            self.sum.received.add(grown(before.received, now.received));
+            self.sum.sent.add(grown(before.sent, now.sent));
         }
-        Ok(Some((sum, !same)))
+        Ok(Some((self.sum, torn)))
+    }
+
+    /// Whether the namespace of a process has no networks but those behind bridges of this machine, and if so its default
+    /// gateway, which is this machine. IPv4 only.
+    pub fn behind(&self, root: &HostRoot, pid: u32) -> Result<Option<Behind>, HostError> {
+        let Some(text) = read(root, &format!("/proc/{pid}/net/route"))? else { return Ok(None) };
+        let mut behind = Behind::default();
+        let mut linked = false;
+        for route in routes(&String::from_utf8_lossy(&text)) {
+            if route.gateway == 0 {
+                linked = true;
+                if !self.inside.contains(&(route.network, route.mask)) {
+                    return Ok(None);
+                }
+            } else if route.mask == 0 {
+                behind.gateway = Some(Ipv4Addr::from(route.gateway));
+            }
+        }
+        Ok(linked.then_some(behind))
     }
 
     /// Whether an address is behind a bridge of this machine that no device to the outside is part of: a container's or a
@@ -157,18 +192,19 @@ impl Outside {
 
     fn find(&mut self, root: &HostRoot) -> Result<(), HostError> {
         let mut names = BTreeSet::new();
-        for name in &self.all {
+        for name in self.all.keys() {
             if root.is_entry(&format!("/sys/class/net/{name}/device"))? {
                 names.insert(name.clone());
             }
         }
         self.told = Told::Device;
         if names.is_empty() {
-            names = default_routes(root)?.intersection(&self.all).cloned().collect();
+            names = default_routes(root)?;
+            names.retain(|name| self.all.contains_key(name));
             self.told = Told::Route;
         }
         if names.is_empty() {
-            names = self.all.iter().filter(|name| *name != "lo").cloned().collect();
+            names = self.all.keys().filter(|name| *name != "lo").cloned().collect();
             self.told = Told::Neither;
         }
         self.names = names;
@@ -177,7 +213,7 @@ impl Outside {
 
     fn find_inside(&mut self, root: &HostRoot) -> Result<(), HostError> {
         let mut bridges = BTreeSet::new();
-        for name in &self.all {
+        for name in self.all.keys() {
             let folder = format!("/sys/class/net/{name}");
             let mut is_inside = root.is_entry(&format!("{folder}/bridge"))?;
             for device in &self.names {
@@ -189,21 +225,44 @@ impl Outside {
         }
         self.inside.clear();
         let Some(text) = read(root, &format!("{OWN}/route"))? else { return Ok(()) };
-        let text = String::from_utf8_lossy(&text);
-        for line in text.lines() {
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            let [name, network, _, _, _, _, _, mask, ..] = words.as_slice() else { continue };
-            // Four bytes in the order of the network, printed as one number of this machine.
-            let number = |word: &str| u32::from_str_radix(word, 16).ok().map(u32::from_be);
-            if let (true, Some(network), Some(mask)) =
-                (bridges.contains(name), number(network), number(mask))
-                && mask != 0
-            {
-                self.inside.push((network, mask));
+        for route in routes(&String::from_utf8_lossy(&text)) {
+            if bridges.contains(route.name) && route.gateway == 0 && route.mask != 0 {
+                self.inside.push((route.network, route.mask));
             }
         }
         Ok(())
     }
+}
+
+/// Where a network namespace behind a bridge of this machine sends what is not for its own network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// Its default gateway.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// A line of `/proc/net/route`.
+struct Route<'a> {
+    name: &'a str,
+    network: u32,
+    gateway: u32,
+    mask: u32,
+}
+
+fn routes(text: &str) -> impl Iterator<Item = Route<'_>> {
+    text.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [name, network, gateway, _, _, _, _, mask, ..] = words.as_slice() else { return None };
+        // Four bytes in the order of the network, printed as one number of this machine.
+        let number = |word: &str| u32::from_str_radix(word, 16).ok().map(u32::from_be);
+        let (network, gateway, mask) = (number(network)?, number(gateway)?, number(mask)?);
+        Some(Route { name, network, gateway, mask })
+    })
+}
+
+fn grown(before: Traffic, now: Traffic) -> Traffic {
+    let (bytes, packets) = (now.bytes - before.bytes, now.packets.saturating_sub(before.packets));
+    Traffic { bytes, packets }
 }
 
 /// The interfaces of the default routes: those to the network 0 with the mask 0 (`/proc/net/route`, both in hexadecimal) or
@@ -288,7 +347,58 @@ mod tests {
         assert!(!outside.carried(&tree.root()).unwrap().unwrap().1);
         tree.file("/proc/net/dev", format!("{DEV}  eth1: 7 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"));
         let (sum, changed) = outside.carried(&tree.root()).unwrap().unwrap();
-        assert_eq!((sum.received.bytes, changed), (107, true));
+        assert_eq!(
+            (sum.received.bytes, changed),
+            (100, true),
+            "what it carried before is not known"
+        );
+        let dev = DEV.replace("100 2", "150 3");
+        tree.file("/proc/net/dev", format!("{dev}  eth1: 9 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"));
+        let (sum, changed) = outside.carried(&tree.root()).unwrap().unwrap();
+        assert_eq!((sum.received.bytes, changed), (152, false));
+    }
+
+    #[test]
+    fn one_inside_that_comes_and_goes_changes_nothing() {
+        let tree = Tree::new();
+        tree.file("/proc/net/dev", DEV);
+        tree.folder("/sys/class/net/eth0/device");
+        let mut outside = Outside::default();
+        outside.carried(&tree.root()).unwrap();
+        let dev = DEV.replace("100 2", "150 3");
+        for other in [
+            "  veth1: 7 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n",
+            "",
+            "  veth2: 9 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n",
+        ] {
+            tree.file("/proc/net/dev", format!("{dev}{other}"));
+            let (sum, changed) = outside.carried(&tree.root()).unwrap().unwrap();
+            assert_eq!((sum.received.bytes, changed), (150, false), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_whose_networks_are_all_behind_bridges_is_known() {
+        let tree = Tree::new();
+        tree.file("/proc/net/dev", DEV);
+        tree.folder("/sys/class/net/eth0/device");
+        tree.folder("/sys/class/net/br0/bridge");
+        let hex = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
+        let linked = |name: &str, network: [u8; 4]| {
+            format!("{name} {} 00000000 1 0 0 0 {} 0 0 0\n", hex(network), hex([255, 255, 0, 0]))
+        };
+        tree.file("/proc/net/route", format!("Iface\n{}", linked("br0", [172, 17, 0, 0])));
+        let gateway = format!("eth0 00000000 {} 3 0 0 0 00000000 0 0 0\n", hex([172, 17, 0, 1]));
+        let inner = linked("eth0", [172, 17, 0, 0]);
+        tree.file("/proc/7/net/route", format!("Iface\n{gateway}{inner}"));
+        // One that has a card of its own as well, and one without a network.
+        tree.file("/proc/8/net/route", format!("Iface\n{inner}{}", linked("eth1", [10, 0, 0, 0])));
+        tree.file("/proc/9/net/route", "Iface\n");
+        let mut outside = Outside::default();
+        outside.carried(&tree.root()).unwrap();
+        let behind = |pid| outside.behind(&tree.root(), pid).unwrap();
+        assert_eq!(behind(7), Some(Behind { gateway: Some(Ipv4Addr::new(172, 17, 0, 1)) }));
+        assert_eq!((behind(8), behind(9), behind(10)), (None, None, None));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Several sources ask in one round of readings. They share one dump ([`of_round`]). What lives between two dumps only is
 //! told by the kernel when it ends ([`ended`]).
 
+pub mod apart;
 pub mod ended;
 pub(super) mod table;
 

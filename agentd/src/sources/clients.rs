@@ -17,10 +17,16 @@
 //! Who comes over a relay that the machine itself has called is seen by what comes back on that connection (`relay`). Connections
 //! that end between two looks are added up by client and port.
 //!
+//! Clients of containers with a network of their own are seen together (`containers`).
+//!
+//! Strangers who try passwords at a desktop or a data base are nobody (`refused`).
+//!
 //! What is not seen: clients over UDP (a desktop over QUIC, mosh); what they carry counts in `network`.
 
 mod beat;
+mod containers;
 mod ledger;
+mod refused;
 mod relay;
 
 use std::collections::{BTreeMap, HashMap};
@@ -37,6 +43,7 @@ use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, b
 use crate::host::tcp::ended::Ended;
 use crate::host::tcp::{self, TcpSocket};
 use crate::host::{HostError, HostRoot};
+use containers::Containers;
 use ledger::{Client, Ledger, Server};
 use relay::Relays;
 
@@ -50,8 +57,9 @@ pub const SPEC: SourceSpec = SourceSpec {
     // 4,000 bytes in a minute.
     busy_above: 66.7,
     limits: Some(RoleLimits {
-        // 12,000 and 24,000 bytes in a minute: a scrape every 15 seconds sends 1,200, a ping of a pool 400.
-        local_above: 200.0,
+        // 7,200 and 24,000 bytes in a minute: a scrape every 15 seconds sends 1,200, a ping of a pool 400, and a page that is
+        // left open and asks every ten seconds 6,000.
+        local_above: 120.0,
         server_above: 400.0,
         upkeep_above: 64_000.0,
         upkeep_together: 128_000.0,
@@ -88,6 +96,7 @@ struct Clients {
     root: HostRoot,
     owners: Owners,
     relays: Relays,
+    containers: Containers,
     /// The ends of connections; none where they are not told.
     ended: Option<Ended>,
     /// When a relay's connection was last measured, and what it had carried.
@@ -105,6 +114,7 @@ impl Clients {
             units = default_units();
         }
         Self {
+            containers: Containers::new(root.clone(), units.clone(), context.list("upkeep")),
             owners: Owners::new(root.clone(), units, context.list("upkeep")),
             relays: Relays::new(root.clone()),
             ended: None,
@@ -132,6 +142,7 @@ impl Clients {
             clients.extend(found);
         }
         self.moving.retain(|_, moving| moving.seen == now);
+        clients.extend(self.containers.look(now)?);
         let ended = self.ended(now)?;
         self.connect(now, &clients);
         self.connect(now, &ended);
@@ -214,6 +225,7 @@ impl Source for Clients {
     fn refresh(&mut self) {
         self.root.forget();
         self.owners.refresh();
+        self.containers.refresh();
     }
 }
 
@@ -242,6 +254,7 @@ impl Moving {
 fn client(socket: &TcpSocket, owner: &Owner) -> Option<Client> {
     let name = |name: &str| Some(name.strip_prefix(OF_USER).unwrap_or(name).to_owned());
     let (owner, to) = match &owner.whose {
+        Whose::Of(_, _) if owner.incoming && refused::is_refused(socket) => return None,
         Whose::Of(of, role) if owner.incoming => match role {
             Role::Workload => (name(of), Server::Person),
             Role::Local | Role::Server => (name(of), Server::Unit(*role)),

@@ -14,7 +14,7 @@
 
 mod account;
 mod datagrams;
-mod namespaces;
+pub(super) mod namespaces;
 pub(super) mod owners;
 pub(super) mod payload;
 mod quiet;

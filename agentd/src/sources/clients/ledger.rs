@@ -56,6 +56,8 @@ pub(super) enum Server {
     Person,
     /// A unit, of which this is the role: a package's server or one that was made here.
     Unit(Role),
+    /// A container with a network of its own, all its clients together, and its role.
+    Container(Role),
     /// A relay that the machine has called: what comes back may be a person's.
     Relay,
     /// sshd, to which strangers may talk too.
@@ -69,6 +71,7 @@ impl Client {
     fn subject(&self) -> String {
         let what = self.what();
         match self.to {
+            Server::Container(_) => format!("all that came to {what}"),
             Server::Relay => format!("{what} over the relay {} from port {}", self.remote, self.port),
             _ => format!("{what} {} to port {}", self.remote, self.port),
         }
@@ -86,7 +89,7 @@ impl Client {
     /// How what it sent counts.
     fn role(&self) -> Role {
         match self.to {
-            Server::Unit(role) => role,
+            Server::Unit(role) | Server::Container(role) => role,
             Server::Housekeeping => Role::Ignored,
             Server::Person | Server::Relay | Server::Sshd => Role::Workload,
         }

@@ -127,20 +127,21 @@ impl Account {
         now: Stamp,
         booked: &Booked,
     ) -> Result<Result<Rest, Open>, HostError> {
-        let (Some((carried, changed)), Some(counters)) =
+        let (Some((carried, torn)), Some(counters)) =
             (self.outside.carried(root)?, counters::own(root)?)
         else {
             return Ok(Err(Open::Untold));
         };
         let last = self.last.replace((carried, counters, now));
-        let Some((before, counted, at)) = last.filter(|_| !changed) else {
-            self.window.clear();
+        let Some((before, counted, at)) = last else { return Ok(Ok(Rest::default())) };
+        // What is between two looks is dropped when a counter ran backwards.
+        let Some(mut slice) = slice((&before, &carried), (&counted, &counters), booked) else {
             return Ok(Ok(Rest::default()));
         };
-        // What is between two looks is dropped when a counter ran backwards: a card was taken away.
-        let Some(slice) = slice((&before, &carried), (&counted, &counters), booked) else {
-            return Ok(Ok(Rest::default()));
-        };
+        if torn {
+            // A card that came or went has carried some of what connections did, and nothing of that is known.
+            (slice.rest_in, slice.rest_out) = (slice.rest_in.max(0), slice.rest_out.max(0));
+        }
         let span_ms = now.boot_ms.saturating_sub(at.boot_ms);
         Ok(self.judge(Slice { span_ms, ..slice }))
     }

@@ -4,12 +4,12 @@
 //! are. A server is bound to a port below those that the kernel hands out and talks to everybody; the kernel's own
 //! (`WireGuard`, VXLAN) have no process; a client (QUIC, a call) has a port that the kernel chose, or one other end. Names,
 //! time and discovery stay below what is a flow. Where several sockets come into question it is the one whose limit is
-//! lowest; what belongs to upkeep alone (a VPN's daemon) is upkeep.
+//! lowest. What a VPN's daemon carries is its users' and has the limit of a server; what belongs to upkeep alone is upkeep.
 
 use agent_core::reading::Role;
 use agent_core::stamp::Stamp;
 
-use super::owners::{Owners, Whose};
+use super::owners::{Owners, Whose, carries_others};
 use crate::host::udp::{self, UdpSocket};
 use crate::host::{HostError, HostRoot};
 
@@ -26,6 +26,7 @@ enum Kind {
     Server,
     Kernel,
     Client,
+    Gateway,
     Upkeep,
 }
 
@@ -64,6 +65,7 @@ fn judge(
     let handed_out = (range.0..=range.1).contains(&port);
     let kind = match role {
         Role::Upkeep => Kind::Upkeep,
+        _ if carries_others(&owner) => Kind::Gateway,
         _ if socket.connected || handed_out => Kind::Client,
         _ => Kind::Server,
     };
@@ -73,7 +75,7 @@ fn judge(
         _ => format!("UDP of {owner}"),
     };
     // Whoever answers others at such a rate serves somebody, whoever brought the server.
-    let role = if kind == Kind::Upkeep { role } else { Role::Workload };
+    let role = if kind < Kind::Gateway { Role::Workload } else { role };
     Ok(Some((kind, role, port, name)))
 }
 

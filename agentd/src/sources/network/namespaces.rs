@@ -11,17 +11,19 @@
 //! A namespace that never opened a connection to another one only serves (`ActiveOpens` is 0): an exporter that is scraped,
 //! a page that is left open. Then what it carries has the allowance of a quiet client ([`quiet`](super::quiet)).
 //!
-//! Containers that talk to each other count too, as the packets of both leave their namespaces. A container without a
+//! What containers say to each other and to the machine is nobody's by itself. So one whose networks are all behind bridges of
+//! this machine has not exchanged more with others than the cards to the outside carried. A container without a
 //! network of its own, or with the host's, has no traffic here; the latter's connections are known by socket.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use agent_core::reading::Role;
 use agent_core::stamp::Stamp;
 
 use crate::host::cgroup::Hierarchy;
 use super::quiet::Allowance;
-use crate::host::counters;
+use crate::host::counters::{self, Behind, Outside};
 use crate::host::namespace::{self, Carried, Traffic};
 use crate::host::process::{self, Processes};
 use crate::host::{HostError, HostRoot};
@@ -32,6 +34,8 @@ use crate::sources::pace::Pace;
 
 /// What a packet without payload has at most.
 const HEADERS: u64 = 66;
+/// What every packet has: Ethernet, and ARP or IPv4 and UDP. Of the cards no more is taken off, as others' packets may be small.
+const LEAST_HEADERS: u64 = 42;
 /// The most groups that are gone through.
 const GROUPS: usize = 4096;
 /// How deep groups may lie.
@@ -45,7 +49,7 @@ const WEIGHT: usize = 8;
 
 /// Finds and reads them.
 #[derive(Debug)]
-pub(super) struct Namespaces {
+pub(in crate::sources) struct Namespaces {
     root: HostRoot,
     units: Vec<String>,
     upkeep: Vec<String>,
@@ -53,6 +57,9 @@ pub(super) struct Namespaces {
     inside: Inside,
     processes: Processes,
     pace: Pace,
+    outside: Outside,
+    /// What the cards to the outside had carried at the last look.
+    passed: Option<Carried>,
     known: BTreeMap<u64, Known>,
     turn: usize,
     searched: bool,
@@ -73,23 +80,29 @@ struct Known {
 
 /// What a namespace carried between two looks, payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Grown {
+pub(in crate::sources) struct Grown {
+    /// The number of the namespace.
+    pub(in crate::sources) number: u64,
+    /// One of its processes.
+    pub(in crate::sources) pid: u32,
     /// What it is called.
-    pub(super) subject: String,
+    pub(in crate::sources) subject: String,
     /// Whose it is.
-    pub(super) role: Role,
-    /// What came.
-    pub(super) received: u64,
-    /// What went.
-    pub(super) sent: u64,
+    pub(in crate::sources) role: Role,
+    /// What came, of others where that is known.
+    pub(in crate::sources) received: u64,
+    /// What went, to others where that is known.
+    pub(in crate::sources) sent: u64,
     /// What counts of both.
-    pub(super) counted: u64,
+    pub(in crate::sources) counted: u64,
+    /// It has carried something, and all its networks are behind bridges of this machine.
+    pub(in crate::sources) behind: Option<Behind>,
 }
 
 impl Namespaces {
     /// Nothing is read yet. `units` are services of the system that count as people's work, `upkeep` further ones that keep
     /// the machine.
-    pub(super) fn new(root: HostRoot, units: Vec<String>, upkeep: Vec<String>) -> Self {
+    pub(in crate::sources) fn new(root: HostRoot, units: Vec<String>, upkeep: Vec<String>) -> Self {
         Self {
             inside: Inside::new(root.clone()),
             processes: Processes::new(root.clone()),
@@ -98,6 +111,8 @@ impl Namespaces {
             upkeep,
             groups: None,
             pace: Pace::default(),
+            outside: Outside::default(),
+            passed: None,
             known: BTreeMap::new(),
             turn: 0,
             searched: false,
@@ -105,25 +120,54 @@ impl Namespaces {
     }
 
     /// Makes the next look a search.
-    pub(super) fn refresh(&mut self) {
+    pub(in crate::sources) fn refresh(&mut self) {
         self.inside.refresh();
         self.pace.reset();
     }
 
     /// What every namespace carried since the last look.
-    pub(super) fn look(&mut self, now: Stamp) -> Result<Vec<Grown>, HostError> {
+    pub(in crate::sources) fn look(&mut self, now: Stamp) -> Result<Vec<Grown>, HostError> {
         let Some(own) = namespace::own(&self.root)? else { return Ok(Vec::new()) };
         self.find_groups()?;
         if self.pace.due(now) {
             self.search(now, own)?;
         }
         let mut grown = Vec::new();
-        if !self.read(now, &mut grown)? {
+        if !self.read(&mut grown)? {
             // All processes by which one was known have ended. It may live on with others.
             self.search(now, own)?;
-            self.read(now, &mut grown)?;
+            self.read(&mut grown)?;
         }
+        self.count(now, &mut grown)?;
         Ok(grown)
+    }
+
+    /// Whether an address is behind a bridge of this machine.
+    pub(in crate::sources) fn is_inside(&self, address: IpAddr) -> bool {
+        self.outside.is_inside(address)
+    }
+
+    /// Says what counts. The cards are read after the namespaces, so they have carried all that those exchanged with others.
+    fn count(&mut self, now: Stamp, grown: &mut [Grown]) -> Result<(), HostError> {
+        let cards = self.outside.carried(&self.root)?;
+        let last = std::mem::replace(&mut self.passed, cards.map(|(carried, _)| carried));
+        let passed = match (last, cards) {
+            (Some(last), Some((now, false))) => Some((
+                less_headers(last.received, now.received, LEAST_HEADERS),
+                less_headers(last.sent, now.sent, LEAST_HEADERS),
+            )),
+            _ => None,
+        };
+        for one in grown.iter_mut().filter(|one| one.received > 0 || one.sent > 0) {
+            one.behind = self.outside.behind(&self.root, one.pid)?;
+            if let (Some((received, sent)), Some(_)) = (passed, one.behind) {
+                (one.received, one.sent) = (one.received.min(received), one.sent.min(sent));
+            }
+            if let Some(known) = self.known.get_mut(&one.number) {
+                one.counted = known.counted(&self.root, now, one)?;
+            }
+        }
+        Ok(())
     }
 
     fn find_groups(&mut self) -> Result<(), HostError> {
@@ -140,7 +184,7 @@ impl Namespaces {
     }
 
     /// Reads those that are known. False if one could not be read any more.
-    fn read(&mut self, now: Stamp, grown: &mut Vec<Grown>) -> Result<bool, HostError> {
+    fn read(&mut self, grown: &mut Vec<Grown>) -> Result<bool, HostError> {
         let mut whole = true;
         for (number, known) in &mut self.known {
             let mut found = None;
@@ -158,11 +202,11 @@ impl Namespaces {
                 continue;
             };
             let subject = known.subject.clone();
-            let mut one = Grown { subject, role: known.role, ..Grown::default() };
+            let (number, role) = (*number, known.role);
+            let mut one = Grown { number, pid, subject, role, ..Grown::default() };
             if let Some(last) = known.last.replace(traffic) {
                 one.received = payload(last.received, traffic.received);
                 one.sent = payload(last.sent, traffic.sent);
-                one.counted = known.counted(&self.root, now, pid, &one)?;
             }
             grown.push(one);
         }
@@ -300,7 +344,6 @@ impl Known {
         &mut self,
         root: &HostRoot,
         now: Stamp,
-        pid: u32,
         one: &Grown,
     ) -> Result<u64, HostError> {
         let all = one.received.saturating_add(one.sent);
@@ -308,7 +351,7 @@ impl Known {
             return Ok(0);
         }
         // Where the namespace does not tell it may have opened some.
-        let serves = counters::of(root, pid)?.is_some_and(|counters| counters.opened == 0);
+        let serves = counters::of(root, one.pid)?.is_some_and(|counters| counters.opened == 0);
         if !serves {
             return Ok(all);
         }
@@ -331,12 +374,16 @@ fn some_of(pids: &[u32], turn: usize) -> Vec<u32> {
 /// Payload between two readings, never more than all bytes. The sums fall when an interface goes away; then all that
 /// the others ever carried counts once, since what they carried before is not known.
 fn payload(last: Traffic, now: Traffic) -> u64 {
+    less_headers(last, now, HEADERS)
+}
+
+fn less_headers(last: Traffic, now: Traffic, headers: u64) -> u64 {
     let (bytes, packets) = if now.bytes < last.bytes {
         (now.bytes, now.packets)
     } else {
         (now.bytes - last.bytes, now.packets.saturating_sub(last.packets))
     };
-    bytes.saturating_sub(packets.saturating_mul(HEADERS))
+    bytes.saturating_sub(packets.saturating_mul(headers))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! whose it was is not known.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub(in crate::sources) struct Owners {
     ports: HashMap<u16, (Listener, Stamp)>,
     /// Who talks to another end, or did so of late.
     ends: HashMap<SocketAddr, (Whose, Stamp)>,
+    /// Packages' servers that talk to others than this machine, or did so of late.
+    outgoing: HashMap<Arc<str>, Stamp>,
 }
 
 impl Owners {
@@ -94,6 +96,7 @@ impl Owners {
             labels: HashMap::new(),
             ports: HashMap::new(),
             ends: HashMap::new(),
+            outgoing: HashMap::new(),
         }
     }
 
@@ -122,7 +125,8 @@ impl Owners {
             };
             owners.push(Owner { whose, incoming });
         }
-        set_apart(sockets, &mut owners);
+        self.note_outgoing(now, sockets, &owners);
+        set_apart(sockets, &mut owners, |name| !self.outgoing.contains_key(name));
         self.remember(now, sockets, &owners);
         Ok(owners)
     }
@@ -224,7 +228,7 @@ impl Owners {
                 of_user(&mut self.names, &mut self.users, uid)
             }
             _ if !is_ordinary(uid) && !may_be_anybodys(place.group) => {
-                Whose::Of(label(&mut self.labels, place.group), place.class.role())
+                Whose::Of(label(&mut self.labels, place.group), role_of(place))
             }
             _ => match self.inside.part(now, (hierarchy, ownership), place, uid)? {
                 Part::Persons if is_ordinary(uid) => {
@@ -233,6 +237,18 @@ impl Owners {
                 other => of_part(&mut self.labels, place, other),
             },
         })
+    }
+
+    /// Notes which servers may pass on what they are told here.
+    fn note_outgoing(&mut self, now: Stamp, sockets: &[TcpSocket], owners: &[Owner]) {
+        self.outgoing.retain(|_, seen| now.since(*seen) < ENDS_FOR);
+        for (socket, owner) in sockets.iter().zip(owners) {
+            if let Whose::Of(name, Role::Server) = &owner.whose
+                && !is_local(socket.local, socket.remote)
+            {
+                self.outgoing.insert(Arc::clone(name), now);
+            }
+        }
     }
 
     /// Notes who talks to which other end. If several do, it is the one whose limit is lowest.
@@ -266,6 +282,33 @@ pub(super) fn may_be_anybodys(group: &str) -> bool {
     starts_work(unit).is_some() && !unit.starts_with("tailscaled") && unit != "init.scope"
 }
 
+/// Daemons that carry what others say: what they send and receive serves somebody, although they keep the machine.
+const GATEWAYS: [&str; 11] = [
+    "tailscaled",
+    "wg-quick",
+    "zerotier-one",
+    "netbird",
+    "nebula",
+    "openvpn",
+    "openvpn-client",
+    "openvpn-server",
+    "strongswan",
+    "ipsec",
+    "cloudflared",
+];
+
+/// Whether a group is that of a VPN's or a tunnel's daemon.
+pub(super) fn carries_others(group: &str) -> bool {
+    let unit = group.rsplit('/').next().unwrap_or_default();
+    unit.split(['.', '@']).next().is_some_and(|stem| GATEWAYS.contains(&stem))
+}
+
+/// How it counts what a service says.
+fn role_of(place: Place<'_>) -> Role {
+    let carries = place.class == Class::Upkeep && carries_others(place.group);
+    if carries { Role::Server } else { place.class.role() }
+}
+
 /// The order in which several owners are preferred: those with the lowest limits first, the agent last.
 fn doubt(whose: &Whose) -> (u8, Role) {
     match whose {
@@ -275,12 +318,19 @@ fn doubt(whose: &Whose) -> (u8, Role) {
     }
 }
 
-/// Addresses of the instance metadata service and of the other services of EC2 on the link: `169.254.0.0/16` and
-/// `fd00:ec2::/32`. What is said there is about the machine, not its work.
+/// Addresses of the services of EC2 on the link: metadata, names, time, licences, and the credentials of tasks and pods. What is
+/// said there is about the machine, not its work. Others on the link may be anybody: a service behind VPC Lattice has
+/// an address of `169.254.171.0/24`.
 pub(in crate::sources) fn is_metadata(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.segments().starts_with(&[0xfd00, 0x0ec2]),
+        IpAddr::V4(address) => match address.octets() {
+            [169, 254, 169, last] => [254, 253, 123, 249, 250, 251].contains(&last),
+            [169, 254, 170, last] => [2, 23].contains(&last),
+            _ => false,
+        },
+        IpAddr::V6(address) => [0x254, 0x253, 0x123, 0x23]
+            .iter()
+            .any(|last| address == Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, *last)),
     }
 }
 
@@ -292,12 +342,12 @@ fn of_part(labels: &mut HashMap<String, Arc<str>>, place: Place<'_>, part: Part)
         }
         Part::Packaged => {
             let name = format!("packages' jobs of {}", place.group);
-            Whose::Of(name.into(), place.class.role())
+            Whose::Of(name.into(), role_of(place))
         }
         // Where a daemon starts others' work a process that ended just now may have been somebody's.
         Part::Daemon => {
             let starts = place.class == Class::Upkeep && may_be_anybodys(place.group);
-            let role = if starts { Role::Local } else { place.class.role() };
+            let role = if starts { Role::Local } else { role_of(place) };
             Whose::Of(label(labels, place.group), role)
         }
     }
@@ -318,28 +368,56 @@ fn label(labels: &mut HashMap<String, Arc<str>>, group: &str) -> Arc<str> {
     name
 }
 
+/// An end of a connection within the machine.
+struct End {
+    works: bool,
+    own: bool,
+    /// The service, if it is one's.
+    service: Option<(Arc<str>, Role)>,
+}
+
+impl End {
+    fn new(whose: &Whose) -> Self {
+        let works = matches!(whose, Whose::Of(_, Role::Workload) | Whose::Sshd);
+        let service = match whose {
+            Whose::Of(name, role) if !works => Some((Arc::clone(name), *role)),
+            _ => None,
+        };
+        Self { works, own: *whose == Whose::Own, service }
+    }
+
+    fn role(&self) -> Option<Role> {
+        self.service.as_ref().map(|(_, role)| *role)
+    }
+}
+
 /// What people's work says to people's work on the same machine is no traffic of its own: heartbeats of an idle cluster
-/// would count for ever. Nor is what units say to each other. What people's work says to a unit does count, since that may
-/// pass it on (an SSM session, a proxy). What the agent says to somebody's proxy is the agent's at both ends.
-fn set_apart(sockets: &[TcpSocket], owners: &mut [Owner]) {
-    let works = |whose: &Whose| matches!(whose, Whose::Of(_, Role::Workload) | Whose::Sshd);
+/// would count for ever. Nor is what units say to each other, except what a package's server says to a unit that was made here
+/// at its port: a proxy's clients are that unit's. What people's work says to a unit does count, since that may
+/// pass it on (an SSM session, a proxy); a package's server that talks to nobody else (`keeps`) passes nothing on. What the
+/// agent says to somebody's proxy is the agent's at both ends.
+fn set_apart(sockets: &[TcpSocket], owners: &mut [Owner], keeps: impl Fn(&str) -> bool) {
     let mut ends = HashMap::new();
     for (socket, owner) in sockets.iter().zip(owners.iter()) {
         if is_local(socket.local, socket.remote) {
-            let whose = &owner.whose;
-            ends.insert((socket.local, socket.remote), (works(whose), *whose == Whose::Own));
+            ends.insert((socket.local, socket.remote), End::new(&owner.whose));
         }
     }
     if ends.is_empty() {
         return;
     }
     for (socket, owner) in sockets.iter().zip(owners.iter_mut()) {
-        let Some((works, own)) = ends.get(&(socket.local, socket.remote)).copied() else { continue };
-        let other = ends.get(&(socket.remote, socket.local)).copied();
-        let (other_works, other_own) = other.unwrap_or_default();
-        if works && other_own {
+        let Some(this) = ends.get(&(socket.local, socket.remote)) else { continue };
+        let other = ends.get(&(socket.remote, socket.local));
+        let (other_works, other_own) =
+            other.map_or((false, false), |other| (other.works, other.own));
+        let server = other.filter(|other| other.role() == Some(Role::Server));
+        let proxied = owner.incoming && this.role() == Some(Role::Local) && server.is_some();
+        let kept = server.and_then(|server| server.service.as_ref());
+        let asks = !owner.incoming && kept.is_some_and(|(name, _)| keeps(name));
+        if this.works && other_own {
             owner.whose = Whose::Own;
-        } else if !own && (other_works || !works) {
+        } else if !this.own && (other_works || asks || !(this.works || proxied)) {
             owner.whose = Whose::Inside;
         }
     }
@@ -429,6 +507,7 @@ mod tests {
     #[test]
     fn the_group_tells_whose_it_is() {
         let session = "user.slice/user-1000.slice/session-3.scope";
+        let vpn = "system.slice/system-openvpn\\x2dserver.slice/openvpn-server@a.service";
         let cases = [
             (session, 1000, work("connections of alice")),
             ("user.slice/user-0.slice/session-1.scope", 0, work("connections of root")),
@@ -438,6 +517,7 @@ mod tests {
             ("system.slice/amazon-ssm-agent.service", 0, local("system.slice/amazon-ssm-agent.service")),
             ("system.slice/amazon-ssm-agent.service", 1000, work("connections of alice")),
             ("system.slice/chrony.service", 0, upkeep("system.slice/chrony.service")),
+            (vpn, 0, Whose::Of(vpn.into(), Role::Server)),
             ("system.slice/nginx.service", 33, local("system.slice/nginx.service")),
             ("system.slice/jupyter.service", 1000, work("connections of alice")),
             ("system.slice/ssh.service", 0, Whose::Sshd),
@@ -545,6 +625,49 @@ mod tests {
         assert_eq!(whose, expected);
     }
 
+    /// Whose both ends are of a connection that one group has opened to another's port. `beyond`: the one that listens
+    /// has a connection with another machine.
+    fn within(from: (&str, u32), to: &str, beyond: bool) -> [Whose; 2] {
+        let mut machine = Machine::new(&[from.0, to]);
+        let units = ["redis-server", "nginx"].map(|unit| format!("/lib/systemd/system/{unit}.service"));
+        machine.tree.file("/var/lib/dpkg/info/x.list", units.join("\n"));
+        units.iter().for_each(|unit| machine.tree.file(&format!("/usr{unit}"), ""));
+        let ends = |socket: TcpSocket, local: &str, remote: &str| TcpSocket {
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            ..socket
+        };
+        let listening = machine.socket(to, 0);
+        let listener = Listener { uid: 0, cgroup: listening.cgroup };
+        let mut connections = vec![
+            ends(machine.socket(from.0, from.1), "127.0.0.1:4000", "127.0.0.1:80"),
+            ends(listening.clone(), "127.0.0.1:80", "127.0.0.1:4000"),
+        ];
+        if beyond {
+            connections.push(listening);
+        }
+        let at: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let dump = Dump { connections, listeners: [(at, listener)].into() };
+        let owners = machine.owners.judge(Stamp::default(), &dump).unwrap();
+        let mut owners = owners.into_iter().map(|owner| owner.whose);
+        [owners.next().unwrap(), owners.next().unwrap()]
+    }
+
+    #[test]
+    fn what_is_said_within_the_machine_counts_where_it_may_come_from_others_or_go_to_them() {
+        let alice = ("user.slice/user-1000.slice/session-3.scope", 1000);
+        let (redis, nginx) = ("system.slice/redis-server.service", "system.slice/nginx.service");
+        let app = "system.slice/app.service";
+        let both = [Whose::Inside, Whose::Inside];
+        assert_eq!(within(alice, redis, false), both, "a worker asks its queue");
+        let passed_on = [work("connections of alice"), Whose::Inside];
+        assert_eq!(within(alice, redis, true), passed_on, "a proxy");
+        assert_eq!(within(alice, app, false), passed_on, "nobody knows what it is");
+        assert_eq!(within((nginx, 0), app, false), [Whose::Inside, local(app)], "a proxy's clients");
+        assert_eq!(within((app, 0), redis, false), both);
+        assert_eq!(within((nginx, 0), redis, false), both);
+    }
+
     #[test]
     fn what_the_agent_says_to_somebodys_proxy_is_the_agents_at_both_ends() {
         let session = "user.slice/user-1000.slice/session-3.scope";
@@ -604,7 +727,10 @@ mod tests {
     fn what_is_said_to_the_metadata_service_is_never_work() {
         let session = "user.slice/user-1000.slice/session-3.scope";
         let mut machine = Machine::new(&[session]);
-        for remote in ["169.254.169.254:80", "[fd00:ec2::254]:80"] {
+        let lattice = machine.socket(session, 1000);
+        let lattice = TcpSocket { remote: "169.254.171.2:443".parse().unwrap(), ..lattice };
+        assert_eq!(machine.whose(lattice), work("connections of alice"), "a service of VPC Lattice");
+        for remote in ["169.254.169.254:80", "169.254.170.2:80", "[fd00:ec2::254]:80"] {
             let alive = machine.socket(session, 1000);
             let alive = TcpSocket { remote: remote.parse().unwrap(), ..alive };
             assert_eq!(machine.whose(alive.clone()), Whose::Own);

@@ -243,6 +243,33 @@ fn a_container_that_only_serves_is_not_kept_up_by_a_scrape_and_by_work_it_is() {
 }
 
 #[test]
+fn what_containers_behind_a_bridge_say_to_each_other_is_nobodys() {
+    let mut machine = Machine::new();
+    let hex = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
+    let (network, mask) = (hex([172, 17, 0, 0]), hex([255, 255, 0, 0]));
+    let linked = |name: &str| format!("Iface\n{name} {network} 0 1 0 0 0 {mask} 0 0 0\n");
+    let elsewhere = format!("Iface\neth0 {} 0 1 0 0 0 {mask} 0 0 0\n", hex([10, 0, 0, 0]));
+    machine.tree.folder("/sys/class/net/eth0/device");
+    machine.tree.folder("/sys/class/net/docker0/bridge");
+    machine.tree.file("/proc/net/route", linked("docker0"));
+    let zeros = "0 0 0 0 0 0";
+    let mut look = |container: u64, card: u64, behind: bool| {
+        machine.carry(50, container, 0);
+        let own = if behind { &linked("eth0") } else { &elsewhere };
+        machine.tree.file("/proc/50/net/route", own);
+        let lines = format!("eth0: {card} 0 {zeros} 0 0 {zeros}\ndocker0: 0 0 {zeros} 0 0 {zeros}\n");
+        machine.tree.file("/proc/net/dev", format!("Inter-|\n face |\n{lines}"));
+        machine.look().remove(0).1
+    };
+    for _ in 0..2 {
+        look(0, 0, true);
+    }
+    assert_eq!(look(50_000, 300, true), 300, "no more than the card carried");
+    assert_eq!(look(100_000, 90_300, true), 50_000);
+    assert_eq!(look(150_000, 90_300, false), 50_000, "it may have a card of its own");
+}
+
+#[test]
 fn what_a_daemon_starts_in_a_namespace_of_its_own_is_somebodys() {
     let mut machine = Machine::new();
     machine.carry(50, 0, 0);

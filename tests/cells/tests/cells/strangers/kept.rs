@@ -117,8 +117,6 @@ pub(crate) const CASES: &[Case] = &[
 pub(crate) const NOT_YET: &[NotYet] = &[
     ("gitlab-runner-with-a-plugin", "every child of gitlab-runner is a job"),
     ("cadvisor-in-a-container", "an agent in a container is people's work"),
-    ("brute-force-on-xrdp", "whoever tries a password at xrdp is a person who uses a desktop"),
-    ("brute-force-on-mysql", "whoever tries passwords at a data base is a client of it"),
     ("login-screen", "the session of a greeter is a person's"),
     ("screen-saver", "a screen saver is work"),
     ("docker-stats-in-tmux", "docker stats is a display for sessions and work for cpu"),
@@ -130,6 +128,4 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         "watch-in-tmux-of-session-manager",
         "displays are left out in sessions and containers only, not in the groups of services",
     ),
-    ("compose-at-rest", "what containers of one machine say to each other counts"),
-    ("worker-asks-its-queue", "what people's work says to a server on the same machine counts"),
 ];

@@ -1,0 +1,28 @@
+//! Connections on which nobody was let in.
+//!
+//! Everybody may try passwords at a desktop or a data base, again and again. There a connection is a session, not a request: one
+//! that has carried less than any session does was refused, or is not let in yet. Servers of requests, where a whole visit may
+//! be some hundred bytes, are not among them.
+
+use crate::host::tcp::TcpSocket;
+use crate::sources::network::payload::SMALL;
+
+/// Desktops: RDP, and VNC with its first displays. What they show is sent at once.
+const DESKTOPS: [std::ops::RangeInclusive<u16>; 2] = [3389..=3389, 5900..=5915];
+/// Data bases: MySQL with its X protocol, PostgreSQL, SQL Server, MongoDB.
+const DATA_BASES: [u16; 5] = [3306, 33060, 5432, 1433, 27017];
+/// A login at a data base that is refused carries less, both ways: a greeting, a name and a password, an error.
+const REFUSED: u64 = 512;
+
+/// Whether a connection that the other end opened carried too little for somebody to have been let in.
+pub(super) fn is_refused(socket: &TcpSocket) -> bool {
+    let port = socket.local.port();
+    let least = if DESKTOPS.iter().any(|ports| ports.contains(&port)) {
+        SMALL
+    } else if DATA_BASES.contains(&port) {
+        REFUSED
+    } else {
+        0
+    };
+    socket.bytes() < least
+}

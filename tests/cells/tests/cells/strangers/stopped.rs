@@ -287,14 +287,6 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         "kernel-in-a-packaged-code-server",
         "a template of a package whose instance is a user is a server",
     ),
-    (
-        "build-by-an-ide-on-a-desktop",
-        "every program of an IDE of JetBrains is a helper, a build too",
-    ),
-    (
-        "job-in-a-folder-named-as-an-editor",
-        "a folder that is called like an editor makes every program in it a helper",
-    ),
     ("virtual-machine-of-incus", "a virtual machine in the group of LXD or Incus is upkeep"),
     ("build-by-podmans-service", "what runs in the group of podman.service is upkeep"),
     ("own-unit-called-datacollector", "a local unit is upkeep by its name, whatever it starts"),

@@ -3,8 +3,10 @@
 //! libsystemd reads the same files for `sd_session_get_state(3)` and its kin. A machine without logind has none, and
 //! nothing here is needed to know of a terminal or of a connection of sshd.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
+use super::users::is_ordinary;
 use super::{HostError, HostRoot};
 
 /// Where they are.
@@ -68,6 +70,36 @@ pub fn read(root: &HostRoot) -> Result<Vec<Login>, HostError> {
     Ok(logins)
 }
 
+/// Users of the system who do nothing but show where to log in: those of display managers.
+#[derive(Debug, Default)]
+pub struct Greeters {
+    version: Option<(i64, i64)>,
+    uids: BTreeSet<u32>,
+}
+
+impl Greeters {
+    /// Looks whether sessions came or went. Where they cannot be read, nobody is known to be one.
+    pub fn look(&mut self, root: &HostRoot) {
+        let now = version(root).ok().flatten();
+        if now.is_none() || now != self.version {
+            let logins = read(root).unwrap_or_default();
+            let greets = |login: &&Login| login.class == "greeter" && !is_ordinary(login.uid);
+            self.uids = logins.iter().filter(greets).map(|login| login.uid).collect();
+            // Whoever has logged in as that user works.
+            for login in logins.iter().filter(|login| login.class.starts_with("user")) {
+                self.uids.remove(&login.uid);
+            }
+            self.uids.remove(&0);
+            self.version = now;
+        }
+    }
+
+    /// Whether this user is one.
+    pub fn contains(&self, uid: u32) -> bool {
+        self.uids.contains(&uid)
+    }
+}
+
 fn parse(id: String, text: &str) -> Option<Login> {
     let value = |key: &str| {
         text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::trim)
@@ -126,6 +158,34 @@ mod tests {
             let login = read(&tree.root()).unwrap().into_iter().find(|login| login.id == id);
             assert_eq!(login.unwrap().is_desktop(), expected, "{kind} {class} {state}");
         }
+    }
+
+    #[test]
+    fn who_only_shows_where_to_log_in_is_known_until_somebody_does_as_that_user() {
+        let tree = Tree::new();
+        let session = |id: &str, uid: u32, class: &str| {
+            let text = format!("UID={uid}\nSTATE=active\nTYPE=wayland\nCLASS={class}\n");
+            tree.file(&format!("{FOLDER}/{id}"), text);
+        };
+        let greets = |uid: u32| {
+            let mut greeters = Greeters::default();
+            greeters.look(&tree.root());
+            greeters.contains(uid)
+        };
+        assert!(!greets(42), "no logind");
+        for (id, uid, class) in [
+            ("c1", 42, "greeter"),
+            ("c2", 42, "manager"),
+            ("3", 1000, "greeter"),
+            ("4", 0, "greeter"),
+        ] {
+            session(id, uid, class);
+        }
+        assert_eq!([42, 1000, 0, 43].map(greets), [true, false, false, false]);
+        session("5", 42, "user");
+        assert!(!greets(42), "somebody works as that user");
+        tree.file(&format!("{FOLDER}/6"), "UID=1\n".repeat(10_000));
+        assert!(!greets(42), "what cannot be read says nothing");
     }
 
     #[test]

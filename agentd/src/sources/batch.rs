@@ -62,6 +62,9 @@ const DAEMONS: [&str; 11] = [
 /// Daemons whose children count by their own names only.
 const LISTENERS: [&str; 5] =
     ["slurmd", "Runner.Listener", "Agent.Listener", "raylet", "condor_master"];
+/// Children of daemons that are none of their jobs, by the beginning of their names: a runner of `GitLab`'s asks a plugin for machines
+/// as long as it lives (`GitLab` Runner, "Fleet scaling"; `fleeting-plugin-aws`).
+const PLUGINS: [(&str, &str); 1] = [("gitlab-runner", "fleeting-plugin")];
 /// Processes that are a job wherever they are. The last is what Jenkins leaves at a step that runs a script.
 const JOBS: [&str; 5] =
     ["sge_shepherd", "condor_starter", "Runner.Worker", "Agent.Worker", "durable_task_mo"];
@@ -166,6 +169,7 @@ impl Batch {
             let name = match of {
                 None => name,
                 Some(daemon) => match self.processes.read(&proc, pid)? {
+                    Some(stat) if is_plugin(&daemon, &stat.name()) => continue,
                     Some(stat) => format!("{daemon}: {}", shown(&stat.name())),
                     None => continue,
                 },
@@ -186,6 +190,11 @@ impl Batch {
         }
         Ok(signals)
     }
+}
+
+/// Whether a child of a daemon serves that daemon and is no job.
+fn is_plugin(daemon: &str, name: &str) -> bool {
+    PLUGINS.iter().any(|(of, plugin)| *of == daemon && name.starts_with(plugin))
 }
 
 /// What a job's process comes to; nothing if it only waits for one.

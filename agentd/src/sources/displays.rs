@@ -8,7 +8,7 @@
 use crate::host::process::ProcessStat;
 
 /// Programs that only show.
-const DISPLAYS: [&str; 56] = [
+const DISPLAYS: [&str; 58] = [
     "top",
     "htop",
     "btop",
@@ -65,7 +65,14 @@ const DISPLAYS: [&str; 56] = [
     "bandwhich",
     "nmon",
     "below",
+    "k9s",
+    "lazydocker",
 ];
+/// Those that are modules of Python, by the names of the modules. Somebody's own module may be called `watch`.
+const MODULES: [&str; 7] =
+    ["glances", "nvitop", "gpustat", "bpytop", "s_tui", "dool", "nvidia_htop"];
+/// Clients of daemons that show what those do (`docker stats`). They do nothing themselves.
+const CLIENTS: [&str; 4] = ["docker", "podman", "nerdctl", "kubectl"];
 
 /// What runs scripts. Its own name says nothing.
 const INTERPRETERS: [&str; 9] =
@@ -85,20 +92,31 @@ pub(super) fn may_draw(stat: &ProcessStat<'_>) -> bool {
 
 /// Whether a process of this name may be such a display once it has the foreground.
 pub(super) fn may_draw_by_name(comm: &[u8]) -> bool {
-    std::str::from_utf8(comm).is_ok_and(|name| DISPLAYS.contains(&name))
+    std::str::from_utf8(comm).is_ok_and(|name| {
+        DISPLAYS.contains(&name) || CLIENTS.contains(&name) || name.starts_with("python")
+    })
 }
 
 /// Whether a process of that name with these arguments draws and does nothing else. This is stricter than [`is_display`], since its time
 /// is taken out of somebody's work: a script of the shell that is called like a display is none.
 pub(super) fn draws(comm: &[u8], arguments: &[&[u8]]) -> bool {
     let words: Vec<_> = arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
-    let mut words = words.iter().map(|word| base(word));
-    let Some(mut program) = words.next() else { return false };
-    if program.starts_with("python") {
-        program = words.find(|word| !word.starts_with('-')).unwrap_or_default();
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let Some((first, rest)) = words.split_first() else { return false };
+    let is_named =
+        |program: &str| program.as_bytes().get(..NAME).unwrap_or(program.as_bytes()) == comm;
+    let program = base(first);
+    if !program.starts_with("python") {
+        let shows =
+            DISPLAYS.contains(&program) || (CLIENTS.contains(&program) && follows_container(rest));
+        return is_named(program) && shows;
     }
-    let cut = program.as_bytes().get(..NAME).unwrap_or(program.as_bytes());
-    cut == comm && DISPLAYS.contains(&program)
+    let Some(script) = script(rest) else { return false };
+    // A script of a display's name that was given to Python may be anybody's; one that was started by its name is a program.
+    let is_module =
+        |pair: &[&str]| matches!(pair, ["-m", it] if it.split('.').next() == Some(script));
+    let module = MODULES.contains(&script) && rest.windows(2).any(is_module);
+    (module && is_named(program)) || (is_named(script) && DISPLAYS.contains(&script))
 }
 
 /// Whether a process only shows something, by its arguments and its name (`/proc/PID/comm`), which decides where the arguments are
@@ -118,7 +136,7 @@ pub(super) fn shows(words: &[&str]) -> bool {
     }
     match name {
         "agentctl" => follows_agent(rest),
-        "docker" | "podman" | "nerdctl" | "kubectl" => follows_container(rest),
+        _ if CLIENTS.contains(&name) => follows_container(rest),
         "sh" | "bash" | "dash" | "zsh" if rest.first() == Some(&"-c") => {
             rest.get(1).is_some_and(|line| runs_one(line))
         }
@@ -196,6 +214,13 @@ mod tests {
             ("htop", "/usr/bin/htop"),
             ("nvitop", "/usr/bin/python3 -s /usr/local/bin/nvitop"),
             ("top", "top"),
+            ("k9s", "k9s"),
+            ("python3", "python3 -m glances"),
+            ("python3.12", "/opt/venv/bin/python3.12 -m gpustat.cli -i 1"),
+            ("glances", "/usr/bin/python3 -X dev /usr/bin/glances"),
+            ("docker", "docker stats"),
+            ("docker", "/usr/bin/docker logs -f web"),
+            ("kubectl", "kubectl get pods -w"),
         ] {
             assert!(draws(comm, line), "{line}");
         }
@@ -207,6 +232,15 @@ mod tests {
             ("top", "/home/alice/train"),
             ("make", "make top"),
             ("top", ""),
+            ("python3", "python3 -m watch"),
+            ("python3", "python3 train.py -m glances"),
+            ("python3", "python3 -c x -m glances"),
+            ("python3", "python3 /home/alice/glances -m x"),
+            ("train", "python3 -m glances"),
+            ("docker", "docker run stats"),
+            ("docker", "docker compose up"),
+            ("kubectl", "kubectl exec -it web -- stats"),
+            ("train", "docker stats"),
         ] {
             assert!(!draws(comm, line), "{line}");
         }

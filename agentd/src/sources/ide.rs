@@ -7,12 +7,15 @@
 //!
 //! Doubt counts as work: a process without a terminal below such a server is a helper only if it is known as one.
 
+mod places;
+
 use std::collections::HashMap;
 
 use agent_core::stamp::Stamp;
 
 use crate::host::process::{self, ProcessStat, Processes};
 use crate::host::{HostError, HostRoot};
+use places::{JETBRAINS, Place};
 
 /// What a process is to a development environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,40 +35,6 @@ pub(super) enum Part {
     Payload,
 }
 
-/// Where servers are installed, as a part of the path of their programs, and whose they are.
-const FOLDERS: [(&str, &str); 25] = [
-    // What the command line tool fetches for `code tunnel` and `code serve-web`.
-    ("/.vscode/cli/", "VS Code"),
-    ("/.vscode-insiders/cli/", "VS Code"),
-    ("/.vscode-cli/", "VS Code"),
-    ("/.vscodium/cli/", "VSCodium"),
-    ("/.cursor/cli/", "Cursor"),
-    ("/.windsurf/cli/", "Windsurf"),
-    ("/.positron/cli/", "Positron"),
-    // Where a workspace of Coder keeps the browser's VS Code.
-    ("/vscode-web/", "VS Code"),
-    ("/.vscode-server/", "VS Code"),
-    ("/.vscode-server-insiders/", "VS Code"),
-    ("/.vscode-remote/", "VS Code"),
-    ("/.vscode-server-oss/", "VSCodium"),
-    ("/.vscodium-server/", "VSCodium"),
-    ("/.cursor-server/", "Cursor"),
-    ("/.windsurf-server/", "Windsurf"),
-    ("/.positron-server/", "Positron"),
-    ("/.trae-server/", "Trae"),
-    ("/.kiro-server/", "Kiro"),
-    ("/.antigravity-server/", "Antigravity"),
-    ("/code-server/", "code-server"),
-    ("/openvscode-server", "OpenVSCode"),
-    ("/JetBrains/RemoteDev/", "JetBrains"),
-    ("/JetBrains/Toolbox/", "JetBrains"),
-    ("/remote-dev-server/", "JetBrains"),
-    ("/.zed_server/", "Zed"),
-];
-
-/// Programs in those folders that do somebody's bidding: debuggers, runners of tests, agents.
-const BIDDING: [&str; 7] = ["debug", "agent", "claude", "codex", "run", "test", "task"];
-
 /// The programs of a Jupyter server. Others of the name (`jupyter-nbconvert`) work.
 const JUPYTER: [&str; 8] = [
     "jupyter-lab",
@@ -82,24 +51,8 @@ const JUPYTER: [&str; 8] = [
 const JUPYTER_MODULES: [&str; 5] =
     ["jupyterlab", "notebook", "jupyter_server", "jupyterhub.singleuser", "jupyterhub"];
 
-/// What servers run of other people's making for their own sake.
-const LANGUAGE_SERVERS: [&str; 15] = [
-    "rg",
-    "clangd",
-    "gopls",
-    "rust-analyzer",
-    "rust-analyzer-proc-macro-srv",
-    "pylsp",
-    "pyright-langserver",
-    "basedpyright-langserver",
-    "jedi-language-server",
-    "lua-language-server",
-    "bash-language-server",
-    "texlab",
-    "tsserver.js",
-    "typingsInstaller.js",
-    "eslintServer.js",
-];
+/// What tells the language server of Java, which is installed in many ways.
+const JDT: &str = "-Declipse.application=org.eclipse.jdt.ls";
 
 /// Names of processes whose command lines are worth a look: those of the servers and of the interpreters that they are
 /// written for.
@@ -165,19 +118,45 @@ pub(super) fn judge(arguments: &[&[u8]]) -> Option<Tool> {
     {
         return helper("Jupyter");
     }
-    if rest.iter().any(|word| word.contains("org.eclipse.jdt.ls")) {
+    of_installation(program, rest, script)
+}
+
+/// What a program is that lies in an installation of a server, or runs something that does.
+fn of_installation(program: &str, rest: &[&str], script: &str) -> Option<Tool> {
+    let name = base(program);
+    let helper = |product| Some(Tool { product, part: Part::Helper });
+    if name == "java" && rest.iter().any(|word| word.starts_with(JDT)) {
         return helper("VS Code");
     }
-    if let Some(product) = product(program) {
-        let inner = if is_node(name) { script } else { name };
-        return if bids(inner) { None } else { helper(product) };
+    let place = Place::of(program);
+    if !is_runtime(name) {
+        let place = place?;
+        return if place.is_own_program(rest) { helper(place.product) } else { payload_of(place) };
     }
-    let product = product(script)?;
-    // The shell of a terminal is told to read a file of the server's before its user's; a script comes first.
-    let scripted = ["sh", "bash", "dash"].contains(&name) && rest.first() == Some(&script);
-    let interpreter = is_node(name) || scripted;
-    let language = ["lsp", "language", "jedi"].iter().any(|word| script.contains(word));
-    if (interpreter || (python && language)) && !bids(script) { helper(product) } else { None }
+    if let Some(place) = place.filter(|it| it.product == JETBRAINS && it.is_own_program(rest)) {
+        return helper(place.product);
+    }
+    // A runtime is what it runs, wherever it lies itself. The shell of a terminal is told to read a file of the server's before its
+    // user's; a script comes first.
+    let shell = ["sh", "bash", "dash"].contains(&name);
+    let archive = rest.iter().skip_while(|word| !["-jar", "-cp"].contains(*word)).nth(1);
+    let script = if name == "java" { archive.copied().unwrap_or_default() } else { script };
+    let own = Place::of(script).filter(|script| match name {
+        _ if is_node(name) => script.is_own_script(),
+        _ if shell => script.is_own_shell_script(),
+        _ => script.is_language_server(),
+    });
+    match own.filter(|_| !shell || rest.first() == Some(&script)) {
+        Some(own) => helper(own.product),
+        None => place.and_then(payload_of),
+    }
+}
+
+/// What is in an installation and not known to be the server's. That a client of `JetBrains` comes through a relay is known by any
+/// program of theirs.
+fn payload_of(place: Place<'_>) -> Option<Tool> {
+    let product = place.product;
+    (product == JETBRAINS).then_some(Tool { product, part: Part::Payload })
 }
 
 /// Says whether what a helper started, without a terminal, is one too.
@@ -187,30 +166,13 @@ fn is_language_server(arguments: &[&[u8]]) -> bool {
     let program = words.next().unwrap_or_default();
     let interpreted = is_node(base(&program)) || base(&program).starts_with("python");
     let script = if interpreted { words.next().unwrap_or_default() } else { program };
-    LANGUAGE_SERVERS.contains(&base(&script))
+    places::is_known_language_server(base(&script))
 }
 
 /// The file with which a kernel of Jupyter is told where to connect: `kernel-0f3b….json`.
 fn is_kernel(word: &str) -> bool {
     let file = base(word.rsplit('=').next().unwrap_or(word));
     file.starts_with("kernel-") && file.strip_suffix(".json").is_some()
-}
-
-fn product(path: &str) -> Option<&'static str> {
-    let known = FOLDERS.iter().find(|(folder, _)| path.contains(folder));
-    known.map(|(_, product)| *product).or_else(|| is_release(path).then_some("code-server"))
-}
-
-/// Whether a path leads into a release of code-server as its installer lays it out: `~/.local/lib/code-server-4.96.2/`. A folder
-/// of another name that begins so may be anything.
-fn is_release(path: &str) -> bool {
-    path.match_indices("/code-server-").any(|(at, prefix)| {
-        let rest = path.get(at + prefix.len()..).unwrap_or_default();
-        let version = rest.split('/').next().unwrap_or_default();
-        rest.contains('/')
-            && version.starts_with(|c: char| c.is_ascii_digit())
-            && version.contains('.')
-    })
 }
 
 /// The command line tool of VS Code and its kin, and what of it serves: `code tunnel`. Without such a word it opens files.
@@ -220,12 +182,10 @@ fn is_tunnel(name: &str, rest: &[&str]) -> bool {
     tools.contains(&name) && ["tunnel", "serve-web"].contains(&verb)
 }
 
-/// Whether a program within a server's folder does somebody's bidding. Only what comes behind the folder of the
-/// extension is looked at, as names of users and folders mean nothing.
-fn bids(path: &str) -> bool {
-    let tail = path.rsplit_once("/extensions/").map_or_else(|| base(path), |(_, tail)| tail);
-    let tail = tail.to_ascii_lowercase();
-    BIDDING.iter().any(|word| tail.contains(word))
+/// Whether a program runs others' programs, so that its own place says nothing.
+fn is_runtime(name: &str) -> bool {
+    let runtimes = ["java", "dotnet", "ruby", "perl", "php", "sh", "bash", "dash"];
+    is_node(name) || name.starts_with("python") || runtimes.contains(&name)
 }
 
 fn is_node(name: &str) -> bool {
@@ -244,7 +204,8 @@ pub(super) struct Asked {
     /// Its parent's.
     pub(super) ppid: u32,
     start: u64,
-    terminal: bool,
+    /// Whether it has a controlling terminal.
+    pub(super) terminal: bool,
     comm: [u8; 16],
 }
 
@@ -358,6 +319,8 @@ mod tests {
     }
 
     const CODE: &str = "/home/alice/.vscode-server/cli/servers/Stable-17b/server";
+    const EXTENSIONS: &str = "/home/alice/.vscode-server/extensions";
+    const IDEA: &str = "/home/a/.cache/JetBrains/RemoteDev/dist/9a";
 
     #[test]
     fn servers_and_their_helpers_are_known() {
@@ -373,7 +336,7 @@ mod tests {
             ("/usr/bin/python3 /home/a/.vscode-server/extensions/ms-python.isort-1/bundled/tool/lsp_server.py".to_owned(), "VS Code"),
             ("/usr/lib/jvm/bin/java -Declipse.application=org.eclipse.jdt.ls.core.id1 -Xmx2G".to_owned(), "VS Code"),
             ("/home/a/.cursor-server/bin/x/node /home/a/.cursor-server/bin/x/out/server-main.js".to_owned(), "Cursor"),
-            ("/home/a/.windsurf-server/bin/x/node y".to_owned(), "Windsurf"),
+            ("/home/a/.windsurf-server/bin/x/node /home/a/.windsurf-server/bin/x/out/bootstrap-fork".to_owned(), "Windsurf"),
             ("/usr/lib/code-server/lib/node /usr/lib/code-server --bind-addr x".to_owned(), "code-server"),
             ("/home/a/.local/lib/code-server-4.96.2/lib/node /home/a/.local/lib/code-server-4.96.2 x".to_owned(), "code-server"),
             (
@@ -384,17 +347,51 @@ mod tests {
             ("/tmp/code-server/lib/code-server-4.11.0/lib/node /tmp/code-server/lib/code-server-4.11.0/out/node/entry".to_owned(), "code-server"),
             ("/tmp/vscode-web/node /tmp/vscode-web/out/server-main.js --port 13338".to_owned(), "VS Code"),
             ("/home/a/.vscode/cli/servers/Stable-17b/server/node /home/a/.vscode/cli/servers/Stable-17b/server/out/server-main.js".to_owned(), "VS Code"),
-            ("/home/a/.vscode-insiders/cli/servers/Insiders-1/server/node x".to_owned(), "VS Code"),
+            ("/home/a/.vscode-insiders/cli/servers/Insiders-1/server/node /home/a/.vscode-insiders/cli/servers/Insiders-1/server/out/server-main.js".to_owned(), "VS Code"),
             ("/home/a/.vscode/cli/serve-web/17b/node /home/a/.vscode/cli/serve-web/17b/out/server-main.js".to_owned(), "VS Code"),
-            ("/home/a/.cursor/cli/servers/Stable-1/server/node x".to_owned(), "Cursor"),
+            ("/home/a/.cursor/cli/servers/Stable-1/server/node /home/a/.cursor/cli/servers/Stable-1/server/out/server-main.js".to_owned(), "Cursor"),
             ("/usr/local/bin/code tunnel --accept-server-license-terms".to_owned(), "VS Code"),
             ("/home/a/code --verbose tunnel service internal-run".to_owned(), "VS Code"),
-            ("/home/a/.cache/JetBrains/RemoteDev/dist/9a/jbr/bin/java -cp x".to_owned(), "JetBrains"),
             ("/usr/bin/python3 /usr/local/bin/jupyter-lab --no-browser".to_owned(), "Jupyter"),
             ("/opt/conda/bin/python -m jupyterlab".to_owned(), "Jupyter"),
             ("/usr/bin/python3 /usr/bin/jupyter notebook".to_owned(), "Jupyter"),
             ("/usr/bin/python3 /opt/bin/jupyterhub-singleuser --port=4".to_owned(), "Jupyter"),
             ("/usr/lib/rstudio-server/bin/rserver".to_owned(), "RStudio"),
+        ] {
+            assert_eq!(tool(&line), Some((product, Part::Helper)), "{line}");
+        }
+    }
+
+    #[test]
+    fn installations_of_jetbrains_of_extensions_and_by_hand_are_known() {
+        for (line, product) in [
+            (format!("{IDEA}/jbr/bin/java -classpath {IDEA}/lib/app.jar -Xmx2g com.intellij.idea.Main cwmHostNoLobby /home/a/p"), "JetBrains"),
+            (format!("{IDEA}/jbr/bin/java -classpath {IDEA}/lib/app.jar com.intellij.idea.Main"), "JetBrains"),
+            (format!("{IDEA}/bin/remote-dev-server run /home/a/p"), "JetBrains"),
+            (format!("bash {IDEA}/bin/remote-dev-server.sh run /home/a/p"), "JetBrains"),
+            (format!("{IDEA}/bin/idea serverMode"), "JetBrains"),
+            ("/home/a/.local/share/JetBrains/Toolbox/apps/pycharm/bin/pycharm64".to_owned(), "JetBrains"),
+            ("/home/a/.local/share/JetBrains/Toolbox/apps/clion/bin/clang/linux/x64/bin/clangd --x".to_owned(), "JetBrains"),
+            (format!("{EXTENSIONS}/charliermarsh.ruff-1/bundled/libs/bin/ruff server"), "VS Code"),
+            (format!("{EXTENSIONS}/ms-vscode.cpptools-1/bin/cpptools-srv 17"), "VS Code"),
+            (format!("/usr/bin/dotnet {EXTENSIONS}/csharp-2/.roslyn/Microsoft.CodeAnalysis.LanguageServer.dll"), "VS Code"),
+            (format!("{EXTENSIONS}/redhat.java-1/jre/bin/java -jar {EXTENSIONS}/redhat.xml-1/server/org.eclipse.lemminx-uber.jar"), "VS Code"),
+            (
+                "/usr/lib/code-server/lib/node /home/a/.local/share/code-server/extensions/x-1/server/out/main.js".to_owned(),
+                "code-server",
+            ),
+            (
+                "/usr/bin/node /usr/local/lib/node_modules/code-server/out/node/entry.js".to_owned(),
+                "code-server",
+            ),
+            (
+                "/srv/code-server-4.96.2-linux-amd64/lib/node /srv/code-server-4.96.2-linux-amd64/out/node/entry".to_owned(),
+                "code-server",
+            ),
+            (
+                "/home/a/openvscode-server-v1.90.0-linux-x64/node /home/a/openvscode-server-v1.90.0-linux-x64/out/server-main.js".to_owned(),
+                "OpenVSCode",
+            ),
         ] {
             assert_eq!(tool(&line), Some((product, Part::Helper)), "{line}");
         }
@@ -442,6 +439,60 @@ mod tests {
             "",
         ] {
             assert_eq!(tool(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_called_like_an_editor_says_nothing() {
+        for line in [
+            "/home/a/src/code-server/venv/bin/python3 train.py",
+            "/home/a/src/code-server/venv/bin/python3 /home/a/src/code-server/ci/language_model.py",
+            "/home/a/src/code-server/lib/node /home/a/src/code-server/out/node/entry.js",
+            "/home/a/src/code-server-notes/node /home/a/src/code-server-notes/out/x.js",
+            "/home/a/src/code-server-4.1/bin/node /home/a/src/code-server-4.1/out/x.js",
+            "/home/a/vscode-web/node /home/a/vscode-web/out/x.js",
+            "/home/a/openvscode-server/build/server",
+            "/home/a/remote-dev-server/server",
+            "/usr/lib/code-servers/server",
+            "node /home/a/code-server/train.js",
+        ] {
+            assert_eq!(tool(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_runs_for_somebody_is_work_also_with_the_servers_own_programs() {
+        for line in [
+            format!("{CODE}/node /home/a/app/main.js"),
+            format!("{CODE}/node train.js"),
+            format!("{CODE}/node {CODE}/extensions/node_modules/typescript/lib/tsc.js -p ."),
+            format!("{CODE}/train"),
+            format!("{EXTENSIONS}/x-1/bin/esbuild --bundle"),
+            format!("{EXTENSIONS}/redhat.java-1/jre/bin/java -cp /home/a/p/bin Main"),
+            format!("{EXTENSIONS}/llvm-vs-code-extensions.lldb-dap-1/bin/lldb-server platform"),
+            format!("bash {EXTENSIONS}/x-1/build.sh"),
+            "/usr/bin/java -classpath m.jar org.codehaus.plexus.classworlds.launcher.Launcher -pl org.eclipse.jdt.ls.core".to_owned(),
+        ] {
+            assert_eq!(tool(&line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_an_ide_of_jetbrains_starts_is_work() {
+        for folder in [IDEA, "/home/a/.local/share/JetBrains/Toolbox/apps/intellij-idea"] {
+            for line in [
+                "jbr/bin/java -classpath jps-launcher.jar org.jetbrains.jps.cmdline.BuildMain",
+                "jbr/bin/java -classpath x.jar com.intellij.database.remote.RemoteJdbcServer",
+                "jbr/bin/java -cp /home/a/p/out com.example.Main com.intellij.idea.Main",
+                "jbr/bin/java -classpath x.jar com.intellij.idea.Main inspect /home/a/p",
+                "jbr/bin/java -cp x",
+                "bin/idea format -r /home/a/p",
+                "plugins/maven/lib/maven3/bin/mvn package",
+                "plugins/Kotlin/kotlinc/bin/kotlinc a.kt",
+            ] {
+                let line = format!("{folder}/{line}");
+                assert_eq!(tool(&line), Some(("JetBrains", Part::Payload)), "{line}");
+            }
         }
     }
 

@@ -53,6 +53,8 @@ fn daemons_that_wait_are_no_jobs_and_what_they_started_is_one() {
         ("atd", "sh", Some("atd: sh[101]: 1")),
         ("pbs_mom", "bash", Some("pbs_mom: bash[101]: 1")),
         ("gitlab-runner", "bash", Some("gitlab-runner: bash[101]: 1")),
+        ("gitlab-runner", "fleeting-plugin", None),
+        ("act_runner", "fleeting-plugin", Some("act_runner: fleeting-plugin[101]: 1")),
         ("buildkite-agent", "buildkite-agent", Some("buildkite-agent: buildkite-agent[101]: 1")),
         ("sge_execd", "sge_shepherd", Some("sge_shepherd[101]: 1")),
         ("sge_execd", "load.sh", None),

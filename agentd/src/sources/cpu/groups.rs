@@ -10,7 +10,7 @@ use super::units::{Found as Unit, Units};
 use crate::host::HostError;
 use crate::host::cgroup::Hierarchy;
 use crate::host::users::Users;
-use crate::sources::ownership::{Class, Ownership, is_in_container, kind};
+use crate::sources::ownership::{Class, Ownership, kind};
 
 /// The most groups of one slice that are shown one by one; the others are in the slice's rest.
 const SHOWN: usize = 200;
@@ -130,7 +130,8 @@ impl Groups {
             let uid = self.ownership.of(&leaf).uid;
             let total = helpers.work(&self.hierarchy, &leaf, used, uid)?;
             let owner = uid.map(|uid| users.name(uid));
-            found.signals.push(Signal { owner, ..counter(&leaf, total) });
+            let signal = counter(&leaf, total).of(helpers.role(uid));
+            found.signals.push(Signal { owner, ..signal });
             parts.insert(leaf, used);
         }
         let rest = self.rest(path, total, parts)?;
@@ -159,10 +160,12 @@ impl Groups {
     ) -> Result<(), HostError> {
         self.units.begin(total);
         for path in Units::list(&self.hierarchy)? {
-            let class = self.ownership.of(&path).class;
+            let place = self.ownership.of(&path);
+            let (class, uid) = (place.class, place.uid);
             let Some((used, id)) = Units::read(&self.hierarchy, &path)? else { continue };
             let restarts = self.ownership.restarts(&path);
-            let mut unit = Unit { role: class.role(), id, used_us: used, owner: None, restarts };
+            let owner = uid.map(|uid| users.name(uid));
+            let mut unit = Unit { role: class.role(), id, used_us: used, owner, restarts };
             if class != Class::People {
                 // A service that is people's as a whole is still looked into, since that may end.
                 if let Some(uid) = services.get(&path) {
@@ -175,12 +178,8 @@ impl Groups {
             }
             let total = self.units.take(&path, &unit)?;
             if unit.role == Role::Workload {
-                let uid = services.get(&path).copied().flatten();
-                let total = if uid.is_some() || is_in_container(&path) {
-                    helpers.work(&self.hierarchy, &path, total, uid)?
-                } else {
-                    total
-                };
+                let uid = services.get(&path).copied().flatten().or(uid);
+                let total = helpers.work(&self.hierarchy, &path, total, uid)?;
                 found.signals.push(Signal { owner: unit.owner, ..counter(&path, total) });
             }
         }

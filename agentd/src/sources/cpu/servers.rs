@@ -24,11 +24,13 @@ use agent_core::stamp::Stamp;
 use super::people::members;
 use super::planes;
 use crate::host::cgroup::Hierarchy;
+use crate::host::logins::Greeters;
 use crate::host::process::{self, ProcessStat, Processes};
 use crate::host::users::Users;
 use crate::host::{HostError, HostRoot};
 use crate::sources::displays;
 use crate::sources::ide::{Asked, Part, Tools};
+use crate::sources::ownership::is_in_container;
 use crate::sources::pace::Pace;
 
 /// The most of somebody's CPU time that a helper's may hide, in microseconds.
@@ -40,8 +42,9 @@ const ANEW: u64 = 16;
 /// A display takes at most this part of a core. `watch` runs what somebody wants to see again and again, and what takes more than
 /// that is a job.
 const DRAWS_AT_MOST: u64 = 2;
-/// In place of a user for what belongs to none.
-const NOBODY: u32 = u32::MAX;
+/// In place of a user for what belongs to none: what is in containers, and in units of the system.
+const CONTAINERS: u32 = u32::MAX;
+const SERVICES: u32 = u32::MAX - 1;
 /// How deep groups may lie in a group.
 const DEPTH: usize = 8;
 
@@ -61,6 +64,8 @@ pub(super) struct Helpers {
     groups: BTreeMap<String, Group>,
     buffer: Vec<u8>,
     totals: BTreeMap<(Kind, u32), u64>,
+    root: HostRoot,
+    greeters: Greeters,
 }
 
 /// Why a process's time is nobody's work.
@@ -88,9 +93,11 @@ impl Kind {
         Signal::new(format!("{of} {user}"), value).owned_by(user).ignored()
     }
 
-    /// Whom they are summed up for.
-    fn whose(self, uid: Option<u32>) -> u32 {
-        if matches!(self, Self::Plane(_)) { NOBODY } else { uid.unwrap_or(NOBODY) }
+    /// Whom those of a group are summed up for.
+    fn whose(self, path: &str, uid: Option<u32>) -> u32 {
+        let in_unit = path.starts_with("system.slice/") && !is_in_container(path);
+        let nobody = if in_unit { SERVICES } else { CONTAINERS };
+        if matches!(self, Self::Plane(_)) { CONTAINERS } else { uid.unwrap_or(nobody) }
     }
 }
 
@@ -146,7 +153,9 @@ impl Helpers {
     pub(super) fn new(root: HostRoot) -> Self {
         Self {
             processes: Processes::new(root.clone()),
-            tools: Tools::new(root),
+            tools: Tools::new(root.clone()),
+            root,
+            greeters: Greeters::default(),
             pace: Pace::default(),
             proc: None,
             now: Stamp::default(),
@@ -175,6 +184,7 @@ impl Helpers {
         self.read = 0;
         self.searching = self.pace.due(now);
         self.proc = Some(self.processes.open()?);
+        self.greeters.look(&self.root);
         if self.searching {
             self.tools.begin();
             self.searches += 1;
@@ -208,12 +218,18 @@ impl Helpers {
             work_us = split.update(raw_us, used.values().fold(0, |sum, used| sum.saturating_add(*used)));
             let there: BTreeSet<Kind> = split.helpers.values().map(|helper| helper.kind).collect();
             for kind in there {
-                let total = self.totals.entry((kind, kind.whose(uid))).or_default();
+                let total = self.totals.entry((kind, kind.whose(path, uid))).or_default();
                 *total = total.saturating_add(used.get(&kind).copied().unwrap_or(0));
             }
         }
         self.groups.insert(path.to_owned(), group);
         Ok(work_us)
+    }
+
+    /// How what a user's groups use counts: the screen at which nobody has logged in yet is upkeep.
+    pub(super) fn role(&self, uid: Option<u32>) -> Role {
+        let greets = uid.is_some_and(|uid| self.greeters.contains(uid));
+        if greets { Role::Upkeep } else { Role::Workload }
     }
 
     /// Ends a look.
@@ -232,7 +248,11 @@ impl Helpers {
     /// One counter for each user who has such servers, one for each who has displays, and one for each part of a control plane.
     pub(super) fn signals(&self, users: &mut Users) -> Vec<Signal> {
         let each = self.totals.iter();
-        let mut name = |uid| if uid == NOBODY { "containers".to_owned() } else { users.name(uid) };
+        let mut name = |uid| match uid {
+            CONTAINERS => "containers".to_owned(),
+            SERVICES => "services".to_owned(),
+            uid => users.name(uid),
+        };
         each.map(|((kind, uid), total)| kind.signal(*total, || name(*uid))).collect()
     }
 
@@ -316,31 +336,23 @@ impl Helpers {
             let Some(proc) = &self.proc else { return Ok(()) };
             self.read += 1;
             let stat = self.processes.read(proc, *pid)?.filter(|stat| !stat.kernel);
-            let Some((asked, helper, may_display)) = stat.map(|stat| {
-                let display = displays::may_draw(&stat);
-                group.plane |= planes::runs_node(stat.comm);
-                let part = planes::part(stat.comm, path).filter(|_| group.plane);
-                let kind = match part {
-                    Some(part) => Kind::Plane(part),
-                    None if display => Kind::Display,
-                    None => Kind::Server,
-                };
-                (Asked::from(&stat), Helper::new(kind, &stat), display)
-            }) else {
-                continue;
-            };
-            let helps = if matches!(helper.kind, Kind::Plane(_)) {
-                true
-            } else if may_display {
-                self.processes.arguments(*pid, &mut self.buffer)?;
-                displays::draws(asked.name(), &process::words(&self.buffer))
+            let Some(stat) = stat else { continue };
+            group.plane |= planes::runs_node(stat.comm);
+            let part = planes::part(stat.comm, path).filter(|_| group.plane);
+            let asked = Asked::from(&stat);
+            let may_draw = displays::may_draw(&stat);
+            let [server, display] = [Kind::Server, Kind::Display].map(|kind| Helper::new(kind, &stat));
+            let helper = if let Some(part) = part {
+                Some(Helper { kind: Kind::Plane(part), ..server })
+            } else if may_draw && self.draws(&asked)? {
+                Some(display)
             } else if thorough || asked.may_serve() {
                 let tool = self.tools.of(self.now, &asked)?;
-                tool.is_some_and(|tool| tool.part == Part::Helper)
+                tool.filter(|tool| tool.part == Part::Helper).map(|_| server)
             } else {
-                false
+                None
             };
-            if helps {
+            if let Some(helper) = helper {
                 let fresh = || Split { raw_us, work_us: raw_us, ..Split::default() };
                 let split = group.split.get_or_insert_with(fresh);
                 let same = |it: &Helper| it.start == helper.start && it.kind == helper.kind;
@@ -354,13 +366,19 @@ impl Helpers {
                 }
                 // In a group with a server every process is looked at each time: its parent must be known.
                 // A display in the background may come back.
-                let may_return = displays::may_draw_by_name(asked.name());
+                let may_return = asked.terminal && displays::may_draw_by_name(asked.name());
                 if !thorough && !may_return && !asked.is_young(self.now) {
                     group.others.insert(*pid);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a process that may draw does.
+    fn draws(&mut self, asked: &Asked) -> Result<bool, HostError> {
+        self.processes.arguments(asked.pid, &mut self.buffer)?;
+        Ok(displays::draws(asked.name(), &process::words(&self.buffer)))
     }
 }
 

@@ -486,6 +486,67 @@ fn what_a_display_in_the_foreground_runs_is_nobodys_and_a_build_beside_it_is_wor
 }
 
 #[test]
+fn a_display_that_is_a_module_of_python_or_a_client_of_docker_is_one_and_a_server_in_the_foreground_stays_one() {
+    for (name, line, displays, servers) in [
+        ("python3", "python3 -m glances", Some(6_000_000), None),
+        ("docker", "docker stats", Some(6_000_000), None),
+        ("python3", "python3 -m jupyterlab", None, Some(6_000_000)),
+        ("python3", "python3 train.py", None, None),
+    ] {
+        let mut machine = Machine::debian(&[]);
+        let set = |machine: &Machine, used: u64| {
+            machine.tree.cgroup(SESSION, used * 1_000_000, &[60]);
+            machine.tree.process(&Process::new(60, name).called(line).with(|p| {
+                (p.uid, p.tty, p.foreground, p.own) = (1000, 34_816, 60, used * 100);
+            }));
+        };
+        set(&machine, 100);
+        machine.signals();
+        set(&machine, 106);
+        let signals = machine.signals();
+        let of = |subject: &str| find(&signals, subject).map(|(total, ..)| total);
+        assert_eq!(of("displays of alice"), displays, "{line}");
+        assert_eq!(of("IDE servers of alice"), servers, "{line}");
+        let work = if displays.or(servers).is_some() { 100_000_000 } else { 106_000_000 };
+        assert_eq!(of(SESSION), Some(work), "{line}");
+    }
+}
+
+#[test]
+fn the_screen_at_which_nobody_has_logged_in_is_upkeep_with_its_user_manager() {
+    let mut machine = Machine::debian(&[]);
+    let session = "user.slice/user-42.slice/session-c1.scope";
+    let manager = "user.slice/user-42.slice/user@42.service";
+    for group in [session, manager, SESSION] {
+        machine.tree.cgroup(group, 777, &[]);
+    }
+    let text = "UID=42\nSTATE=active\nTYPE=wayland\nCLASS=greeter\n";
+    machine.tree.file("/run/systemd/sessions/c1", text);
+    let signals = machine.signals();
+    let role = |group: &str| find(&signals, group).unwrap().1;
+    assert_eq!([session, manager, SESSION].map(role), [Role::Upkeep, Role::Upkeep, Role::Workload]);
+}
+
+#[test]
+fn a_server_of_an_ide_in_a_unit_that_systemd_run_made_is_no_work_and_what_it_runs_is() {
+    let mut machine = Machine::debian(&[]);
+    let unit = "system.slice/run-u12.service";
+    let set = |machine: &Machine, server: u64, job: u64| {
+        machine.tree.cgroup(unit, (server + job) * 1_000_000, &[50, 51]);
+        let node = Process::new(50, "node").called(NODE);
+        machine.tree.process(&node.with(|p| (p.uid, p.own) = (1000, server * 100)));
+        let train = Process::new(51, "python3").called("python3 train.py");
+        machine.tree.process(&train.with(|p| (p.uid, p.ppid, p.own) = (1000, 50, job * 100)));
+    };
+    set(&machine, 10, 10);
+    machine.signals();
+    set(&machine, 50, 17);
+    let signals = machine.signals();
+    assert_eq!(find(&signals, unit).unwrap().0, 27_000_000);
+    assert_eq!(find(&signals, "IDE servers of services").unwrap().0, 40_000_000);
+}
+
+#[test]
 fn what_a_display_in_the_background_or_beyond_half_a_core_uses_is_work() {
     for (foreground, used) in [(false, 6), (true, 31)] {
         let mut machine = Machine::debian(&[]);

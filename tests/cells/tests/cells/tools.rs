@@ -39,6 +39,37 @@ pub(crate) const CASES: &[Case] = &[
             "/home/alice/.vscode/cli/servers/Stable-cd4ee3/server/out/bootstrap-fork",
         )
     }),
+    Case::new("idea-without-a-client", Right::Stop, 0.1, |_| {
+        java(&format!("{REMOTE_DEV}/lib/app.jar"), &["com.intellij.idea.Main", "cwmHostNoLobby"])
+    }),
+    Case::new("compiler-with-the-java-of-an-editor", Right::Keep, 0.1, |_| {
+        java("kotlin-compiler.jar", &["org.jetbrains.kotlin.daemon.KotlinCompileDaemon"])
+    }),
+    Case::new("program-with-the-node-of-an-editor", Right::Keep, 0.12, |_| {
+        editor("/home/alice/.vscode-server/bin/4849ca9/node", "/home/alice/train.js")
+    }),
+    Case::new("editor-in-a-unit-of-systemd-run", Right::Stop, 0.1, |_| {
+        served("system.slice/run-u7.service", "cpu 0.1")
+    }),
+    Case::new("kernel-in-a-unit-of-systemd-run", Right::Keep, 0.1, |_| {
+        served("system.slice/run-u7.service", "chain python3 cpu 0.1")
+    }),
+    Case::new("packaged-code-server-at-rest", Right::Stop, 0.1, |cell| {
+        cell.packaged_unit("code-server", "code-server@.service", "/usr/bin/code-server")?;
+        let group = "system.slice/system-code\\x2dserver.slice/code-server@alice.service";
+        served(group, "cpu 0.1")
+    }),
+    Case::new("job-of-gitlab-beside-a-plugin", Right::Keep, 0.02, |cell| {
+        cell.packaged_unit("gitlab-runner", "gitlab-runner.service", "/usr/bin/gitlab-runner")?;
+        let group = "system.slice/gitlab-runner.service";
+        cell.run(group, "gitlab-runner", "chain fleeting-plugin-aws sleep")?;
+        cell.run(group, "gitlab-runner", "chain bash sleep")
+    }),
+    Case::new("session-beside-a-login-screen", Right::Keep, 0.08, |cell| {
+        let text = "UID=42\nUSER=gdm\nSTATE=active\nTYPE=wayland\nCLASS=greeter\nSEAT=seat0\n";
+        cell.file("/run/systemd/sessions/c1", text)?;
+        cell.run_as(1000, SESSION, "gnome-shell", "cpu 0.07")
+    }),
     Case::new("node-that-is-no-editor", Right::Keep, 0.12, |_| {
         editor("/home/alice/.nvm/versions/node/v22.1.0/bin/node", "/home/alice/train.js")
     }),
@@ -82,6 +113,24 @@ pub(crate) const CASES: &[Case] = &[
         tmux(cell, "watch -n1 /tmp/train")
     }),
 ];
+
+const REMOTE_DEV: &str = "/home/alice/.cache/JetBrains/RemoteDev/dist/9a";
+
+/// The Java of an IDE of `JetBrains` with these words behind its class path.
+fn java(classes: &str, words: &[&str]) -> io::Result<()> {
+    Process::new(SESSION, &format!("{REMOTE_DEV}/jbr/bin/java"), "cpu 0.1")
+        .uid(1000)
+        .arguments(&[&["-classpath", classes], words].concat())
+        .start()
+}
+
+/// A packaged code-server of alice's in a unit.
+fn served(group: &str, load: &str) -> io::Result<()> {
+    Process::new(group, "/usr/lib/code-server/lib/node", load)
+        .uid(1000)
+        .arguments(&["/usr/lib/code-server/out/node/entry"])
+        .start()
+}
 
 fn editor(node: &str, script: &str) -> io::Result<()> {
     Process::new(SESSION, node, "cpu 0.1")

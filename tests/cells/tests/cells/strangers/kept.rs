@@ -82,6 +82,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("glances-as-a-module-in-tmux", Right::Stop, 0.085, |cell| {
         tmux(cell, "python3", "-m glances", 0.08)
     }),
+    // stop: and one that could do more.
+    Case::new("k9s-in-tmux", Right::Stop, 0.085, |cell| tmux(cell, "k9s", "", 0.08)),
     // stop: a display that was left in tmux in a session of Session Manager.
     Case::new("watch-in-tmux-of-session-manager", Right::Stop, 0.15, |cell| {
         let unit = "amazon-ssm-agent.service";
@@ -115,15 +117,8 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Why each comes out wrong.
 pub(crate) const NOT_YET: &[NotYet] = &[
-    ("gitlab-runner-with-a-plugin", "every child of gitlab-runner is a job"),
     ("cadvisor-in-a-container", "an agent in a container is people's work"),
-    ("login-screen", "the session of a greeter is a person's"),
     ("screen-saver", "a screen saver is work"),
-    ("docker-stats-in-tmux", "docker stats is a display for sessions and work for cpu"),
-    (
-        "glances-as-a-module-in-tmux",
-        "a module of Python is a display for sessions and work for cpu",
-    ),
     (
         "watch-in-tmux-of-session-manager",
         "displays are left out in sessions and containers only, not in the groups of services",

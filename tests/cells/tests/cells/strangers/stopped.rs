@@ -274,14 +274,6 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         "due-in-a-folder-of-scripts",
         "the line that runs /etc/cron.daily is not waited for, whoever made the scripts",
     ),
-    (
-        "build-by-an-ide-on-a-desktop",
-        "every program of an IDE of JetBrains is a helper, a build too",
-    ),
-    (
-        "job-in-a-folder-named-as-an-editor",
-        "a folder that is called like an editor makes every program in it a helper",
-    ),
     ("own-unit-in-usr-lib-on-rpm", "with rpm everything below /usr/lib is a package's"),
     ("slow-mounted-bucket", "what a mounted bucket carries for a user has the limit of a server"),
     ("telephone-call", "a call of 8 kbit/s is below what an answering flow is"),

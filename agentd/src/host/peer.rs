@@ -18,6 +18,9 @@ const SENDER: &[u8] = b"\x07\x01s\0\x18\0\0\0org.freedesktop.systemd1\0";
 const AT: usize = 8;
 const UNIQUE: u8 = b':';
 
+/// So many bytes are carried at once.
+const PIECE: usize = 16 * 1024;
+
 /// Connects to the manager that listens at `socket`.
 pub(super) async fn connect(socket: &Path) -> zbus::Result<Connection> {
     let manager = UnixStream::connect(socket).await?;
@@ -42,7 +45,7 @@ async fn rename(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<()> {
-    let (mut buffer, mut kept) = ([0; 16 * 1024], Vec::new());
+    let (mut buffer, mut kept) = (vec![0; PIECE], Vec::new());
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 {

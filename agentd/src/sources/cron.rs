@@ -51,7 +51,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
-    deadline: Duration::from_millis(500),
+    deadline: Duration::from_secs(1),
     options: &[OptionSpec {
         key: "ahead",
         kind: OptionKind::Duration,

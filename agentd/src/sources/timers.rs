@@ -38,7 +38,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Async,
-    deadline: Duration::from_secs(1),
+    deadline: Duration::from_millis(1800),
     options: &[OptionSpec {
         key: "ahead",
         kind: OptionKind::Duration,

@@ -36,11 +36,11 @@ const UNCHANGED: Duration = Duration::from_hours(1);
 /// …what could not be told no more often than this…
 const FAILED: Duration = Duration::from_mins(5);
 /// …and before an action unless it was told within this.
-const FRESH: Duration = Duration::from_mins(1);
+const FRESH: Duration = Duration::from_secs(10);
 /// What was told is believed for so long when nobody tells it anew.
 const STANDS: Duration = Duration::from_mins(75);
 /// So long one look waits for a reader.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// What tells that a file or folder has changed. Nobody but the kernel sets the time of the change of its metadata.
 type Mark = (u64, i64, i64, u64);

@@ -4,6 +4,7 @@
 //! root as well. So there is one reader a manager, which has no power beyond its user's.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,14 +29,16 @@ const VERB: &str = "read-timers";
 const MANAGERS: usize = 100;
 const AT_ONCE: usize = 4;
 const TIMERS: usize = 100;
-/// A manager is asked no more often than this…
+/// So many managers are asked no more often than this, twice as many half as often, and so on up to an hour: a reader costs some
+/// hundredths of a second…
 const EVERY: Duration = Duration::from_mins(5);
+const SELDOM: Duration = Duration::from_hours(1);
 /// …but before an action, unless it was within this.
-const FRESH: Duration = Duration::from_mins(1);
-/// What it told is believed for so long when it tells nothing anew.
-const STANDS: Duration = Duration::from_mins(15);
+const FRESH: Duration = Duration::from_secs(10);
+/// What it told is believed for so many times that when it tells nothing anew.
+const STANDS: u32 = 3;
 /// So long one look waits for the readers.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(1200);
 /// So long a reader waits for its manager.
 const LIMIT: Duration = Duration::from_secs(3);
 
@@ -101,12 +104,14 @@ impl Managers {
             Err(error) if error.is_missing() => return Vec::new(),
             Err(error) => return vec![due::closed(FOLDER, &format!(" (failed to {error})"))],
         };
-        let gone = |manager: &Manager| manager.asked.is_none_or(|at| now.since(at) >= EVERY);
-        self.known.retain(|uid, manager| uids.contains(uid) || !gone(manager));
-        self.ask(&uids, now);
+        let every = every(uids.len());
+        let is_due = |manager: &Manager| manager.asked.is_none_or(|at| now.since(at) >= every);
+        // Who comes and goes all the time is not asked each time.
+        self.known.retain(|uid, manager| uids.contains(uid) || !is_due(manager));
+        self.ask(&uids, every, now);
         self.hear().await;
         for uid in uids {
-            signals.extend(self.of(uid, now, &judge));
+            signals.extend(self.of(uid, every * STANDS, now, &judge));
         }
         signals
     }
@@ -118,12 +123,12 @@ impl Managers {
     }
 
     /// Starts the readers that are due, unless some are under way.
-    fn ask(&mut self, uids: &[u32], now: Stamp) {
+    fn ask(&mut self, uids: &[u32], every: Duration, now: Stamp) {
         let anew = std::mem::take(&mut self.anew);
         if self.running.is_some() {
             return;
         }
-        let pause = if anew { FRESH } else { EVERY };
+        let pause = if anew { FRESH } else { every };
         let mut asking = Vec::new();
         for uid in uids {
             let manager = self.known.entry(*uid).or_default();
@@ -155,17 +160,18 @@ impl Managers {
         }
     }
 
-    /// What the timers of one manager come to.
+    /// What the timers of one manager come to, if it told of them within `stands`.
     fn of(
         &mut self,
         uid: u32,
+        stands: Duration,
         now: Stamp,
         judge: impl Fn(&Timer, &str) -> Option<Signal>,
     ) -> Vec<Signal> {
         let Some(manager) = self.known.get(&uid) else { return Vec::new() };
         let owner = self.names.name(uid);
         match &manager.told {
-            Some((at, timers)) if now.since(*at) <= STANDS => {
+            Some((at, timers)) if now.since(*at) <= stands => {
                 let of_user = |timer: &Timer| {
                     let name = format!("user@{uid}.service timer {}", timer.name);
                     judge(&Timer { name, ..timer.clone() }, &owner)
@@ -190,6 +196,12 @@ impl Drop for Managers {
             task.abort();
         }
     }
+}
+
+/// How often each of so many managers is asked.
+fn every(managers: usize) -> Duration {
+    let rounds = u32::try_from(managers.div_ceil(AT_ONCE)).unwrap_or(u32::MAX).max(1);
+    EVERY.saturating_mul(rounds).min(SELDOM)
 }
 
 /// A reader that runs as a user and sees nothing of the homes but the socket of that user's manager.
@@ -246,7 +258,8 @@ pub fn print_timers(host: &HostRoot, socket: &Path) -> ExitCode {
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("failed to ask the manager: {error}");
+            // Who would hear that it cannot be written?
+            let _ = writeln!(std::io::stderr(), "failed to ask the manager: {error}");
             ExitCode::FAILURE
         }
     }

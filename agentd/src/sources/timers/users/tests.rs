@@ -23,6 +23,7 @@ fn timer(name: &str) -> String {
     )
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the judgement of timers that may say nothing")]
 fn judge(timer: &Timer, owner: &str) -> Option<Signal> {
     Some(Signal::new(timer.name.clone(), Value::Shown { value: 1.0 }).owned_by(owner.to_owned()))
 }
@@ -133,6 +134,12 @@ async fn where_nobody_can_be_asked_they_are_said_to_be_closed() {
     assert_eq!(told, ["timers of alice: closed to the agent, its jobs count once they run"]);
     let mut none = Managers::new(Tree::new().root(), BusMode::None);
     assert!(none.signals(now(0), judge).await.is_empty());
+}
+
+#[test]
+fn many_managers_are_asked_more_seldom() {
+    let minutes = [1, 4, 5, 20, 100].map(|managers| every(managers).as_secs() / 60);
+    assert_eq!(minutes, [5, 5, 10, 25, 60]);
 }
 
 #[test]

@@ -89,6 +89,8 @@ pub struct SourceReport {
     pub sight: Sight,
     /// Why it is blind or absent.
     pub detail: Option<String>,
+    /// What of it is closed to the agent, and why.
+    pub closed: Vec<String>,
 }
 
 /// The account of one source.
@@ -188,11 +190,15 @@ fn accounts(reports: &[AccountReport]) -> Vec<Check> {
 /// Where a machine has nothing that would close an account.
 const NO_CURE: &str = "nothing on this machine closes it: work that no unit or user is seen to do may be missed; name such units in [source.NAME] units, or hold the machine up while they work (agentctl hold)";
 
+/// What to do where systemd does not start the agent's program to read the times of users' jobs.
+const OF_CLOSED: &str = "their jobs are not waited for before they run: put what must run into a timer of the system or a table in /etc/cron.d, or hold the machine up (agentctl hold); why systemd does not read the times for the agent: journalctl -u 'agentd-schedules' -u 'agentd-timers-*'";
+
 fn source(report: &SourceReport) -> Check {
     let name = format!("source:{}", report.name);
     let detail = |otherwise: &str| report.detail.clone().unwrap_or_else(|| otherwise.to_owned());
     match report.sight {
-        Sight::Sees => Check::pass(name, detail("can be read")),
+        Sight::Sees if report.closed.is_empty() => Check::pass(name, detail("can be read")),
+        Sight::Sees => Check::warn(name, report.closed.join("; "), OF_CLOSED),
         Sight::Absent => Check::skipped(name, detail("this machine has no such thing")),
         Sight::Disabled => Check::skipped(name, "switched off"),
         Sight::Pending => Check::skipped(name, "not read yet"),

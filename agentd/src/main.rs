@@ -55,6 +55,19 @@ enum Verb {
         /// The terminals, `pts/3`.
         names: Vec<String>,
     },
+    /// Print the times of the jobs that users gave to cron and at.
+    ///
+    /// systemd runs this for the agent, to which they are closed.
+    #[command(hide = true)]
+    ReadSchedules,
+    /// Print when the timers of a user's manager fire.
+    ///
+    /// systemd runs this for the agent, as that user.
+    #[command(hide = true)]
+    ReadTimers {
+        /// The private socket of the manager.
+        socket: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +154,12 @@ fn main() -> ExitCode {
         }
         Some(Verb::WriteTerminals { names }) => {
             agentd::actuators::write_from_stdin(&HostRoot::at(&arguments.host_root), &names)
+        }
+        Some(Verb::ReadSchedules) => {
+            agentd::sources::cron::print_schedules(&HostRoot::at(&arguments.host_root))
+        }
+        Some(Verb::ReadTimers { socket }) => {
+            agentd::sources::timers::print_timers(&HostRoot::at(&arguments.host_root), &socket)
         }
         None => daemon(Options {
             config: from,

@@ -4,6 +4,10 @@ use agent_core::verdict::{Judgement, SourceView, View, WAITING_FOR_SECOND_READIN
 
 use crate::doctor::{self, AccountReport, Sight, SourceReport};
 use crate::ipc::{self, CheckStatus, DoctorCheck};
+use crate::sources::due::CLOSED;
+
+/// The most that is told of what is closed.
+const MOST_CLOSED: usize = 5;
 
 /// What the doctor is told of a source.
 pub(super) fn of_source(view: &SourceView) -> SourceReport {
@@ -21,7 +25,13 @@ pub(super) fn of_source(view: &SourceView) -> SourceReport {
         | Judgement::Stretches
         | Judgement::Ignored => Sight::Sees,
     };
-    SourceReport { name: view.source.to_string(), sight, detail: view.detail.clone() }
+    let is_closed = |owner: &str| owner.starts_with(CLOSED);
+    let closed = view.signals.iter().filter_map(|signal| {
+        let why = signal.owner.as_deref().filter(|owner| is_closed(owner))?;
+        Some(format!("{}: {why}", signal.subject))
+    });
+    let closed = closed.take(MOST_CLOSED).collect();
+    SourceReport { name: view.source.to_string(), sight, detail: view.detail.clone(), closed }
 }
 
 /// What the doctor is told of the accounts.

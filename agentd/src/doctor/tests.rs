@@ -274,11 +274,26 @@ fn a_state_folder_that_cannot_be_written_fails() {
     assert!(!tree.path("/state/.doctor").exists());
 }
 
+fn report(name: &str, sight: Sight, why: &str) -> SourceReport {
+    let (name, detail) = (name.to_owned(), Some(why.to_owned()));
+    SourceReport { name, sight, detail, closed: Vec::new() }
+}
+
+#[test]
+fn what_is_closed_is_a_warning_that_says_what_to_do() {
+    let closed = vec!["/var/spool/cron/atjobs: closed to the agent".to_owned()];
+    let check = source(&SourceReport { closed, ..report("cron", Sight::Sees, "") });
+    assert_eq!(check.status, Status::Warn);
+    assert!(check.detail.contains("atjobs"), "{}", check.detail);
+    let remedy = check.remedy.unwrap();
+    for word in ["/etc/cron.d", "agentctl hold", "journalctl -u 'agentd-schedules'"] {
+        assert!(remedy.contains(word), "{remedy}");
+    }
+}
+
 #[test]
 fn each_source_has_its_check() {
-    let check = |sight| {
-        source(&SourceReport { name: "gpu".to_owned(), sight, detail: Some("why".to_owned()) })
-    };
+    let check = |sight| source(&report("gpu", sight, "why"));
     assert_eq!(check(Sight::Sees).status, Status::Pass);
     for sight in [Sight::Absent, Sight::Disabled, Sight::Pending] {
         assert_eq!(check(sight).status, Status::Skipped);
@@ -294,8 +309,7 @@ fn each_source_has_its_check() {
 #[test]
 fn a_blindness_that_lasts_is_cured_by_what_the_doctor_says() {
     let why = "/proc: it hides other users' processes (hidepid=)".to_owned();
-    let check =
-        source(&SourceReport { name: "cpu".to_owned(), sight: Sight::Blind, detail: Some(why) });
+    let check = source(&report("cpu", Sight::Blind, &why));
     assert!(check.remedy.unwrap().starts_with("mount /proc without hidepid="));
 }
 
@@ -427,10 +441,7 @@ fn hidden_processes_and_a_broken_driver_are_told_with_the_cure() {
     let hidden = machine::processes(&tree.root());
     assert_eq!(hidden.status, Status::Fail);
     assert!(hidden.remedy.unwrap().contains("remount,hidepid=0"));
-    let blind = |name: &str, why: &str| {
-        let (name, detail) = (name.to_owned(), Some(why.to_owned()));
-        source(&SourceReport { name, sight: Sight::Blind, detail }).remedy.unwrap()
-    };
+    let blind = |name: &str, why: &str| source(&report(name, Sight::Blind, why)).remedy.unwrap();
     assert!(blind("sessions", "hides (hidepid=)").contains("SupplementaryGroups="));
     let gpu = blind("gpu", "failed to start NVML: driver and library differ");
     assert!(

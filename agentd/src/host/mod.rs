@@ -12,6 +12,7 @@ pub mod logind;
 pub mod logins;
 pub mod namespace;
 pub mod packages;
+mod peer;
 pub mod process;
 pub mod program;
 pub mod psi;

@@ -2,9 +2,11 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::fcntl::OFlag;
 use thiserror::Error;
 
 use super::{tcp, units};
@@ -131,6 +133,29 @@ impl HostRoot {
         buffer.clear();
         let file =
             File::open(self.path(path)).map_err(|error| HostError::io("read", path, error))?;
+        Self::take(path, file, limit, buffer)
+    }
+
+    /// Reads a whole file of somebody who is not trusted: a regular file itself, never what a link leads to, and without
+    /// ever waiting for one.
+    pub fn read_plain(
+        &self,
+        path: &str,
+        limit: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), HostError> {
+        buffer.clear();
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let opened = File::options().read(true).custom_flags(flags.bits()).open(self.path(path));
+        let file = opened.map_err(|error| HostError::io("read", path, error))?;
+        let metadata = file.metadata().map_err(|error| HostError::io("inspect", path, error))?;
+        if !metadata.is_file() {
+            return Err(HostError::malformed(path, "it is no regular file"));
+        }
+        Self::take(path, file, limit, buffer)
+    }
+
+    fn take(path: &str, file: File, limit: usize, buffer: &mut Vec<u8>) -> Result<(), HostError> {
         let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         file.take(bound).read_to_end(buffer).map_err(|error| HostError::io("read", path, error))?;
         if buffer.len() > limit {
@@ -176,12 +201,18 @@ impl HostRoot {
 
     /// The names in a folder, sorted, at most `limit`; more are an error.
     pub fn names(&self, path: &str, limit: usize) -> Result<Vec<String>, HostError> {
+        whole(path, limit, self.select(path, limit, |_| true)?)
+    }
+
+    /// Some names in a folder, sorted, at most `limit`, and whether those are all.
+    pub fn some_names(&self, path: &str, limit: usize) -> Result<(Vec<String>, bool), HostError> {
         self.select(path, limit, |_| true)
     }
 
     /// The names of the folders in a folder, sorted, at most `limit`; more are an error.
     pub fn folders(&self, path: &str, limit: usize) -> Result<Vec<String>, HostError> {
-        self.select(path, limit, |entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        let is_folder = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|it| it.is_dir());
+        whole(path, limit, self.select(path, limit, is_folder)?)
     }
 
     fn select(
@@ -189,21 +220,35 @@ impl HostRoot {
         path: &str,
         limit: usize,
         wanted: impl Fn(&std::fs::DirEntry) -> bool,
-    ) -> Result<Vec<String>, HostError> {
+    ) -> Result<(Vec<String>, bool), HostError> {
         let failed = |error| HostError::io("list", path, error);
-        let mut names = Vec::new();
+        let (mut names, mut all) = (Vec::new(), true);
         for entry in std::fs::read_dir(self.path(path)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if !wanted(&entry) {
                 continue;
             }
             if names.len() >= limit {
-                return Err(HostError::malformed(path, format!("more than {limit} entries")));
+                all = false;
+                break;
             }
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
         names.sort_unstable();
+        Ok((names, all))
+    }
+}
+
+/// The names of a folder, if those are all.
+fn whole(
+    path: &str,
+    limit: usize,
+    (names, all): (Vec<String>, bool),
+) -> Result<Vec<String>, HostError> {
+    if all {
         Ok(names)
+    } else {
+        Err(HostError::malformed(path, format!("more than {limit} entries")))
     }
 }
 
@@ -239,6 +284,23 @@ mod tests {
     }
 
     #[test]
+    fn of_somebody_only_a_regular_file_itself_is_read() {
+        let tree = Tree::new();
+        tree.file("/spool/alice", "0 3 * * * x\n");
+        std::os::unix::fs::symlink(tree.path("/spool/alice"), tree.path("/spool/link")).unwrap();
+        nix::unistd::mkfifo(&tree.path("/spool/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut buffer = Vec::new();
+        let root = tree.root();
+        assert!(root.read_plain("/spool/alice", 12, &mut buffer).is_ok());
+        assert_eq!(buffer, b"0 3 * * * x\n");
+        assert!(root.read_plain("/spool/alice", 11, &mut buffer).is_err());
+        for path in ["/spool/link", "/spool/pipe", "/spool"] {
+            assert!(root.read_plain(path, 12, &mut buffer).is_err(), "{path}");
+        }
+        assert!(root.read_plain("/spool/bob", 12, &mut buffer).unwrap_err().is_missing());
+    }
+
+    #[test]
     fn a_missing_file_is_told_apart_from_one_that_fails() {
         let tree = Tree::new();
         tree.file("/proc/stat", "");
@@ -269,6 +331,12 @@ mod tests {
         assert_eq!(root.names("/d", 3).unwrap(), ["a", "b", "c"]);
         assert_eq!(root.folders("/d", 3).unwrap(), ["c"]);
         assert!(root.names("/d", 2).is_err());
+        assert_eq!(
+            root.some_names("/d", 3).unwrap(),
+            (["a", "b", "c"].map(str::to_owned).to_vec(), true)
+        );
+        let (some, all) = root.some_names("/d", 2).unwrap();
+        assert!(some.len() == 2 && !all);
         assert!(root.names("/e", 2).unwrap_err().is_missing());
     }
 

@@ -1,29 +1,40 @@
-//! The timers of the system's systemd over D-Bus (org.freedesktop.systemd1(5)).
+//! The timers of systemd over D-Bus (org.freedesktop.systemd1(5)): of the system's manager over the system bus, of a
+//! user's over its private socket, without a bus between.
 //!
-//! Only the system manager is asked. The buses of user managers lie in `/run/user/UID`, which belongs to that user
-//! alone: a root without privileges does not get there.
+//! The runtime folder of a user manager belongs to that user alone and its socket speaks with nobody else: it is for a
+//! process of that user to ask.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
-use super::HostRoot;
 use super::logind::{BusMode, LogindError, connect};
+use super::{HostRoot, peer};
 
 /// The most timers that are looked at.
 const TIMERS: usize = 500;
 /// What is known of a unit's files is asked again after this long, milliseconds.
 const FILES_FOR_MS: u64 = 10 * 60 * 1000;
 /// Where units come from that nobody on the machine wrote: packages, and generators that translate other files.
-const VENDORS: [&str; 4] = [
+const VENDORS: [&str; 7] = [
     "/usr/lib/systemd/system/",
     "/lib/systemd/system/",
     "/usr/local/lib/systemd/system/snap.",
     "/run/systemd/generator",
+    "/usr/lib/systemd/user/",
+    "/lib/systemd/user/",
+    "/usr/share/systemd/user/",
 ];
 /// Where packages put units; a copy in `/etc` of the same name is a vendor's unit that somebody changed.
-const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
+const PACKAGED: [&str; 4] = [
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/usr/lib/systemd/user",
+    "/lib/systemd/user",
+];
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 
@@ -42,7 +53,8 @@ pub enum SystemdError {
 }
 
 /// One timer that somebody on the machine made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timer {
     /// The unit's name.
     pub name: String,
@@ -63,10 +75,19 @@ pub struct Timer {
 type Unit =
     (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
+/// Whose manager is asked.
+#[derive(Debug)]
+enum Manager {
+    /// The system's, over a bus.
+    System(BusMode),
+    /// A user's, at its private socket.
+    User(PathBuf),
+}
+
 /// A client that keeps its connection, and connects anew after a failure.
 #[derive(Debug)]
 pub struct Systemd {
-    mode: BusMode,
+    manager: Manager,
     root: HostRoot,
     connection: Option<Connection>,
     /// Whether a timer is a vendor's, and when that was found out.
@@ -76,7 +97,13 @@ pub struct Systemd {
 impl Systemd {
     /// A client that has not connected yet.
     pub fn new(mode: BusMode, root: HostRoot) -> Self {
-        Self { mode, root, connection: None, vendors: HashMap::new() }
+        Self { manager: Manager::System(mode), root, connection: None, vendors: HashMap::new() }
+    }
+
+    /// The same for the manager of a user at its private socket.
+    pub fn of_user(socket: &Path, root: HostRoot) -> Self {
+        let manager = Manager::User(socket.to_owned());
+        Self { manager, root, connection: None, vendors: HashMap::new() }
     }
 
     /// The active timers that did not come with the system. `now_ms` is any clock that only goes forward.
@@ -84,7 +111,12 @@ impl Systemd {
         // Taken out for the call: if the caller gives up waiting, the next call uses a new connection.
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.mode, &self.root).await.map_err(unreachable)?,
+            None => match &self.manager {
+                Manager::System(mode) => connect(mode, &self.root).await.map_err(unreachable)?,
+                Manager::User(socket) => {
+                    peer::connect(socket).await.map_err(SystemdError::Failed)?
+                }
+            },
         };
         let asked = self.ask(&connection, now_ms).await;
         let timers = asked.map_err(|error| self.classify(error))?;
@@ -151,7 +183,10 @@ impl Systemd {
                 .iter()
                 .any(|folder| self.root.exists(&format!("{folder}/{name}")).unwrap_or(false))
         };
+        let generated =
+            fragment.starts_with("/run/user/") && fragment.contains("/systemd/generator");
         VENDORS.iter().any(|place| fragment.starts_with(place))
+            || generated
             || name.starts_with("snap.")
             || copied()
     }
@@ -216,6 +251,7 @@ mod tests {
     use super::*;
     use crate::host::logind::tests::Bus;
     use crate::host::tree::Tree;
+    use zbus::connection::Builder;
 
     fn client(tree: &Tree) -> Systemd {
         Systemd::new(BusMode::None, tree.root())
@@ -234,6 +270,10 @@ mod tests {
             ("backup.timer", "/etc/systemd/system/backup.timer", false),
             ("run-u7.timer", "/run/systemd/transient/run-u7.timer", false),
             ("x.timer", "/usr/local/lib/systemd/system/x.timer", false),
+            ("x.timer", "/usr/lib/systemd/user/x.timer", true),
+            ("x.timer", "/run/user/1000/systemd/generator.late/x.timer", true),
+            ("run-u7.timer", "/run/user/1000/systemd/transient/run-u7.timer", false),
+            ("x.timer", "/home/alice/.config/systemd/user/x.timer", false),
             ("x.timer", "", false),
         ] {
             assert_eq!(systemd.came_with_the_system(name, fragment), vendors, "{name} {fragment}");
@@ -332,7 +372,7 @@ mod tests {
     }
 
     async fn systemd(bus: &Bus) -> Connection {
-        let builder = zbus::connection::Builder::address(bus.address.as_str());
+        let builder = Builder::address(bus.address.as_str());
         let mut builder = builder.name(SYSTEMD).serve_at("/org/freedesktop/systemd1", FakeManager);
         for (name, fragment) in [
             ("fstrim", "/usr/lib/systemd/system/fstrim.timer"),
@@ -365,6 +405,35 @@ mod tests {
             server.close().await.unwrap();
             assert!(client.timers(moment).await.is_err());
         }
+    }
+
+    /// A user's manager at its private socket: one peer, no bus. It speaks with processes of its own user alone.
+    async fn manager(listener: tokio::net::UnixListener) {
+        let (stream, _) = listener.accept().await.unwrap();
+        let guid = zbus::Guid::generate();
+        let path = format!("{UNITS}backup");
+        let stream = stream.into_std().unwrap();
+        let builder = Builder::unix_stream(stream).server(guid).p2p();
+        let builder = builder.serve_at("/org/freedesktop/systemd1", FakeManager);
+        let builder = builder
+            .serve_at(path.clone(), FakeUnit("/run/user/1000/systemd/transient/backup.timer"))
+            .serve_at(path, FakeTimer)
+            .serve_at(format!("{UNITS}fstrim"), FakeUnit("/usr/lib/systemd/user/fstrim.timer"));
+        let _connection = builder.build().await.unwrap();
+        core::future::pending::<()>().await;
+    }
+
+    #[tokio::test]
+    async fn a_users_manager_is_asked_at_its_private_socket() {
+        let tree = Tree::new();
+        let socket = tree.path("/private");
+        let served = tokio::spawn(manager(tokio::net::UnixListener::bind(&socket).unwrap()));
+        let timers = Systemd::of_user(&socket, tree.root()).timers(0).await.unwrap();
+        assert_eq!(timers.len(), 1, "the package's timer is none of the user's: {timers:?}");
+        assert!(timers[0].name == "backup.timer" && timers[0].runs);
+        served.abort();
+        let nobody = Systemd::of_user(&tree.path("/nobody"), tree.root()).timers(0).await;
+        assert!(matches!(nobody, Err(SystemdError::Failed(_))));
     }
 
     #[tokio::test]

@@ -9,25 +9,36 @@
 //! than its own.
 //!
 //! Only the times are read, never the commands. The tables of ordinary users are closed to a root without
-//! privileges where cron keeps them with mode 0600 (Debian, Fedora), and so is the folder of at: they are shown as such,
-//! and their jobs count once they run and use something. A line that makes no sense is shown; cron does not run it either.
+//! privileges where cron keeps them with mode 0600 (Debian, Fedora), and so is the folder of at: systemd starts the agent's
+//! own program for a moment to read their times ([`search`], decision 0015). Where it cannot they are shown as closed, and their jobs
+//! count once they run and use something. A line that makes no sense is shown; cron does not run it either. What a user wrote can
+//! ask for care and for nothing else: it never makes the source blind.
 
 mod at;
+mod closed;
 mod fields;
+mod search;
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use agent_core::policy::Combine;
 use agent_core::reading::{Reading, Signal, Value};
 use agent_core::stamp::Stamp;
 use jiff::tz::TimeZone;
+use nix::unistd::geteuid;
 
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind, due};
 use crate::host::cgroup::Hierarchy;
+use crate::host::users::Users;
 use crate::host::{HostError, HostRoot};
+use closed::{Closed, Marks};
+use fields::{Calendar, When};
 use table::{Kind, Line};
+
+pub use search::print_schedules;
 
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
@@ -40,7 +51,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Fast,
-    deadline: Duration::from_millis(500),
+    deadline: Duration::from_secs(1),
     options: &[OptionSpec {
         key: "ahead",
         kind: OptionKind::Duration,
@@ -75,10 +86,50 @@ struct Cron {
     root: HostRoot,
     ahead: Duration,
     packaged: table::Packaged,
+    users: Users,
+    closed: Closed,
     found: Option<(Stamp, Reading)>,
     /// The jobs that were due soon at the last look at which some were.
     waited: Vec<Signal>,
     seen: bool,
+}
+
+/// One look.
+struct Look {
+    now: Stamp,
+    ahead: Duration,
+    clocks: Clocks,
+    signals: Vec<Signal>,
+    /// Files and folders that are closed to the agent.
+    closed: Marks,
+}
+
+impl Look {
+    /// Notes when a job runs.
+    fn job(&mut self, path: &str, line: usize, when: &When, user: Option<&str>, zone: Option<&str>) {
+        let Some(next) = self.clocks.of(zone).next(when) else { return };
+        let user = user.map(|user| user.chars().take(40).collect::<String>());
+        let (now, ahead) = (self.now, self.ahead);
+        let subject = format!("{path} line {line}");
+        self.signals.push(due::signal(&subject, user.as_deref(), next.wait, next.often, now, ahead));
+    }
+
+    /// Shows a line that cron does not run.
+    fn nonsense(&mut self, path: &str, line: usize) {
+        let signal = Signal::new(format!("{path} line {line}"), Value::Shown { value: 0.0 });
+        self.signals.push(signal.owned_by("makes no sense, cron does not run it").ignored());
+    }
+
+    /// Notes the jobs of a table without commands; its name is that of its user.
+    fn table(&mut self, table: &search::Table) {
+        let user = table.path.rsplit('/').next();
+        for job in &table.jobs {
+            self.job(&table.path, job.line, &job.when, user, job.zone.as_deref());
+        }
+        for line in &table.nonsense {
+            self.nonsense(&table.path, *line);
+        }
+    }
 }
 
 impl Cron {
@@ -87,6 +138,8 @@ impl Cron {
             root: context.host.clone(),
             ahead: due::ahead(context),
             packaged: table::Packaged::default(),
+            users: Users::new(context.host.clone()),
+            closed: Closed::new(&context.bus),
             found: None,
             waited: Vec::new(),
             seen: false,
@@ -94,21 +147,52 @@ impl Cron {
     }
 
     fn look(&mut self, now: Stamp) -> Result<Reading, HostError> {
-        let mut signals = Vec::new();
-        let zone = zone(&self.root, "/etc/localtime")?.unwrap_or(TimeZone::UTC);
-        let mut known = self.table(SYSTEM, Kind::System, &zone, now, &mut signals)?;
+        let clocks = Clocks::new(&self.root, now, self.ahead)?;
+        let (signals, closed) = (Vec::new(), Marks::new());
+        let mut look = Look { now, ahead: self.ahead, clocks, signals, closed };
+        let mut known = self.table(SYSTEM, Kind::System, &mut look)?;
         for (folder, kind) in FOLDERS {
-            known |= self.folder(folder, kind, &zone, now, &mut signals)?;
+            known |= self.folder(folder, kind, &mut look)?;
         }
         for folder in at::FOLDERS {
-            known |= at::look(&self.root, folder, now, self.ahead, &mut signals)?;
+            known |= self.spool(folder, &mut look)?;
         }
-        if signals.len() > JOBS {
-            return Err(HostError::malformed("/var/spool/cron", format!("more than {JOBS} jobs")));
+        if look.signals.len() > JOBS {
+            return Err(HostError::malformed("/etc/cron.d", format!("more than {JOBS} jobs")));
         }
+        self.ask(&mut look);
         self.seen |= known;
+        let mut signals = look.signals;
         self.wait_for_what_runs(&mut signals)?;
         if self.seen { Ok(Reading::Signals(signals)) } else { Ok(Reading::absent(NONE)) }
+    }
+
+    /// Has what is closed read, and notes what was told of it.
+    fn ask(&mut self, look: &mut Look) {
+        let closed = std::mem::take(&mut look.closed);
+        self.closed.follow(closed.clone(), look.now);
+        let found = match self.closed.found(look.now) {
+            Ok(found) => found,
+            Err(why) => {
+                look.signals.extend(closed.keys().map(|path| due::closed(path, &why)));
+                return;
+            }
+        };
+        // A table is told by itself, or is one of a folder.
+        let is_closed = |path: &str| {
+            closed.contains_key(path) || path.rsplit_once('/').is_some_and(|(it, _)| closed.contains_key(it))
+        };
+        for table in found.tables.iter().filter(|table| is_closed(&table.path)) {
+            look.table(table);
+        }
+        for job in found.jobs.iter().filter(|job| closed.contains_key(&job.folder)) {
+            let owner = self.users.name(job.uid);
+            let ahead = self.ahead;
+            look.signals.extend(at::signal(&job.folder, &job.name, Some(&owner), look.now, ahead));
+        }
+        for unread in found.unread.iter().filter(|unread| is_closed(&unread.path)) {
+            look.signals.push(due::closed(&unread.path, &format!(" ({})", unread.why)));
+        }
     }
 
     /// Keeps the jobs that were waited for as long as jobs run.
@@ -140,84 +224,94 @@ impl Cron {
     }
 
     /// Every table of a folder; whether there is such a folder.
-    fn folder(
-        &mut self,
-        folder: &str,
-        kind: Kind,
-        zone: &TimeZone,
-        now: Stamp,
-        signals: &mut Vec<Signal>,
-    ) -> Result<bool, HostError> {
-        let names = match self.root.names(folder, TABLES) {
-            Ok(names) => names,
-            Err(error) if error.is_missing() => return Ok(false),
-            Err(error) if error.is_denied() => {
-                signals.push(closed(folder));
-                return Ok(true);
-            }
-            Err(error) => return Err(error),
-        };
-        let names: Vec<String> = names.into_iter().filter(|name| table::is_name(name)).collect();
-        let tables: BTreeSet<String> = names.iter().map(|name| format!("{folder}/{name}")).collect();
+    fn folder(&mut self, folder: &str, kind: Kind, look: &mut Look) -> Result<bool, HostError> {
+        let Some(names) = self.names(folder, look)? else { return Ok(false) };
+        let names = names.into_iter().filter(|name| table::is_name(name, kind));
+        let tables: BTreeSet<String> = names.map(|name| format!("{folder}/{name}")).collect();
         let packaged = match kind {
             Kind::System => self.packaged.of(&self.root, &tables)?,
             Kind::Personal => BTreeSet::new(),
         };
         for path in tables.difference(&packaged) {
-            self.table(path, kind, zone, now, signals)?;
+            self.table(path, kind, look)?;
         }
         Ok(true)
     }
 
+    /// Every job of at in a folder; whether there is such a folder.
+    fn spool(&self, folder: &str, look: &mut Look) -> Result<bool, HostError> {
+        let Some(names) = self.names(folder, look)? else { return Ok(false) };
+        let told = names.iter().filter_map(|name| at::signal(folder, name, None, look.now, look.ahead));
+        look.signals.extend(told);
+        Ok(true)
+    }
+
+    /// The names in a folder; none if there is no such folder. One that is closed is noted, and has no names.
+    fn names(&self, folder: &str, look: &mut Look) -> Result<Option<Vec<String>>, HostError> {
+        match self.root.names(folder, TABLES) {
+            Ok(names) => Ok(Some(names)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) if error.is_denied() => {
+                self.close(folder, look)?;
+                Ok(Some(Vec::new()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes what is closed.
+    fn close(&self, path: &str, look: &mut Look) -> Result<(), HostError> {
+        if let Some(mark) = closed::mark(&self.root, path)? {
+            look.closed.insert(path.to_owned(), mark);
+        }
+        Ok(())
+    }
+
     /// One table; whether there is such a file.
-    fn table(
-        &self,
-        path: &str,
-        kind: Kind,
-        zone: &TimeZone,
-        now: Stamp,
-        signals: &mut Vec<Signal>,
-    ) -> Result<bool, HostError> {
+    fn table(&self, path: &str, kind: Kind, look: &mut Look) -> Result<bool, HostError> {
         let Some(metadata) = self.root.inspect(path)? else { return Ok(false) };
         if metadata.is_dir() {
             return Ok(false);
         }
-        let mut text = Vec::new();
-        match self.root.read_into(path, LIMIT, &mut text) {
-            Ok(()) => {}
-            Err(error) if error.is_missing() => return Ok(false),
-            Err(error) if error.is_denied() => {
-                signals.push(closed(path));
-                return Ok(true);
-            }
-            Err(error) => return Err(error),
+        let trusted = [0, geteuid().as_raw()].contains(&metadata.uid());
+        let read = if kind == Kind::Personal && !trusted {
+            self.personal(path, look)
+        } else {
+            self.trusted(path, kind, look)
+        };
+        match read {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_missing() => Ok(false),
+            Err(error) if error.is_denied() => self.close(path, look).map(|()| true),
+            Err(error) => Err(error),
         }
+    }
+
+    /// A table that somebody wrote who may not make the agent blind.
+    fn personal(&self, path: &str, look: &mut Look) -> Result<(), HostError> {
+        match search::cut(&self.root, path, search::JOBS_OF_ONE) {
+            Ok(found) => found.iter().for_each(|(table, _)| look.table(table)),
+            Err(error) if error.is_missing() || error.is_denied() => return Err(error),
+            Err(error) => look.signals.push(due::closed(path, &format!(" (failed to {error})"))),
+        }
+        Ok(())
+    }
+
+    /// A table of root's.
+    fn trusted(&self, path: &str, kind: Kind, look: &mut Look) -> Result<(), HostError> {
+        let mut text = Vec::new();
+        self.root.read_into(path, LIMIT, &mut text)?;
         let text = String::from_utf8_lossy(&text);
         for (number, line) in table::lines(&text, kind) {
-            let subject = format!("{path} line {number}");
             match line {
-                Line::Job { when, user, zone: other } => {
+                Line::Job { when, user, zone } => {
                     let user = user.or_else(|| path.rsplit('/').next());
-                    let user = user.map(|user| user.chars().take(40).collect::<String>());
-                    let other = match other {
-                        Some(name) => self::zone(&self.root, &format!("{ZONES}/{name}"))?,
-                        None => None,
-                    };
-                    let zone = other.as_ref().unwrap_or(zone);
-                    let next = fields::next(&when, now, self.ahead, zone);
-                    signals.extend(next.map(|next| {
-                        let owner = user.as_deref();
-                        due::signal(&subject, owner, next.wait, next.often, now, self.ahead)
-                    }));
+                    look.job(path, number, &when, user, zone);
                 }
-                Line::Nonsense => signals.push(
-                    Signal::new(subject, Value::Shown { value: 0.0 })
-                        .owned_by("makes no sense, cron does not run it")
-                        .ignored(),
-                ),
+                Line::Nonsense => look.nonsense(path, number),
             }
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -225,6 +319,37 @@ impl Cron {
 const NONE: &str = "the machine has neither tables of cron nor jobs of at";
 /// Where time zones are (tzfile(5)).
 const ZONES: &str = "/usr/share/zoneinfo";
+/// So many time zones are followed; the jobs of others are seen by the machine's.
+const MOST_ZONES: usize = 32;
+
+/// The clocks of the machine and of tables that name a time zone of their own.
+#[derive(Debug)]
+struct Clocks {
+    root: HostRoot,
+    now: Stamp,
+    ahead: Duration,
+    here: Calendar,
+    elsewhere: BTreeMap<String, Option<Calendar>>,
+}
+
+impl Clocks {
+    fn new(root: &HostRoot, now: Stamp, ahead: Duration) -> Result<Self, HostError> {
+        let zone = zone(root, "/etc/localtime")?.unwrap_or(TimeZone::UTC);
+        let here = Calendar::new(now, ahead, &zone);
+        Ok(Self { root: root.clone(), now, ahead, here, elsewhere: BTreeMap::new() })
+    }
+
+    /// The clock of a zone; the machine's, if none is named or it cannot be read.
+    fn of(&mut self, name: Option<&str>) -> &Calendar {
+        let Some(name) = name.filter(|name| table::is_zone(name)) else { return &self.here };
+        if !self.elsewhere.contains_key(name) && self.elsewhere.len() < MOST_ZONES {
+            let zone = zone(&self.root, &format!("{ZONES}/{name}")).ok().flatten();
+            let clock = zone.map(|zone| Calendar::new(self.now, self.ahead, &zone));
+            self.elsewhere.insert(name.to_owned(), clock);
+        }
+        self.elsewhere.get(name).and_then(Option::as_ref).unwrap_or(&self.here)
+    }
+}
 
 /// The time zone of a file; none if there is no such file.
 fn zone(root: &HostRoot, path: &str) -> Result<Option<TimeZone>, HostError> {
@@ -236,13 +361,6 @@ fn zone(root: &HostRoot, path: &str) -> Result<Option<TimeZone>, HostError> {
     }
     let zone = TimeZone::tzif(path, &bytes);
     zone.map(Some).map_err(|error| HostError::malformed(path, error.to_string()))
-}
-
-/// What the agent may not look at.
-fn closed(path: &str) -> Signal {
-    Signal::new(path, Value::Shown { value: 0.0 })
-        .owned_by("closed to the agent, its jobs count once they run")
-        .ignored()
 }
 
 impl Source for Cron {
@@ -260,12 +378,16 @@ impl Source for Cron {
     }
 
     fn standing(&mut self, now: Stamp) -> Option<Reading> {
+        if self.closed.is_asking() {
+            return None;
+        }
         let (at, reading) = self.found.as_ref()?;
         (now.since(*at) < STANDS && now.boot_ms >= at.boot_ms).then(|| reading.clone())
     }
 
     fn refresh(&mut self) {
         self.found = None;
+        self.closed.refresh();
     }
 }
 

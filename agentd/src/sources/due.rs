@@ -29,10 +29,26 @@ pub(super) fn ahead(context: &Context) -> Duration {
     context.duration("ahead", AHEAD).min(MOST)
 }
 
+/// What stands before everything that is said of what is closed to the agent.
+pub(crate) const CLOSED: &str = "closed to the agent";
+
+/// The signal of times that the agent may not look at, and why nobody tells them, as a part of the sentence.
+pub(super) fn closed(subject: &str, why: &str) -> Signal {
+    let why = text::stripped(why, 200);
+    let space = if why.is_empty() { "" } else { " " };
+    Signal::new(subject, Value::Shown { value: 0.0 })
+        .owned_by(format!("{CLOSED}{space}{why}, its jobs count once they run"))
+        .ignored()
+}
+
 /// The signal of a job that was waited for and runs now. A service of the system is no work by itself, so without this
 /// the machine would wait for the job and stop in the middle of it.
-pub(super) fn running(subject: &str, ahead: Duration) -> Signal {
-    block(subject, ahead).owned_by("what it started runs")
+pub(super) fn running(subject: &str, owner: Option<&str>, ahead: Duration) -> Signal {
+    block(subject, ahead).owned_by(format!("{}what it started runs", whose(owner)))
+}
+
+fn whose(owner: Option<&str>) -> String {
+    owner.map(|owner| format!("{owner}, ")).unwrap_or_default()
 }
 
 /// A block that stands for as long as a job that is due within `ahead` can be waited for.
@@ -51,7 +67,7 @@ pub(super) fn signal(
     now: Stamp,
     ahead: Duration,
 ) -> Signal {
-    let whose = owner.map(|owner| format!("{owner}, ")).unwrap_or_default();
+    let whose = whose(owner);
     if wait <= ahead && !often {
         let at = text::time_of_day(now.after(wait).wall_ms);
         return block(subject, ahead).owned_by(format!("{whose}due {at}"));

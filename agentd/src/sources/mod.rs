@@ -17,10 +17,11 @@ pub use crate::host::HostRoot;
 pub use crate::host::logind::BusMode;
 
 mod displays;
-mod due;
+pub(crate) mod due;
 mod ide;
 mod ownership;
 mod pace;
+mod reader;
 mod sampler;
 mod workgroups;
 

@@ -8,7 +8,10 @@
 //! one that is missed. It is shown only. What came with the system (packages, generators, snaps) does not count either: its
 //! jobs are housekeeping, and systemd makes up for most of them after the next start (`Persistent=`).
 //!
-//! The timers of user managers (`systemctl --user`) cannot be seen: their buses belong to their users alone.
+//! The timers of user managers (`systemctl --user`) follow the same rules. They tell their users alone, so systemd starts the
+//! agent's own program for a moment as each of them ([`users`], decision 0015). A timer of a user's is shown by a number.
+
+mod users;
 
 use std::time::Duration;
 
@@ -20,6 +23,9 @@ use super::{
     AsyncSource, Context, Lane, Opened, OptionKind, OptionSpec, Pending, SourceSpec, blind, due,
 };
 use crate::host::systemd::{Systemd, SystemdError, Timer};
+use users::Managers;
+
+pub use users::print_timers;
 
 /// What is known of it.
 pub const SPEC: SourceSpec = SourceSpec {
@@ -32,7 +38,7 @@ pub const SPEC: SourceSpec = SourceSpec {
     limits: None,
     average: Duration::from_mins(1),
     lane: Lane::Async,
-    deadline: Duration::from_secs(1),
+    deadline: Duration::from_millis(1800),
     options: &[OptionSpec {
         key: "ahead",
         kind: OptionKind::Duration,
@@ -45,25 +51,41 @@ pub const SPEC: SourceSpec = SourceSpec {
 #[derive(Debug)]
 struct Timers {
     systemd: Systemd,
+    managers: Managers,
     ahead: Duration,
 }
 
 impl Timers {
     fn new(context: &Context) -> Self {
         let systemd = Systemd::new(context.bus.clone(), context.host.clone());
-        Self { systemd, ahead: due::ahead(context) }
+        let managers = Managers::new(context.host.clone(), context.bus.clone());
+        Self { systemd, managers, ahead: due::ahead(context) }
+    }
+
+    async fn look(&mut self, now: Stamp) -> Reading {
+        let ahead = self.ahead;
+        let mut reading = judge(self.systemd.timers(now.boot_ms).await, now, ahead);
+        if let Reading::Signals(signals) = &mut reading {
+            let of_user = |timer: &Timer, owner: &str| signal(timer, Some(owner), now, ahead);
+            signals.extend(self.managers.signals(now, of_user).await);
+        }
+        reading
     }
 }
 
 impl AsyncSource for Timers {
     fn read(&mut self, now: Stamp) -> Pending<'_> {
-        Box::pin(async move { judge(self.systemd.timers(now.boot_ms).await, now, self.ahead) })
+        Box::pin(self.look(now))
+    }
+
+    fn refresh(&mut self) {
+        self.managers.refresh();
     }
 }
 
 fn judge(answer: Result<Vec<Timer>, SystemdError>, now: Stamp, ahead: Duration) -> Reading {
     match answer {
-        Ok(list) => Reading::Signals(list.iter().filter_map(|it| signal(it, now, ahead)).collect()),
+        Ok(list) => Reading::Signals(list.iter().filter_map(|it| signal(it, None, now, ahead)).collect()),
         Err(error @ (SystemdError::NoBus(_) | SystemdError::NoSystemd(_))) => {
             Reading::absent(format!("cannot {error}"))
         }
@@ -72,7 +94,7 @@ fn judge(answer: Result<Vec<Timer>, SystemdError>, now: Stamp, ahead: Duration) 
 }
 
 /// A timer without a next run says nothing, unless what it started still runs.
-fn signal(timer: &Timer, now: Stamp, ahead: Duration) -> Option<Signal> {
+fn signal(timer: &Timer, owner: Option<&str>, now: Stamp, ahead: Duration) -> Option<Signal> {
     let name: String = timer.name.chars().filter(|c| !c.is_control()).take(100).collect();
     let monotonic_us = now.boot_ms.saturating_sub(now.asleep_ms).saturating_mul(1000);
     let wall_us = u64::try_from(now.wall_ms).unwrap_or(0).saturating_mul(1000);
@@ -87,9 +109,9 @@ fn signal(timer: &Timer, now: Stamp, ahead: Duration) -> Option<Signal> {
     let period = calendar.into_iter().chain(timer.repeats_us).min().map(Duration::from_micros);
     let often = period.is_some_and(|period| period < due::again(ahead));
     if timer.runs && !often {
-        return Some(due::running(&name, ahead));
+        return Some(due::running(&name, owner, ahead));
     }
-    Some(due::signal(&name, None, wait?, often, now, ahead))
+    Some(due::signal(&name, owner, wait?, often, now, ahead))
 }
 
 #[cfg(test)]
@@ -117,7 +139,7 @@ mod tests {
     }
 
     fn blocks(timer: &Timer) -> Option<bool> {
-        signal(timer, now(), AHEAD).map(|signal| matches!(signal.value, Value::Blocks { .. }))
+        signal(timer, None, now(), AHEAD).map(|signal| matches!(signal.value, Value::Blocks { .. }))
     }
 
     #[test]
@@ -127,7 +149,7 @@ mod tests {
             assert_eq!(blocks(&timer), Some(expected), "{minutes}");
         }
         let late = Timer { next_wall_us: Some(at_wall(200)), ..timer() };
-        let signal = signal(&late, now(), AHEAD).unwrap();
+        let signal = signal(&late, None, now(), AHEAD).unwrap();
         assert_eq!(signal.value, Value::Shown { value: 200.0 });
         assert!(signal.owner.unwrap().contains("while the machine is stopped"));
     }

@@ -30,13 +30,6 @@ pub const CLASSES: &[Class] = &[
         kept: &[],
     },
     Class {
-        name: "a due job whose time is closed to the agent",
-        why: "The crontabs of ordinary users, the spool of at and the timers of a user's manager are readable for their owners alone, and the agent has no capability to read past that. Once such a job runs it is work like any other.",
-        cure: "a timer of systemd or a table in `/etc/cron.d`, which are waited for; or `agentctl hold`",
-        stopped: &["J04", "J06", "J08"],
-        kept: &[],
-    },
-    Class {
         name: "a click now and then in a page",
         why: "A person's click in a dashboard and a page that asks by itself (S01) send as much, and neither reaches a limit.",
         cure: "a lower `[source.clients] busy_above`, or `agentctl hold`",

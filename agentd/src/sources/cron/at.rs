@@ -5,8 +5,6 @@ use std::time::Duration;
 use agent_core::reading::Signal;
 use agent_core::stamp::Stamp;
 
-use super::{TABLES, closed};
-use crate::host::{HostError, HostRoot};
 use crate::sources::due;
 
 /// Where they are: Debian's folder and everybody else's.
@@ -15,32 +13,24 @@ pub(super) const FOLDERS: [&str; 2] = ["/var/spool/cron/atjobs", "/var/spool/at"
 /// A job that is so much overdue is not going to run.
 const STALE: Duration = Duration::from_mins(10);
 
-/// Every job of a folder; whether there is such a folder.
-pub(super) fn look(
-    root: &HostRoot,
+/// What a file of a folder comes to, if it is a job that is still going to run.
+pub(super) fn signal(
     folder: &str,
+    name: &str,
+    owner: Option<&str>,
     now: Stamp,
     ahead: Duration,
-    signals: &mut Vec<Signal>,
-) -> Result<bool, HostError> {
-    let names = match root.names(folder, TABLES) {
-        Ok(names) => names,
-        Err(error) if error.is_missing() => return Ok(false),
-        Err(error) if error.is_denied() => {
-            signals.push(closed(folder));
-            return Ok(true);
-        }
-        Err(error) => return Err(error),
-    };
-    for (name, due_ms) in names.iter().filter_map(|name| Some((name, due_ms(name)?))) {
-        let wait_ms = due_ms.saturating_sub(now.wall_ms);
-        let stale = wait_ms < -i64::try_from(STALE.as_millis()).unwrap_or(i64::MAX);
-        if !stale {
-            let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
-            signals.push(due::signal(&format!("{folder}/{name}"), None, wait, false, now, ahead));
-        }
-    }
-    Ok(true)
+) -> Option<Signal> {
+    let wait_ms = due_ms(name)?.saturating_sub(now.wall_ms);
+    let stale = wait_ms < -i64::try_from(STALE.as_millis()).unwrap_or(i64::MAX);
+    let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
+    let subject = format!("{folder}/{name}");
+    (!stale).then(|| due::signal(&subject, owner, wait, false, now, ahead))
+}
+
+/// Whether a file is a job, by its name.
+pub(super) fn is_job(name: &str) -> bool {
+    due_ms(name).is_some()
 }
 
 /// A queue of one letter, five hexadecimal digits of the job's number, and eight of the minutes since 1970. A job that

@@ -6,11 +6,12 @@ use agent_core::stamp::Stamp;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::sources::due;
 
 /// When a job runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum When {
     /// When the machine starts (`@reboot`).
     AtStart,
@@ -19,7 +20,8 @@ pub(super) enum When {
 }
 
 /// Minutes, hours, days and months, one bit a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Times {
     minutes: u64,
     hours: u64,
@@ -135,24 +137,6 @@ impl Times {
             && has(self.months, at.month())
             && fits_day
     }
-
-    /// Whether it runs in that minute since 1970. A job of a fixed time that the clock skips runs right after the jump, and
-    /// one whose time comes twice runs the first time only.
-    fn runs(&self, minute: i64, zone: &TimeZone, jumps: &[Jump]) -> bool {
-        let Ok(moment) = Timestamp::from_second(minute.saturating_mul(60)) else { return false };
-        let local = zone.to_datetime(moment);
-        if self.wild {
-            return self.fits(local);
-        }
-        let repeated = |jump: &Jump| jump.by < 0 && (0..-jump.by).contains(&(minute - jump.minute));
-        if jumps.iter().any(repeated) {
-            return false;
-        }
-        let skipped = jumps.iter().filter(|jump| jump.minute == minute).map(|jump| jump.by).max();
-        let missed = (1..=skipped.unwrap_or(0))
-            .filter_map(|back| local.checked_sub(jiff::Span::new().minutes(back)).ok());
-        self.fits(local) || missed.into_iter().any(|local| self.fits(local))
-    }
 }
 
 /// The jumps of a zone's clock that matter to jobs between two minutes since 1970.
@@ -184,25 +168,69 @@ const DAY: i64 = 24 * 60;
 /// Jumps of the clock are looked for so many minutes further: more than [`due::again`] adds.
 const AGAIN: i64 = 2 * 60;
 
-/// The next run within a day from now, or within `ahead` if that is longer; none if there is none, or if the job runs at
-/// no time.
-pub(super) fn next(
-    when: &When,
+/// What a clock shows in a time zone around now, minute by minute. It is worked out once for all jobs: a table of a thousand
+/// lines then costs no more than a thousand comparisons a minute of it.
+#[derive(Debug)]
+pub(super) struct Calendar {
     now: Stamp,
-    ahead: Duration,
-    zone: &TimeZone,
-) -> Option<Next> {
-    let When::At(when) = when else { return None };
-    let span = i64::try_from(ahead.as_secs() / 60).unwrap_or(i64::MAX).max(1);
-    let this = now.wall_ms.div_euclid(60_000);
-    let until = this.saturating_add(span.max(DAY));
-    let jumps = jumps(zone, this.saturating_sub(span), until.saturating_add(span.saturating_add(AGAIN)));
-    let run = (this + 1..=until).find(|minute| when.runs(*minute, zone, &jumps))?;
-    let again = i64::try_from(due::again(ahead).as_secs() / 60).unwrap_or(i64::MAX).max(2) - 1;
-    let around = (run.saturating_sub(again)..run).chain(run + 1..=run.saturating_add(again));
-    let often = { around }.any(|minute| when.runs(minute, zone, &jumps));
-    let wait_ms = (run * 60_000).saturating_sub(now.wall_ms);
-    Some(Next { wait: Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)), often })
+    /// The minute since 1970 that it is now.
+    this: i64,
+    /// The last minute in which a run is looked for.
+    until: i64,
+    /// Another run within so many minutes is often.
+    again: i64,
+    /// What the clock shows, from the minute `first` on.
+    first: i64,
+    shown: Vec<Option<DateTime>>,
+    jumps: Vec<Jump>,
+}
+
+impl Calendar {
+    /// The clock of a zone from now until a day from now, or for `ahead` if that is longer.
+    pub(super) fn new(now: Stamp, ahead: Duration, zone: &TimeZone) -> Self {
+        let span = i64::try_from(ahead.as_secs() / 60).unwrap_or(i64::MAX).max(1);
+        let this = now.wall_ms.div_euclid(60_000);
+        let until = this.saturating_add(span.max(DAY));
+        let jumps = jumps(zone, this.saturating_sub(span), until.saturating_add(span.saturating_add(AGAIN)));
+        let again = i64::try_from(due::again(ahead).as_secs() / 60).unwrap_or(i64::MAX).max(2) - 1;
+        let first = this.saturating_sub(again);
+        let show = |minute: i64| {
+            let moment = Timestamp::from_second(minute.saturating_mul(60)).ok()?;
+            Some(zone.to_datetime(moment))
+        };
+        let shown = (first..=until.saturating_add(again)).map(show).collect();
+        Self { now, this, until, again, first, shown, jumps }
+    }
+
+    /// The next run within a day from now, or within `ahead` if that is longer; none if there is none, or if the job runs at
+    /// no time.
+    pub(super) fn next(&self, when: &When) -> Option<Next> {
+        let When::At(when) = when else { return None };
+        let run = (self.this + 1..=self.until).find(|minute| self.runs(when, *minute))?;
+        let around = (run.saturating_sub(self.again)..run).chain(run + 1..=run.saturating_add(self.again));
+        let often = { around }.any(|minute| self.runs(when, minute));
+        let wait_ms = (run * 60_000).saturating_sub(self.now.wall_ms);
+        Some(Next { wait: Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)), often })
+    }
+
+    /// Whether a job runs in that minute since 1970. A job of a fixed time that the clock skips runs right after the jump, and
+    /// one whose time comes twice runs the first time only.
+    fn runs(&self, when: &Times, minute: i64) -> bool {
+        let place = usize::try_from(minute - self.first).ok();
+        let Some(local) = place.and_then(|place| *self.shown.get(place)?) else { return false };
+        if when.wild {
+            return when.fits(local);
+        }
+        let repeated = |jump: &Jump| jump.by < 0 && (0..-jump.by).contains(&(minute - jump.minute));
+        if self.jumps.iter().any(repeated) {
+            return false;
+        }
+        let at = self.jumps.iter().filter(|jump| jump.minute == minute);
+        let skipped = at.map(|jump| jump.by).max().unwrap_or(0);
+        let missed = (1..=skipped)
+            .filter_map(|back| local.checked_sub(jiff::Span::new().minutes(back)).ok());
+        when.fits(local) || missed.into_iter().any(|local| when.fits(local))
+    }
 }
 
 #[cfg(test)]
@@ -219,7 +247,7 @@ mod tests {
     fn from(moment: &str, line: &str) -> Option<(u64, bool)> {
         let moment: Timestamp = moment.parse().unwrap();
         let now = Stamp::new(0, 0, moment.as_millisecond());
-        let next = next(&when(line).unwrap(), now, AHEAD, &TimeZone::UTC)?;
+        let next = Calendar::new(now, AHEAD, &TimeZone::UTC).next(&when(line).unwrap())?;
         (next.wait <= AHEAD).then_some((next.wait.as_secs() / 60, next.often))
     }
 
@@ -283,7 +311,7 @@ mod tests {
     fn wait(moment: &str, line: &str, zone: &TimeZone) -> u64 {
         let moment: Timestamp = moment.parse().unwrap();
         let now = Stamp::new(0, 0, moment.as_millisecond());
-        next(&when(line).unwrap(), now, AHEAD, zone).unwrap().wait.as_secs() / 60
+        Calendar::new(now, AHEAD, zone).next(&when(line).unwrap()).unwrap().wait.as_secs() / 60
     }
 
     #[test]
@@ -326,7 +354,8 @@ mod tests {
         assert_eq!(wait("2026-10-25T00:10:00Z", "30 2 * * *", &zone), 20);
         let moment: Timestamp = "2026-10-25T00:31:00Z".parse().unwrap();
         let now = Stamp::new(0, 0, moment.as_millisecond());
-        assert_eq!(next(&when("30 2 * * *").unwrap(), now, AHEAD, &zone), None, "not in a day");
+        let calendar = Calendar::new(now, AHEAD, &zone);
+        assert_eq!(calendar.next(&when("30 2 * * *").unwrap()), None, "not in a day");
         assert_eq!(wait("2026-10-25T00:31:00Z", "30 * * * *", &zone), 59, "this one each time");
         assert_eq!(wait("2026-10-25T01:31:00Z", "0 3 * * *", &zone), 29);
     }
@@ -368,7 +397,7 @@ mod tests {
             let stamp = Stamp::new(0, 0, (20_000 * 1440 + now) * 60_000);
             let wait = (minute - now).rem_euclid(1440);
             let expected = u64::try_from(if wait == 0 { 1440 } else { wait } * 60).unwrap();
-            let found = next(&when, stamp, AHEAD, &TimeZone::UTC).unwrap();
+            let found = Calendar::new(stamp, AHEAD, &TimeZone::UTC).next(&when).unwrap();
             proptest::prop_assert_eq!((found.wait.as_secs(), found.often), (expected, false));
         }
     }

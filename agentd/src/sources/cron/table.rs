@@ -86,14 +86,21 @@ fn setting<'a>(line: &'a str) -> Option<(&'a str, &'a str)> {
 }
 
 /// A name of a time zone that stays below its folder.
-fn is_zone(name: &str) -> bool {
+pub(super) fn is_zone(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
     !name.is_empty() && !name.starts_with('/') && name.len() < 64 && name.bytes().all(plain)
 }
 
-/// cron passes over files with a dot in their name, such as `backup.dpkg-old`.
-pub(super) fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+/// Whether cron reads a file of that name. Of the system's tables it passes over those with a dot in their name, such as
+/// `backup.dpkg-old`; of users', over what editors and crontab(1) leave. (`database.c` of vixie-cron and cronie.)
+pub(super) fn is_name(name: &str, kind: Kind) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let left = name.starts_with(['.', '#']) || name.starts_with("tmp.") || name.ends_with('~');
+    !name.is_empty()
+        && match kind {
+            Kind::System => name.bytes().all(plain),
+            Kind::Personal => !left,
+        }
 }
 
 /// Which tables belong to a package; asked for anew when a table comes or goes.
@@ -177,10 +184,17 @@ mod tests {
 
     #[test]
     fn only_names_that_cron_reads_are_tables() {
-        for (name, expected) in
-            [("backup", true), ("e2scrub_all", true), ("x.dpkg-old", false), (".hidden", false), ("a~", false)]
-        {
-            assert_eq!(is_name(name), expected, "{name}");
+        for (name, system, personal) in [
+            ("backup", true, true),
+            ("e2scrub_all", true, true),
+            ("john.doe", false, true),
+            ("x.dpkg-old", false, true),
+            (".hidden", false, false),
+            ("a~", false, false),
+            ("tmp.Xa81Qd", false, false),
+        ] {
+            let told = [Kind::System, Kind::Personal].map(|kind| is_name(name, kind));
+            assert_eq!(told, [system, personal], "{name}");
         }
     }
 }

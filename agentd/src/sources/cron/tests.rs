@@ -149,3 +149,125 @@ fn a_job_that_was_waited_for_is_waited_for_while_it_runs() {
     tree.cgroup("system.slice/cron.service", 0, &[400, 600]);
     assert_eq!(told(cron.read(at(60))).0, Vec::<String>::new());
 }
+
+/// On this thread the files of a user of nobody's are closed, as to a root without capabilities.
+struct Powerless;
+
+impl Powerless {
+    /// None where the tests are not root and everything in a fixture is theirs.
+    fn here() -> Option<Self> {
+        if !geteuid().is_root() {
+            eprintln!("skipped: only root can give its powers up");
+            return None;
+        }
+        nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65_533));
+        Some(Self)
+    }
+}
+
+impl Drop for Powerless {
+    fn drop(&mut self) {
+        nix::unistd::setfsuid(geteuid());
+    }
+}
+
+/// A table and a spool that are closed, with what a reader would print of them.
+fn closed_tree() -> (Tree, String) {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::new();
+    tree.file("/etc/passwd", "alice:x:1000:1000::/:/bin/sh\n");
+    tree.file("/var/spool/cron/crontabs/alice", "0 13 * * * /srv/secret\n*/5 * * * * x\nnonsense\n");
+    let minutes = NOON_MS / 60_000 + 70;
+    let job = format!("/var/spool/cron/atjobs/a00001{minutes:08x}");
+    tree.file(&job, "#!/bin/sh\n");
+    nix::unistd::chown(&tree.path(&job), Some(nix::unistd::Uid::from_raw(1000)), None).unwrap();
+    let printed = serde_json::to_string(&search::search(&tree.root())).unwrap();
+    let close = |path: &str, mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(tree.path(path), mode).unwrap();
+    };
+    std::fs::set_permissions(tree.path("/"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    close("/var/spool/cron/crontabs/alice", 0o600);
+    close("/var/spool/cron/atjobs", 0o700);
+    (tree, printed)
+}
+
+/// What a look tells when this reader is there, and it was waited for.
+async fn told_by(tree: &Tree, reader: Option<super::super::reader::Reader>) -> Option<(Vec<String>, Vec<String>)> {
+    let mut source = source(tree);
+    source.closed = Closed::by(reader);
+    let look = move || {
+        let _powerless = Powerless::here()?;
+        let mut reading = source.read(stamp());
+        while source.closed.is_asking() {
+            reading = source.read(stamp());
+        }
+        Some(told(reading))
+    };
+    tokio::task::spawn_blocking(look).await.unwrap()
+}
+
+#[tokio::test]
+async fn jobs_whose_times_are_closed_are_waited_for_by_what_a_reader_tells() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can give its powers up");
+        return;
+    }
+    let (tree, printed) = closed_tree();
+    let reader = super::super::reader::Reader::shell(&format!("echo '{printed}'"));
+    let Some((blocking, shown)) = told_by(&tree, Some(reader)).await else { return };
+    let minutes = NOON_MS / 60_000 + 70;
+    let expected = [
+        "/var/spool/cron/crontabs/alice line 1: alice, due 13:00:00 UTC".to_owned(),
+        format!("/var/spool/cron/atjobs/a00001{minutes:08x}: alice, due 13:10:00 UTC"),
+    ];
+    assert_eq!(blocking, expected);
+    let expected = [
+        "/var/spool/cron/crontabs/alice line 2: alice, runs often and is not waited for",
+        "/var/spool/cron/crontabs/alice line 3: makes no sense, cron does not run it",
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test]
+async fn without_a_reader_they_are_said_to_be_closed_and_nothing_is_blind() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can give its powers up");
+        return;
+    }
+    let (tree, _) = closed_tree();
+    let Some((blocking, shown)) = told_by(&tree, None).await else { return };
+    assert_eq!(blocking, Vec::<String>::new());
+    let closed = "closed to the agent, its jobs count once they run";
+    let expected = ["/var/spool/cron/atjobs", "/var/spool/cron/crontabs/alice"];
+    assert_eq!(shown, expected.map(|path| format!("{path}: {closed}")));
+    for (script, why) in
+        [("exit 3", "exit status: 3"), ("echo '{}'", "missing field"), ("echo 'Failed: no' >&2; exit 1", "Failed: no")]
+    {
+        let reader = super::super::reader::Reader::shell(script);
+        let Some((blocking, shown)) = told_by(&tree, Some(reader)).await else { return };
+        assert!(blocking.is_empty() && shown.iter().all(|line| line.contains(why)), "{shown:?}");
+    }
+}
+
+#[test]
+fn a_table_of_a_user_that_can_be_read_makes_nothing_blind_either() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    let tree = Tree::new();
+    let folder = "/var/spool/cron/crontabs";
+    tree.file(&format!("{folder}/alice"), "CRON_TZ=Europe\n0 13 * * * x\n");
+    tree.file(&format!("{folder}/huge"), "#".repeat(LIMIT * 2));
+    tree.file(&format!("{folder}/many"), "0 13 * * * x\n".repeat(5000));
+    tree.folder("/usr/share/zoneinfo/Europe");
+    for user in ["alice", "huge", "many"] {
+        let path = tree.path(&format!("{folder}/{user}"));
+        nix::unistd::chown(&path, Some(nix::unistd::Uid::from_raw(1000)), None).unwrap();
+    }
+    let (blocking, shown) = told(source(&tree).read(stamp()));
+    assert_eq!(blocking.len(), 1 + search::JOBS_OF_ONE);
+    assert!(blocking.contains(&format!("{folder}/alice line 2: alice, due 13:00:00 UTC")));
+    assert!(shown.len() == 1 && shown[0].contains("longer than"), "{shown:?}");
+}

@@ -19,6 +19,30 @@ pub(super) struct Facts {
     pub(super) events: &'static [(f64, Event)],
     /// What came before, where the title says it.
     pub(super) history: Option<History>,
+    /// The job of a user's that is due.
+    pub(super) due: Option<Due>,
+}
+
+/// A job of a user's that is due from minute 0 on: whoever can read the schedule knows it from there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Due {
+    /// Where it is written.
+    pub by: Schedule,
+    /// The minute in which it begins.
+    pub at: f64,
+    /// The minute in which it has ended.
+    pub until: f64,
+}
+
+/// Where users write down when their jobs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// The user's table of cron.
+    Crontab,
+    /// The spool of at.
+    At,
+    /// The user's manager.
+    Timer,
 }
 
 const NOTHING: Facts = Facts {
@@ -27,6 +51,7 @@ const NOTHING: Facts = Facts {
     left: Left::Nothing,
     events: &[],
     history: None,
+    due: None,
 };
 
 /// The facts of a machine; one that is not in the list has no services but upkeep.
@@ -45,6 +70,7 @@ pub(super) fn facts(id: &str) -> Facts {
     Facts {
         service: service.map_or(NOTHING.service, |(_, service, _)| *service),
         left: left.map_or(NOTHING.left, |(_, left)| *left),
+        due: due(id),
         ..NOTHING
     }
 }
@@ -80,6 +106,21 @@ const LEFT: &[(&str, Left)] = &[
     // "/etc/cron.d: an ETL by root": a table that no package brought. Each run is a job of its own.
     ("X07", Left::Schedule),
 ];
+
+/// Schedules that only the title tells of: when the job runs, how long, and who starts it.
+const SCHEDULES: &[(&str, Due)] = &[
+    // "papermill in a user's crontab due in 50 min, runs 30 min".
+    ("J04", Due { by: Schedule::Crontab, at: 50.0, until: 80.0 }),
+    // "at job of a user due in 70 min, 10 min".
+    ("J06", Due { by: Schedule::At, at: 70.0, until: 80.0 }),
+    // "systemd-run --user --on-active=70min, then 20 min".
+    ("J08", Due { by: Schedule::Timer, at: 70.0, until: 90.0 }),
+];
+
+/// The job that a user of a machine has scheduled, where its title names one.
+pub fn due(id: &str) -> Option<Due> {
+    SCHEDULES.iter().find(|(known, _)| *known == id).map(|(_, due)| *due)
+}
 
 #[cfg(test)]
 pub(super) fn is_known(id: &str) -> bool {

@@ -1,8 +1,8 @@
 //! The second corpus: machines that were described by people who had not written the rules.
 //!
 //! `second.jsonl` has one machine a line. What a line says is taken as it stands; a word that is not known is an error, so
-//! that nothing in it is passed over. What only the title says (whose the services are, that the machine was suspended)
-//! stands in [`facts`], by id and with the reason.
+//! that nothing in it is passed over. What only the title says (whose the services are, when a user's job is due, that the
+//! machine was suspended) stands in [`facts`], by id and with the reason.
 
 mod facts;
 mod state;
@@ -16,7 +16,7 @@ use crate::scenario::{Cycle, History, Kind, Patch, Profile, Scenario, Segment, W
 use crate::signals::Left;
 use facts::facts;
 
-pub use facts::group;
+pub use facts::{Due, Schedule, due, group};
 pub use state::{Conn, ConnKind, State};
 
 /// The file, as it was handed over.
@@ -274,6 +274,21 @@ mod tests {
     fn whoever_says_nohup_has_left_something() {
         for scenario in all().iter().filter(|it| it.title.contains("nohup")) {
             assert_ne!(scenario.signals_at(600).left, Left::Nothing, "{}", scenario.id);
+        }
+    }
+
+    #[test]
+    fn a_scheduled_job_begins_and_ends_when_its_title_says() {
+        for (id, words) in
+            [("J04", "50 min, runs 30"), ("J06", "70 min, 10"), ("J08", "70min, then 20")]
+        {
+            let scenario = named(id).unwrap();
+            let due = due(id).unwrap();
+            assert!(scenario.title.contains(words), "{}", scenario.title);
+            // The segment in which it computes is the file's own.
+            let computes = |minute: f64| scenario.signals_at(seconds(minute)).user_cpu > 1.0;
+            let around = [due.at - 0.5, due.at + 0.5, due.until - 0.5, due.until + 0.5];
+            assert_eq!(around.map(computes), [false, true, true, false], "{id}");
         }
     }
 

@@ -3,7 +3,7 @@
 use agent_core::reading::Stretch;
 use serde::Deserialize;
 
-use super::facts::Facts;
+use super::facts::{Due, Facts, Schedule};
 use crate::ours::SOURCES;
 use crate::signals::{Desktop, Foreground, Jupyter, Left, Place, Service, Signals};
 
@@ -45,6 +45,9 @@ pub struct State {
     /// What was left running: not a word of the file either.
     #[serde(skip)]
     left: Left,
+    /// The job of a user's that is due: it follows from the title, too.
+    #[serde(skip)]
+    due: Option<Due>,
     user_cpu: Option<f64>,
     ide_cpu: Option<f64>,
     ide_seen: Option<bool>,
@@ -115,6 +118,7 @@ impl State {
     pub(super) fn on(mut self, facts: &Facts, left: Left, gpus: Option<&Vec<f64>>) -> Self {
         self.service = facts.service;
         self.left = left;
+        self.due = facts.due;
         if facts.serves && self.fg == Some(Foreground::Job) {
             self.fg = Some(Foreground::Server);
         }
@@ -144,6 +148,16 @@ impl State {
         }
         if let Some(minute) = self.cron_due {
             signals.cron_until = Some(crate::scenario::seconds(minute));
+        }
+        match self.due {
+            // What cron and at start is waited for to its end, as the job of a table of the system is.
+            Some(Due { by: Schedule::Crontab | Schedule::At, until, .. }) => {
+                signals.cron_until = Some(crate::scenario::seconds(until));
+            }
+            Some(Due { by: Schedule::Timer, at, .. }) => {
+                signals.timer_at = Some(crate::scenario::seconds(at));
+            }
+            None => {}
         }
         if let Some(blind) = &self.blind {
             let known = SOURCES.iter().copied();

@@ -22,7 +22,7 @@ const STEP_MS: i64 = STEP as i64 * SECOND;
 /// How long a machine that was used before the scenario had been up.
 const UP_MS: i64 = 600 * MINUTE;
 /// Wall time at the beginning, milliseconds since 1970.
-const WALL_MS: i64 = 1_800_000_000_000;
+pub(crate) const WALL_MS: i64 = 1_800_000_000_000;
 /// A new process of the agent needs so long until it looks.
 const START_MS: i64 = 3 * SECOND;
 

@@ -5,11 +5,13 @@
 
 use std::io;
 
+use agent_accuracy::scenario;
 use agent_accuracy::scenario::Scenario;
-use agent_accuracy::second;
+use agent_accuracy::second::{self, Schedule};
 use agent_accuracy::signals::{Service, Signals};
 use agent_tests::procfs::{Connection, Machine, Meters, Process};
 
+use super::course::WALL_MS;
 use super::plant::{ADA, HOUSEKEEPING, ticks};
 
 /// Daemons that start others' work, as every machine has them.
@@ -28,6 +30,8 @@ pub(crate) struct Services {
     serves: bool,
     /// A job of ada's that cron started.
     ada: Option<Job>,
+    /// The file of a job of at that has not begun.
+    spooled: Option<String>,
     connection: Option<u64>,
 }
 
@@ -69,6 +73,26 @@ impl Job {
         }
         self.runs = busy;
         Ok(())
+    }
+}
+
+/// Writes down when a job of ada's runs, where files tell it. They lie open here; who reads them for the agent where they are
+/// closed is tested in the end-to-end ring. Gives the file of a job of at.
+fn schedule(machine: &Machine, due: second::Due) -> io::Result<Option<String>> {
+    let minute = scenario::seconds(due.at) / 60;
+    match due.by {
+        Schedule::Crontab => {
+            let line = format!("{} {} * * * papermill x\n", minute % 60, 8 + minute / 60);
+            machine.write("var/spool/cron/crontabs/ada", &line)?;
+            Ok(None)
+        }
+        Schedule::At => {
+            let minutes = WALL_MS / 60_000 + i64::from(minute);
+            let file = format!("var/spool/cron/atjobs/a00001{minutes:08x}");
+            machine.write(&file, "")?;
+            Ok(Some(file))
+        }
+        Schedule::Timer => Ok(None),
     }
 }
 
@@ -116,11 +140,23 @@ impl Services {
             // The scenario begins at 08:00: it is due in an hour.
             machine.write("etc/cron.d/scan", "0 9 * * * root /usr/bin/clamscan -r /\n")?;
         }
+        let mut spooled = None;
+        if let Some(due) = second::due(scenario.id) {
+            spooled = schedule(machine, due)?;
+        }
         let rate = |t| scenario.signals_at(t);
         let serves = scenario.segments.iter().map(|it| rate(it.from)).any(|signals| {
             signals.itemised && signals.net > signals.items() + Signals::base().net + 1.0
         });
-        Ok(Self { machine: machine.clone(), group, job, serves, ada: None, connection: None })
+        Ok(Self {
+            machine: machine.clone(),
+            group,
+            job,
+            serves,
+            ada: None,
+            spooled,
+            connection: None,
+        })
     }
 
     /// The connection on which the service serves.
@@ -174,7 +210,12 @@ impl Services {
             job.show(&self.machine, signals.sys_cpu > base.sys_cpu)?;
         }
         if let Some(job) = &mut self.ada {
-            job.show(&self.machine, signals.place == agent_accuracy::signals::Place::People)?;
+            let begins = signals.place == agent_accuracy::signals::Place::People;
+            job.show(&self.machine, begins)?;
+            if let Some(file) = self.spooled.take_if(|_| begins) {
+                // at gives what it runs the queue `=`.
+                std::fs::remove_file(self.machine.path(&file))?;
+            }
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ from .evidence import Failure, Report
 SUITE = "bookworm"
 #: What a Debian image on EC2 has and the tests meet. No ifupdown: the interface is configured from outside.
 PACKAGES = [
+    "at",
     "ca-certificates",
     "cloud-init",
     "cron",

@@ -19,6 +19,7 @@ from . import (
     package,
     restart,
     resume,
+    schedules,
     services,
     story,
     typist,
@@ -47,6 +48,11 @@ ALL = [
     Scenario("blocks", "a hold, dpkg and an inhibitor each keep it up; a key calls an action off", blocks.run),
     Scenario("restart", "an agent that was killed goes on with the same idle clock and the same holds", restart.run),
     Scenario("services", "work in every way in which EC2's users start it keeps the machine up and is named", services.run),
+    Scenario(
+        "schedules",
+        "a user's jobs of cron, at and the user's manager that are due keep it up, and their commands stay closed",
+        schedules.run,
+    ),
     Scenario(
         "hibernation", "when nobody needs it, people are warned, tags change and it is hibernated once", hibernation.run
     ),

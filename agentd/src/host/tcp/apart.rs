@@ -65,14 +65,14 @@ fn socket(line: &str) -> Option<(SocketAddr, SocketAddr, u8)> {
 fn end(word: &str) -> Option<SocketAddr> {
     let (address, port) = word.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    let part = |at: usize| {
+    let quarter = |at: usize| {
         let word = u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok()?;
         Some(u32::from_be(word))
     };
     let ip = match address.len() {
-        8 => IpAddr::V4(Ipv4Addr::from(part(0)?)),
+        8 => IpAddr::V4(Ipv4Addr::from(quarter(0)?)),
         32 => {
-            let [a, b, c, d] = [part(0)?, part(1)?, part(2)?, part(3)?].map(u128::from);
+            let [a, b, c, d] = [quarter(0)?, quarter(1)?, quarter(2)?, quarter(3)?].map(u128::from);
             IpAddr::V6(Ipv6Addr::from((a << 96) | (b << 64) | (c << 32) | d)).to_canonical()
         }
         _ => return None,
@@ -94,8 +94,8 @@ mod tests {
                 IpAddr::V6(ip) => ip.octets().to_vec(),
             };
             let words = bytes.chunks(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap()));
-            let words: String = words.map(|word| format!("{word:08X}")).collect();
-            format!("{words}:{:04X}", end.port())
+            let words: Vec<_> = words.map(|word| format!("{word:08X}")).collect();
+            format!("{}:{:04X}", words.concat(), end.port())
         };
         format!("   0: {} {} {state} 00000000:00000000 00:0 0 0 0 0\n", hex(local), hex(remote))
     }

@@ -118,6 +118,7 @@ impl Served {
 mod tests {
     use super::*;
     use crate::host::tree::Tree;
+    use std::fmt::Write as _;
     use std::time::Duration;
 
     const GROUP: &str = "system.slice/docker-ab12.scope";
@@ -164,7 +165,7 @@ mod tests {
             let mut text = "  sl  local_address rem_address   st\n".to_owned();
             for (port, remote, state) in lines {
                 let local = hex([172, 17, 0, 2]);
-                text += &format!("0: {local}:{port:04X} {}:1000 {state} 0\n", hex(*remote));
+                writeln!(text, "0: {local}:{port:04X} {}:1000 {state} 0", hex(*remote)).unwrap();
             }
             self.tree.file("/proc/50/net/tcp", text);
         }

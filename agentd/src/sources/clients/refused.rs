@@ -9,7 +9,7 @@ use crate::sources::network::payload::SMALL;
 
 /// Desktops: RDP, and VNC with its first displays. What they show is sent at once.
 const DESKTOPS: [std::ops::RangeInclusive<u16>; 2] = [3389..=3389, 5900..=5915];
-/// Data bases: MySQL with its X protocol, PostgreSQL, SQL Server, MongoDB.
+/// Data bases: `MySQL` with its X protocol, `PostgreSQL`, SQL Server, `MongoDB`.
 const DATA_BASES: [u16; 5] = [3306, 33060, 5432, 1433, 27017];
 /// A login at a data base that is refused carries less, both ways: a greeting, a name and a password, an error.
 const REFUSED: u64 = 512;

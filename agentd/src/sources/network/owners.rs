@@ -631,7 +631,9 @@ mod tests {
         let mut machine = Machine::new(&[from.0, to]);
         let units = ["redis-server", "nginx"].map(|unit| format!("/lib/systemd/system/{unit}.service"));
         machine.tree.file("/var/lib/dpkg/info/x.list", units.join("\n"));
-        units.iter().for_each(|unit| machine.tree.file(&format!("/usr{unit}"), ""));
+        for unit in &units {
+            machine.tree.file(&format!("/usr{unit}"), "");
+        }
         let ends = |socket: TcpSocket, local: &str, remote: &str| TcpSocket {
             local: local.parse().unwrap(),
             remote: remote.parse().unwrap(),

@@ -133,10 +133,6 @@ pub(crate) const NOT_YET: &[NotYet] = &[
     ("brute-force-on-xrdp", "whoever tries a password at xrdp is a person who uses a desktop"),
     ("brute-force-on-mysql", "whoever tries passwords at a data base is a client of it"),
     ("screen-saver", "a screen saver is work"),
-    (
-        "watch-in-tmux-of-session-manager",
-        "displays are left out in sessions and containers only, not in the groups of services",
-    ),
     ("compose-at-rest", "what containers of one machine say to each other counts"),
     ("worker-asks-its-queue", "what people's work says to a server on the same machine counts"),
 ];

@@ -112,7 +112,7 @@ impl Cpu {
                 helpers.begin(now)?;
                 let found = groups.look(people.services(), helpers, &mut self.users)?;
                 helpers.finish();
-                people.look(now, groups.hierarchy(), groups.ownership(), &found.mixed)?;
+                people.look(now, groups.hierarchy(), groups.ownership(), helpers, &found.mixed)?;
                 let mut signals = found.signals;
                 people.take_out(&mut signals);
                 signals.extend(account.look(now, groups.hierarchy(), &found.tops));

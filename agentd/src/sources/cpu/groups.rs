@@ -10,7 +10,7 @@ use super::units::{Found as Unit, Units};
 use crate::host::HostError;
 use crate::host::cgroup::Hierarchy;
 use crate::host::users::Users;
-use crate::sources::ownership::{Class, Ownership, kind};
+use crate::sources::ownership::{Class, Ownership, kind, starts_work};
 
 /// The most groups of one slice that are shown one by one; the others are in the slice's rest.
 const SHOWN: usize = 200;
@@ -181,6 +181,9 @@ impl Groups {
                 let uid = services.get(&path).copied().flatten().or(uid);
                 let total = helpers.work(&self.hierarchy, &path, total, uid)?;
                 found.signals.push(Signal { owner: unit.owner, ..counter(&path, total) });
+            } else if starts_work(path.rsplit('/').next().unwrap_or_default()).is_some() {
+                // Its people are told by process; what displays and editors use of its counter is none of theirs.
+                helpers.work(&self.hierarchy, &path, used, None)?;
             }
         }
         found.signals.extend(self.units.finish());

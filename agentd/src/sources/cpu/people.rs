@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use agent_core::reading::{Signal, Value};
 use agent_core::stamp::Stamp;
 
+use super::servers::Helpers;
 use super::starters::{Apart, Counter, Others};
 use super::tally::{Part, Tally};
 use crate::host::cgroup::Hierarchy;
@@ -45,6 +46,8 @@ enum Whose {
     Persons,
     Packages(Part),
     Daemons(Part),
+    /// What only shows something, or serves an editor, in a group out of whose counter it is left.
+    Nobodys,
 }
 
 /// A process of a group, before it is told whose it is.
@@ -87,12 +90,18 @@ impl Kin<'_> {
     }
 
     /// The counter of the group of a daemon that starts others' work, if it is still there.
-    fn counter(&self, hierarchy: &Hierarchy) -> Result<Option<Counter>, HostError> {
+    fn counter(
+        &self,
+        hierarchy: &Hierarchy,
+        helpers: &Helpers,
+    ) -> Result<Option<Counter>, HostError> {
         if self.own.is_none() || self.group.is_empty() {
             return Ok(None);
         }
         let Some(id) = hierarchy.id(self.group)? else { return Ok(None) };
-        Ok(hierarchy.cpu_us(self.group)?.map(|used_us| Counter { id, used_us }))
+        let left_out_us = helpers.left_out_us(self.group);
+        let counter = |used_us: u64| Counter { id, used_us: used_us.saturating_sub(left_out_us) };
+        Ok(hierarchy.cpu_us(self.group)?.map(counter))
     }
 }
 
@@ -164,6 +173,7 @@ impl People {
         now: Stamp,
         hierarchy: &Hierarchy,
         ownership: &Ownership,
+        helpers: &Helpers,
         groups: &[(String, Class)],
     ) -> Result<(), HostError> {
         if !self.pace.due(now) {
@@ -180,7 +190,7 @@ impl People {
             count += pids.len();
             let unit = group.rsplit('/').next().unwrap_or_default();
             let kin = Kin { group, class: *class, own: ownership::starts_work(unit), contains };
-            self.census(now, &proc, hierarchy, &kin, ownership, &pids)?;
+            self.census(now, (&proc, hierarchy), &kin, (ownership, helpers), &pids)?;
         }
         self.tools.finish();
         let listed = |group: &String| groups.iter().any(|(it, _)| it == group);
@@ -198,14 +208,13 @@ impl People {
     fn census(
         &mut self,
         now: Stamp,
-        proc: &OwnedFd,
-        hierarchy: &Hierarchy,
+        (proc, hierarchy): (&OwnedFd, &Hierarchy),
         kin: &Kin<'_>,
-        ownership: &Ownership,
+        (ownership, helpers): (&Ownership, &Helpers),
         pids: &[u32],
     ) -> Result<(), HostError> {
         let group = kin.group;
-        let counter = kin.counter(hierarchy)?;
+        let counter = kin.counter(hierarchy, helpers)?;
         let jobs = match kin.own {
             Some(_) => self.of_packages(proc, ownership, pids)?,
             None => HashMap::new(),
@@ -219,6 +228,7 @@ impl People {
                 // It inherits the time of people's scripts, too.
                 Some(OfPackage::Runner) => Whose::Packages(Part::Alone),
                 None if !kin.is_persons(one, &seen) => Whose::Daemons(kin.part()),
+                None if counter.is_some() && helpers.holds(group, asked.pid) => Whose::Nobodys,
                 // A server of a development environment is nobody's work; what is run in it is.
                 None if asked.may_serve() && self.is_helper(now, asked)? => Whose::Daemons(Part::Alone),
                 None => Whose::Persons,
@@ -267,6 +277,7 @@ impl People {
                 Whose::Persons => others.person(&stat),
                 Whose::Packages(part) => others.packaged(&stat, *part),
                 Whose::Daemons(part) => others.own(&stat, *part),
+                Whose::Nobodys => {}
             }
         }
         tally.finish();
@@ -437,7 +448,8 @@ mod tests {
                 .iter()
                 .map(|group| ((*group).to_owned(), ownership.of(group).class))
                 .collect();
-            self.people.look(self.now, &hierarchy, &ownership, &groups)
+            let helpers = Helpers::new(root);
+            self.people.look(self.now, &hierarchy, &ownership, &helpers, &groups)
         }
 
         fn total(&self, group: &str) -> Option<u64> {

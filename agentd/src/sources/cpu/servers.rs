@@ -226,6 +226,18 @@ impl Helpers {
         Ok(work_us)
     }
 
+    /// What was left out of a group's counter so far, microseconds.
+    pub(super) fn left_out_us(&self, path: &str) -> u64 {
+        let split = self.groups.get(path).and_then(|group| group.split.as_ref());
+        split.map_or(0, |split| split.raw_us.saturating_sub(split.work_us))
+    }
+
+    /// Whether a process of a group is one whose time is left out.
+    pub(super) fn holds(&self, path: &str, pid: u32) -> bool {
+        let split = self.groups.get(path).and_then(|group| group.split.as_ref());
+        split.is_some_and(|split| split.helpers.contains_key(&pid))
+    }
+
     /// How what a user's groups use counts: the screen at which nobody has logged in yet is upkeep.
     pub(super) fn role(&self, uid: Option<u32>) -> Role {
         let greets = uid.is_some_and(|uid| self.greeters.contains(uid));

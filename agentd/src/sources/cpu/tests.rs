@@ -513,6 +513,34 @@ fn a_display_that_is_a_module_of_python_or_a_client_of_docker_is_one_and_a_serve
 }
 
 #[test]
+fn what_a_display_uses_is_left_out_where_people_are_told_by_process_too_up_to_half_a_core() {
+    let unit = "system.slice/amazon-ssm-agent.service";
+    let people = format!("people's processes in {unit}");
+    for (shown, job, work) in [(6, 0, 0), (6, 20, 20_000_000), (31, 0, 31_000_000)] {
+        let mut machine = Machine::debian(&[]);
+        let set = |machine: &Machine, shown: u64, job: u64| {
+            machine.tree.cgroup(unit, (shown + job) * 1_000_000, &[5, 60, 61]);
+            machine.tree.process(&Process::new(5, "amazon-ssm-agen"));
+            let watch = Process::new(60, "watch").called("watch -n 2 nvidia-smi");
+            machine.tree.process(&watch.with(|p| {
+                (p.uid, p.tty, p.foreground, p.children) = (1000, 34_816, 60, shown * 100);
+            }));
+            let train = Process::new(61, "train").called("./train");
+            machine.tree.process(&train.with(|p| {
+                (p.uid, p.tty, p.own) = (1000, 34_816, job * 100);
+            }));
+        };
+        set(&machine, 100, 100);
+        machine.signals();
+        machine.signals();
+        set(&machine, 100 + shown, 100 + job);
+        let signals = machine.signals();
+        let told = find(&signals, &people).map_or(0, |(total, ..)| total);
+        assert_eq!(told, work, "{shown} {job}");
+    }
+}
+
+#[test]
 fn the_screen_at_which_nobody_has_logged_in_is_upkeep_with_its_user_manager() {
     let mut machine = Machine::debian(&[]);
     let session = "user.slice/user-42.slice/session-c1.scope";

@@ -70,6 +70,16 @@ pub(crate) const CASES: &[Case] = &[
         cell.file("/run/systemd/sessions/c1", text)?;
         cell.run_as(1000, SESSION, "gnome-shell", "cpu 0.07")
     }),
+    Case::new("watch-that-works-in-session-manager", Right::Keep, 0.28, |cell| {
+        let unit = "amazon-ssm-agent.service";
+        cell.packaged_unit("amazon-ssm-agent", unit, "/usr/bin/amazon-ssm-agent")?;
+        let group = "system.slice/amazon-ssm-agent.service";
+        cell.run(group, "amazon-ssm-agent", "sleep")?;
+        cell.file("/tmp/train", "#!/bin/sh\nCELL_PART='load burst 0.35' /opt/cell/part\n")?;
+        cell.set_up("chmod 755 /tmp/train")?;
+        let line = "TERM=xterm tmux -S /tmp/tmux new-session -d 'watch -n1 /tmp/train'";
+        Process::shell(group, line).uid(1002).start()
+    }),
     Case::new("node-that-is-no-editor", Right::Keep, 0.12, |_| {
         editor("/home/alice/.nvm/versions/node/v22.1.0/bin/node", "/home/alice/train.js")
     }),

@@ -119,8 +119,4 @@ pub(crate) const CASES: &[Case] = &[
 pub(crate) const NOT_YET: &[NotYet] = &[
     ("cadvisor-in-a-container", "an agent in a container is people's work"),
     ("screen-saver", "a screen saver is work"),
-    (
-        "watch-in-tmux-of-session-manager",
-        "displays are left out in sessions and containers only, not in the groups of services",
-    ),
 ];

@@ -236,7 +236,7 @@ fn drop_ins(root: &HostRoot, packages: &Packages, name: &str) -> Result<Vec<Stri
                 Err(error) => return Err(error),
             };
             let mut files: Vec<_> = files.iter().map(|file| format!("{folder}/{file}")).collect();
-            files.retain(|file| file.ends_with(".conf") && !packages.brought(file));
+            files.retain(|file| file.rsplit('.').next() == Some("conf") && !packages.brought(file));
             files.sort_unstable();
             texts.extend(files.iter().map(|file| root.read_text(file, LIMIT).unwrap_or_default()));
         }

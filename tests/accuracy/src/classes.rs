@@ -41,7 +41,7 @@ pub const CLASSES: &[Class] = &[
         why: "A scheduler, a cluster's workers, a server that polls: from outside their work is work. Status says after some hours what keeps the machine up, and the line that ends it.",
         cure: "`[source.cpu.unit.\"NAME\"] busy_above = …` for its unit or container",
         stopped: &[],
-        kept: &["B08", "J22", "J24", "J28", "J36", "J38", "J42", "J48"],
+        kept: &["B08", "J22", "J24", "J28", "J36", "J42", "J48"],
     },
     Class {
         name: "an animated page on a remote desktop",
@@ -52,10 +52,10 @@ pub const CLASSES: &[Class] = &[
     },
     Class {
         name: "processes that are hidden from the agent",
-        why: "With `hidepid` nobody can say whether jobs run, and unknown is never idle. `doctor` and status name the cure.",
+        why: "With `hidepid=4`, or `hidepid=2` and `gid=` of another group, nobody can say whether jobs run, and unknown is never idle. `doctor` and status name the cure. Plain `hidepid=2` hides nothing from the agent (S13).",
         cure: "mount `/proc` with `gid=` of a group and put the agent into it (`SupplementaryGroups=`)",
         stopped: &[],
-        kept: &["S13"],
+        kept: &[],
     },
 ];
 

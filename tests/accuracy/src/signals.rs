@@ -126,6 +126,8 @@ pub struct Signals {
     pub ide_seen: bool,
     /// Processor time in containers, beside that of people's work.
     pub cont_cpu: f64,
+    /// That is the control plane of a Kubernetes, and nobody's pod.
+    pub plane: bool,
     /// Processor time of kernel threads.
     pub kthr: f64,
     /// Processor time lost in waiting for disks.
@@ -234,6 +236,7 @@ pub struct Signals {
 
 impl Signals {
     /// A machine that nobody uses.
+    #[expect(clippy::too_many_lines, reason = "it has a line for each word, and nothing else")]
     pub fn base() -> Self {
         Self {
             user_cpu: 0.0,
@@ -242,6 +245,7 @@ impl Signals {
             service: Service::Upkeep,
             ide_seen: true,
             cont_cpu: 0.0,
+            plane: false,
             kthr: 0.005,
             iowait: 0.0,
             steal: 0.0,

@@ -98,9 +98,7 @@ impl Track {
         sum: &mut Sum,
     ) {
         let counts = subject.role != Role::Ignored;
-        // A job that runs says nothing of where its owner is.
-        let comes = counts && by == Stretch::Connected;
-        let again = comes && self.visitors.note(now, subject.owner.as_deref());
+        let again = counts && self.visitors.note(now, subject.owner.as_deref());
         let at = subject.present(now, last, by, self.compared_at.is_some(), again);
         if counts {
             sum.stretch = sum.stretch.max(Some(by));

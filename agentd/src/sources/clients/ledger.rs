@@ -71,7 +71,7 @@ impl Client {
     fn subject(&self) -> String {
         let what = self.what();
         match self.to {
-            Server::Container(_) => format!("all that came to {what}"),
+            Server::Container(_) => format!("clients of {what}"),
             Server::Relay => format!("{what} over the relay {} from port {}", self.remote, self.port),
             _ => format!("{what} {} to port {}", self.remote, self.port),
         }

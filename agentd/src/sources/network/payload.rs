@@ -26,7 +26,7 @@ use agent_core::stamp::Stamp;
 
 use super::is_local;
 use super::owners::{Owner, Whose};
-use super::quiet::{LOCAL, PEOPLES, Quiet, SENT_PER_S};
+use super::quiet::{Quiet, SENT_PER_S};
 use crate::host::tcp::TcpSocket;
 
 /// What a stranger may exchange with sshd.
@@ -70,8 +70,6 @@ pub(super) struct Payload {
     seen: HashMap<u64, Seen>,
     totals: BTreeMap<Arc<str>, (Role, u64)>,
     quiet: Quiet,
-    /// The same for units that were made here.
-    local: Quiet,
     moved: Moved,
     look: u64,
     looked_at: Stamp,
@@ -125,7 +123,6 @@ impl Payload {
         let look = self.look;
         self.seen.retain(|_, seen| seen.look == look);
         self.quiet.forget(now);
-        self.local.forget(now);
         Ok(())
     }
 
@@ -166,8 +163,7 @@ impl Payload {
                     (received, sent)
                 };
                 let (received, sent) = match role {
-                    Role::Workload => self.quiet.beyond(now, PEOPLES, client, received, sent),
-                    Role::Local => self.local.beyond(now, LOCAL, client, received, sent),
+                    Role::Workload | Role::Local => self.quiet.beyond(now, client, received, sent),
                     _ => (received, sent),
                 };
                 self.add(name, *role, received.saturating_add(sent));
@@ -181,7 +177,7 @@ impl Payload {
                     sent.min(redraws(now.since(self.looked_at)))
                 } else {
                     let fresh = sent.min(moved);
-                    fresh - self.quiet.beyond(now, PEOPLES, client, 0, fresh).1
+                    fresh - self.quiet.beyond(now, client, 0, fresh).1
                 };
                 self.add("SSH connections", Role::Workload, moved.saturating_sub(forgiven));
             }

@@ -5,9 +5,6 @@
 //! beyond 16 kibibytes a second only, and what the client sends beyond one kilobyte a second. Both are means over a
 //! minute, and a client is an address and the port that it talks to: it makes no difference how many connections it takes.
 //!
-//! A unit that was made here has a limit of its own, beside which a client has 2,500 bytes a second and a quarter of a minute: somebody who
-//! listens to music is sent 12,000.
-//!
 //! All clients together have the allowance of eight: a load is a load, however many clients it is spread over.
 
 use std::collections::HashMap;
@@ -16,22 +13,12 @@ use std::time::Duration;
 
 use agent_core::stamp::Stamp;
 
-/// What a server of people's may send, bytes a second.
+/// What a server may send, bytes a second.
 pub(super) const SENT_PER_S: u64 = 16 << 10;
-
-/// What a client may make of a server, bytes a second, and over how long these are means.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rates {
-    received: u64,
-    sent: u64,
-    window_ms: u64,
-}
-
-/// Those of people's servers.
-pub(super) const PEOPLES: Rates = Rates { received: 1000, sent: SENT_PER_S, window_ms: 60_000 };
-/// Those of units that were made here.
-pub(super) const LOCAL: Rates = Rates { received: 1000, sent: 2500, window_ms: 15_000 };
-
+/// What a client may send, bytes a second.
+const RECEIVED_PER_S: u64 = 1000;
+/// The means are over so long.
+const WINDOW_MS: u64 = 60_000;
 /// All clients together are as many.
 const TOGETHER: u64 = 8;
 /// The most clients that have an allowance.
@@ -41,29 +28,27 @@ const CLIENTS: usize = 4096;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
     times: u64,
-    rates: Rates,
     received: u64,
     sent: u64,
     at: Stamp,
 }
 
 impl Allowance {
-    /// That of one client of people's servers, unused.
+    /// That of one client, unused.
     pub(super) fn of_one(now: Stamp) -> Self {
-        Self::of(1, PEOPLES, now)
+        Self::of(1, now)
     }
 
-    fn of(times: u64, rates: Rates, now: Stamp) -> Self {
-        let full = |rate: u64| times * rate * rates.window_ms / 1000;
-        Self { times, rates, received: full(rates.received), sent: full(rates.sent), at: now }
+    fn of(times: u64, now: Stamp) -> Self {
+        let full = |rate: u64| times * rate * WINDOW_MS / 1000;
+        Self { times, received: full(RECEIVED_PER_S), sent: full(SENT_PER_S), at: now }
     }
 
     fn refill(&mut self, now: Stamp) {
-        let Rates { received, sent, window_ms } = self.rates;
-        let ms = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX).min(window_ms);
-        let full = Self::of(self.times, self.rates, now);
-        self.received = (self.received + self.times * received * ms / 1000).min(full.received);
-        self.sent = (self.sent + self.times * sent * ms / 1000).min(full.sent);
+        let ms = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX).min(WINDOW_MS);
+        let full = Self::of(self.times, now);
+        self.received = (self.received + self.times * RECEIVED_PER_S * ms / 1000).min(full.received);
+        self.sent = (self.sent + self.times * SENT_PER_S * ms / 1000).min(full.sent);
         self.at = now;
     }
 
@@ -77,7 +62,7 @@ impl Allowance {
     }
 }
 
-/// The clients of servers that have the same rates.
+/// The clients.
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
     clients: HashMap<(IpAddr, u16), Allowance>,
@@ -90,7 +75,6 @@ impl Quiet {
     pub(super) fn beyond(
         &mut self,
         now: Stamp,
-        rates: Rates,
         client: (IpAddr, u16),
         received: u64,
         sent: u64,
@@ -101,10 +85,10 @@ impl Quiet {
         if self.clients.len() >= CLIENTS && !self.clients.contains_key(&client) {
             return (received, sent);
         }
-        let one = self.clients.entry(client).or_insert_with(|| Allowance::of(1, rates, now));
+        let one = self.clients.entry(client).or_insert_with(|| Allowance::of_one(now));
         let (beyond_in, beyond_out) = one.beyond(now, received, sent);
         let (forgiven_in, forgiven_out) = (received - beyond_in, sent - beyond_out);
-        let together = self.together.get_or_insert_with(|| Allowance::of(TOGETHER, rates, now));
+        let together = self.together.get_or_insert_with(|| Allowance::of(TOGETHER, now));
         let (too_much_in, too_much_out) = together.beyond(now, forgiven_in, forgiven_out);
         (beyond_in + too_much_in, beyond_out + too_much_out)
     }
@@ -112,13 +96,13 @@ impl Quiet {
     /// What counts of what small connections carried that anybody may have opened. All of them have the allowance of eight
     /// clients.
     pub(super) fn of_strangers(&mut self, now: Stamp, received: u64, sent: u64) -> (u64, u64) {
-        let all = self.strangers.get_or_insert_with(|| Allowance::of(TOGETHER, PEOPLES, now));
-        all.beyond(now, received, sent)
+        self.strangers.get_or_insert_with(|| Allowance::of(TOGETHER, now)).beyond(now, received, sent)
     }
 
     /// Forgets clients whose allowance is whole again.
     pub(super) fn forget(&mut self, now: Stamp) {
-        self.clients.retain(|_, one| now.since(one.at) < Duration::from_millis(one.rates.window_ms));
+        let window = Duration::from_millis(WINDOW_MS);
+        self.clients.retain(|_, one| now.since(one.at) < window);
     }
 }
 
@@ -128,17 +112,13 @@ mod tests {
 
     /// What counts a second, of so many bytes to each of so many clients every ten seconds, after ten minutes.
     fn counted(clients: u8, received: u64, sent: u64) -> u64 {
-        counted_at(PEOPLES, clients, received, sent)
-    }
-
-    fn counted_at(rates: Rates, clients: u8, received: u64, sent: u64) -> u64 {
         let mut quiet = Quiet::default();
         let mut sum = 0;
         for look in 1..=120_u64 {
             let now = Stamp::new(look * 10_000, 0, 0);
             for client in 0..clients {
                 let (a, b) =
-                    quiet.beyond(now, rates, (IpAddr::from([192, 0, 2, client]), 80), received, sent);
+                    quiet.beyond(now, (IpAddr::from([192, 0, 2, client]), 80), received, sent);
                 sum += if look > 60 { a + b } else { 0 };
             }
             quiet.forget(now);
@@ -153,14 +133,6 @@ mod tests {
         assert_eq!(counted(2, 1000, 100_000), 0, "two of them");
         assert!(counted(1, 1000, 3_000_000) > 250_000, "300 kB/s");
         assert!(counted(1, 500_000, 1000) > 45_000, "50 kB/s of an upload");
-    }
-
-    #[test]
-    fn who_listens_to_music_of_a_unit_made_here_is_above_its_limit_and_a_page_that_loads_itself_is_not() {
-        let limit = 8000;
-        assert!(counted_at(LOCAL, 1, 0, 120_000) > limit, "96 kbit/s");
-        assert!(counted_at(LOCAL, 1, 1000, 100_000) < limit, "50 kB every 5 s");
-        assert!(counted_at(LOCAL, 2, 200, 43_000) < limit, "two that scrape 64 kB every 15 s");
     }
 
     #[test]

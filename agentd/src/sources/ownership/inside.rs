@@ -72,7 +72,7 @@ struct Member {
     uid: u32,
     name: Vec<u8>,
     terminal: bool,
-    start: u64,
+    since: u64,
     step: Step,
 }
 
@@ -152,14 +152,14 @@ impl Inside {
         for pid in &pids {
             let Some(stat) = self.processes.read(&proc, *pid)? else { continue };
             let (parent, terminal, name) = (stat.ppid, stat.tty != 0, stat.comm.to_vec());
-            let start = stat.start;
+            let since = stat.start;
             let Some(uid) = self.processes.uid(*pid)? else { continue };
             let mut step = Step::Other;
             if starts {
                 self.processes.arguments(*pid, &mut self.buffer)?;
                 step = jobs.step(&process::words(&self.buffer), ownership.registry());
             }
-            members.insert(*pid, Member { parent, uid, name, terminal, start, step });
+            members.insert(*pid, Member { parent, uid, name, terminal, since, step });
         }
         let mut census = Group { place, members }.census();
         census.at = now;
@@ -186,12 +186,12 @@ impl Group<'_> {
         let first = users.next();
         let one_user = users.all(|uid| Some(uid) == first);
         let mut census = Census::default();
-        let oldest = self.members.iter().map(|(pid, one)| (one.start, *pid)).min();
+        let oldest = self.members.iter().map(|(pid, one)| (one.since, *pid)).min();
         let step = |pid| self.members.get(&pid).map(|it| (it.parent, it.step));
         for (pid, member) in &self.members {
             let parent = self.members.get(&member.parent).map(|parent| parent.name.as_slice());
-            let Member { uid, terminal, start, .. } = *member;
-            let oldest = oldest == Some((start, *pid));
+            let Member { uid, terminal, since, .. } = *member;
+            let oldest = oldest == Some((since, *pid));
             let one = One { name: &member.name, parent, uid, terminal, oldest };
             let users = if of_package(*pid, step).is_some() {
                 &mut census.packaged

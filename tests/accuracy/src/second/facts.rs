@@ -21,6 +21,10 @@ pub(super) struct Facts {
     pub(super) history: Option<History>,
     /// The job of a user's that is due.
     pub(super) due: Option<Due>,
+    /// What is in containers is the control plane of a Kubernetes.
+    pub(super) plane: bool,
+    /// The sources that the machine is said to hide from see all the same.
+    pub(super) sees: bool,
 }
 
 /// A job of a user's that is due from minute 0 on: whoever can read the schedule knows it from there.
@@ -52,6 +56,8 @@ const NOTHING: Facts = Facts {
     events: &[],
     history: None,
     due: None,
+    plane: false,
+    sees: false,
 };
 
 /// The facts of a machine; one that is not in the list has no services but upkeep.
@@ -64,6 +70,15 @@ pub(super) fn facts(id: &str) -> Facts {
     if id == "J50" {
         // "python -m http.server in a detached tmux".
         return Facts { serves: true, ..NOTHING };
+    }
+    if id == "J38" {
+        // "kind cluster without pods of anybody (control plane in a container)".
+        return Facts { plane: true, ..NOTHING };
+    }
+    if id == "S13" {
+        // "/proc with hidepid=2": without a `gid=` the kernel exempts group 0 (fs/proc/base.c, has_pid_permissions()), in which
+        // the agent is. That no source is blind there is measured: the cells hidepid-2-idle and hidepid-2-in-use.
+        return Facts { sees: true, ..NOTHING };
     }
     let service = SERVICES.iter().find(|(known, ..)| *known == id);
     let left = LEFT.iter().find(|(known, _)| *known == id);

@@ -48,6 +48,9 @@ pub struct State {
     /// The job of a user's that is due: it follows from the title, too.
     #[serde(skip)]
     due: Option<Due>,
+    /// Containers hold a control plane: it follows from the title, too.
+    #[serde(skip)]
+    plane: bool,
     user_cpu: Option<f64>,
     ide_cpu: Option<f64>,
     ide_seen: Option<bool>,
@@ -119,6 +122,10 @@ impl State {
         self.service = facts.service;
         self.left = left;
         self.due = facts.due;
+        self.plane = facts.plane;
+        if facts.sees {
+            self.blind = None;
+        }
         if facts.serves && self.fg == Some(Foreground::Job) {
             self.fg = Some(Foreground::Server);
         }
@@ -159,6 +166,7 @@ impl State {
             }
             None => {}
         }
+        signals.plane = self.plane;
         if let Some(blind) = &self.blind {
             let known = SOURCES.iter().copied();
             signals.blind = known.filter(|source| blind.iter().any(|it| it == source)).collect();

@@ -116,6 +116,21 @@ pub(crate) struct Plant {
     /// What the kernel does by itself, and for how many seconds it did.
     thread: (u32, Process),
     thread_time: f64,
+    /// The parts of a control plane in the container, each with its part of what is done there.
+    plane: Vec<(u32, Process, f64)>,
+    plane_time: f64,
+}
+
+/// The control plane of a scenario that has one in its container.
+fn plane(machine: &Machine, scenario: &Scenario) -> io::Result<Vec<(u32, Process, f64)>> {
+    let mut parts = Vec::new();
+    if scenario.segments.iter().any(|it| scenario.signals_at(it.from).plane) {
+        for (name, of) in [("kubelet", 0.25), ("kube-apiserver", 0.5), ("etcd", 0.25)] {
+            let process = Process::new(0, name, &format!("/{CONTAINER}"));
+            parts.push((machine.spawn(&process)?, process, of));
+        }
+    }
+    Ok(parts)
 }
 
 impl Plant {
@@ -172,6 +187,8 @@ impl Plant {
             unfinished: false,
             thread: (thread_pid, thread),
             thread_time: 0.0,
+            plane: plane(machine, scenario)?,
+            plane_time: 0.0,
         })
     }
 
@@ -220,6 +237,9 @@ impl Plant {
             },
         );
         self.thread_time += signals.kthr * seconds;
+        if signals.plane {
+            self.plane_time += signals.cont_cpu * seconds;
+        }
         if signals.gpu_procs > 0 {
             self.gpu_time += signals.user_cpu * seconds;
         }
@@ -336,6 +356,10 @@ impl Plant {
             } else {
                 self.machine.write(result, "{\"v1\": {\"errors\": []}}\n")?;
             }
+        }
+        for (pid, process, of) in &mut self.plane {
+            process.ticks = ticks(*of * self.plane_time);
+            self.machine.update_stat(*pid, process)?;
         }
         let (pid, thread) = &mut self.thread;
         thread.ticks = ticks(self.thread_time);

@@ -198,16 +198,11 @@ fn scans_logins_that_are_refused_and_probes_are_nobodys() {
 
 #[test]
 fn one_forgotten_tab_gets_one_answer() {
-    let limit = super::super::SPEC.limits.unwrap().local_above;
-    let of_local = |sent, each| {
-        let rate = rate(&owner(Role::Local, true), 100, sent, each);
-        f64::from(u32::try_from(rate).unwrap())
-    };
-    assert!(of_local(12_000, 3600) > limit, "who listens to 96 kbit/s is no tab");
     // 50 kB every five seconds, on a connection each or on one.
     for each in [1, 5, 3600] {
-        assert_eq!(rate(&owner(Role::Workload, true), 100, 10_000, each), 0, "{each}");
-        assert!(of_local(10_000, each) < limit, "{each}");
+        for role in [Role::Workload, Role::Local] {
+            assert_eq!(rate(&owner(role, true), 100, 10_000, each), 0, "{each}");
+        }
         assert!(rate(&owner(Role::Workload, true), 100, 300_000, each) > 250_000, "a copy, {each}");
         assert!(rate(&owner(Role::Workload, true), 50_000, 100, each) > 45_000, "an upload, {each}");
     }

@@ -100,7 +100,9 @@ pub(super) fn cpu(signals: &Signals) -> Vec<Share> {
         share("kernel threads", Role::Upkeep, signals.kthr),
         share("unexplained", Role::Unexplained, least + part * signals.busy()),
     ];
-    if signals.cont_cpu > 0.0 {
+    if signals.plane {
+        list.extend(PLANE.map(|(part, of)| share(part, Role::Upkeep, of * signals.cont_cpu)));
+    } else if signals.cont_cpu > 0.0 {
         list.push(share(CONTAINER, Role::Workload, signals.cont_cpu));
     }
     list.extend(of_services(signals, signals.sys_cpu, Signals::base().sys_cpu));
@@ -108,6 +110,12 @@ pub(super) fn cpu(signals: &Signals) -> Vec<Share> {
 }
 
 const CONTAINER: &str = "system.slice/docker-4f2a.scope";
+/// The parts of a control plane, and what each does of all that it does. (The API server does most.)
+const PLANE: [(&str, f64); 3] = [
+    ("Kubernetes: kubelet", 0.25),
+    ("Kubernetes: kube-apiserver", 0.5),
+    ("Kubernetes: etcd", 0.25),
+];
 
 /// Traffic, in bytes a second.
 pub(super) fn network(signals: &Signals) -> Vec<Share> {

@@ -41,7 +41,7 @@ pub const CLASSES: &[Class] = &[
         why: "A scheduler, a cluster's workers, a server that polls: from outside their work is work. Status says after some hours what keeps the machine up, and the line that ends it.",
         cure: "`[source.cpu.unit.\"NAME\"] busy_above = …` for its unit or container",
         stopped: &[],
-        kept: &["B08", "J22", "J24", "J28", "J36", "J42", "J48"],
+        kept: &["B08", "J22", "J24", "J28", "J36", "J38", "J42", "J48"],
     },
     Class {
         name: "an animated page on a remote desktop",

@@ -85,11 +85,13 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("tab-that-refreshes-kept", Right::Keep, 0.02, |cell| {
         cell.run_as(1000, SESSION, "streamlit", "serve 8501")
     })
-    .outside(&["ask 198.51.100.1:8501 50000 5000 kept"]),
+    .outside(&["ask 198.51.100.1:8501 50000 5000 kept"])
+    .longer(),
     Case::new("tab-that-refreshes-anew", Right::Keep, 0.02, |cell| {
         cell.run_as(1000, SESSION, "streamlit", "serve 8501")
     })
-    .outside(&["ask 198.51.100.1:8501 50000 5000 new"]),
+    .outside(&["ask 198.51.100.1:8501 50000 5000 new"])
+    .longer(),
     Case::new("game-with-a-player", Right::Keep, 0.02, |cell| {
         cell.local_unit("valheim.service", "/home/valheim/start")?;
         cell.run_as(1002, "system.slice/valheim.service", "valheim_server", "play 2456")

@@ -165,7 +165,8 @@ const SERVICES: &[(&str, Service, &str)] = &[
     // "Run Command of Systems Manager": a child of its worker.
     ("X04", Service::People, "system.slice/amazon-ssm-agent.service"),
     // "Jenkins agent of the package (user jenkins, uid 113)".
-    ("X05", Service::Server, "system.slice/jenkins.service"),
+    // What it starts is a build, and nothing of the controller is in its time.
+    ("X05", Service::People, "system.slice/jenkins.service"),
     // "Postgres of the package".
     ("X06", Service::Server, "system.slice/system-postgresql.slice/postgresql@15-main.service"),
     // "/etc/cron.d: an ETL by root": a table that no package brought.

@@ -26,8 +26,10 @@ const CONTAINER: &str = "system.slice/docker-4f2a.scope";
 pub(crate) const TRANSIENT: &str = "system.slice/run-u12.service";
 pub(crate) const USER_UNIT: &str =
     "user.slice/user-1000.slice/user@1000.service/app.slice/game.service";
-/// Housekeeping, and where cron's jobs run.
-pub(crate) const HOUSEKEEPING: &str = "system.slice/cron.service";
+/// Housekeeping. Not a daemon that starts jobs: what no process of such a daemon is seen to do is a job's.
+pub(crate) const HOUSEKEEPING: &str = "system.slice/systemd-journald.service";
+/// Where cron's jobs run.
+pub(crate) const JOBS: &str = "system.slice/cron.service";
 const SSHD: &str = "system.slice/ssh.service";
 const DATABASE: &str = "system.slice/postgresql.service";
 const AGENTS: &str = "system.slice/amazon-ssm-agent.service";
@@ -145,7 +147,9 @@ impl Plant {
         let name = if keeps { "ext4lazyinit" } else { "kworker/0:1" };
         let thread = Process::new(0, name, "/").kernel();
         let thread_pid = machine.spawn(&thread)?;
-        for group in [SESSION, CONTAINER, TRANSIENT, USER_UNIT, SSHD, DATABASE, AGENTS] {
+        for group in
+            [SESSION, CONTAINER, TRANSIENT, USER_UNIT, SSHD, DATABASE, AGENTS, HOUSEKEEPING, JOBS]
+        {
             machine.open_groups(group)?;
         }
         let mut meters = Meters::new(machine, scenario.ncpu)?;
@@ -199,7 +203,7 @@ impl Plant {
             Place::Container => CONTAINER,
             Place::Transient => TRANSIENT,
             Place::UserUnit => USER_UNIT,
-            Place::People => HOUSEKEEPING,
+            Place::People => JOBS,
         };
         let base = Signals::base();
         self.meters.compute(place, signals.user_cpu * seconds);

@@ -12,7 +12,7 @@ use agent_accuracy::signals::{Service, Signals};
 use agent_tests::procfs::{Connection, Machine, Meters, Process};
 
 use super::course::WALL_MS;
-use super::plant::{ADA, HOUSEKEEPING, ticks};
+use super::plant::{ADA, HOUSEKEEPING, JOBS, ticks};
 
 /// Daemons that start others' work, as every machine has them.
 const CRON: u32 = 410;
@@ -124,7 +124,7 @@ impl Services {
             Service::Upkeep | Service::People => {}
         }
         let mut job = None;
-        if service == Service::People && group == HOUSEKEEPING {
+        if service == Service::People && group == JOBS {
             job = Some(Job::new(JOB, CRON, group, &["/bin/sh", "-c", "/opt/etl --all"]));
         } else if group.ends_with("amazon-ssm-agent.service") {
             job = Some(run_command(machine, group)?);
@@ -195,8 +195,7 @@ impl Services {
     /// A job of ada's that cron started used so many seconds.
     pub(crate) fn job_of_ada(&mut self, seconds: f64) {
         let new = || {
-            let mut job =
-                Job::new(JOB + 100, CRON, HOUSEKEEPING, &["/bin/sh", "-c", "papermill x"]);
+            let mut job = Job::new(JOB + 100, CRON, JOBS, &["/bin/sh", "-c", "papermill x"]);
             job.process = job.process.of_user(ADA);
             job
         };

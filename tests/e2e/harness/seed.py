@@ -32,6 +32,8 @@ DROP_IN = f"""\
 [idle]
 quiet_after = "{QUIET_AFTER}s"
 act_after = "{ACT_AFTER}s"
+# A process of the harness is left in cloud-final.service: it is waited for no longer than a connection is.
+job_after = "{2 * ACT_AFTER}s"
 warn_before = [{", ".join(f'"{seconds}s"' for seconds in WARN_BEFORE)}]
 boot_grace = "0s"
 resume_grace = "{RESUME_GRACE}s"

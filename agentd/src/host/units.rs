@@ -4,7 +4,7 @@
 //! is silent. So the unit's file is looked for in the order of systemd.unit(5) ("Unit File Load Path"). After an edit without
 //! `systemctl daemon-reload` both differ until it is made.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -94,6 +94,8 @@ struct Units {
     /// Change times of what is watched.
     seen: Option<Vec<Option<(i64, i64)>>>,
     packages: Packages,
+    /// The folders `UNIT.d` in which somebody changed units, by their paths.
+    changes: HashSet<String>,
     /// Why the packages could not be read. Then nothing is a package's: that is the side which keeps the machine up.
     unread: Option<String>,
     known: HashMap<String, Unit>,
@@ -130,6 +132,7 @@ impl Registry {
                 Err(error) => (Packages::default(), Some(error.to_string())),
             };
         }
+        units.changes = changes(&self.root)?;
         units.seen = Some(seen);
         Ok(())
     }
@@ -141,7 +144,7 @@ impl Registry {
         if let Some(unit) = units.known.get(name) {
             return unit.clone();
         }
-        let found = find(&self.root, &units.packages, name);
+        let found = find(&self.root, &units, name);
         let unit = found.unwrap_or(Unit::of(Origin::Local));
         if units.known.len() < KNOWN {
             units.known.insert(name.to_owned(), unit.clone());
@@ -193,7 +196,8 @@ pub fn file_of(root: &HostRoot, name: &str) -> Result<Option<String>, HostError>
     Ok(None)
 }
 
-fn find(root: &HostRoot, packages: &Packages, name: &str) -> Result<Unit, HostError> {
+fn find(root: &HostRoot, units: &Units, name: &str) -> Result<Unit, HostError> {
+    let packages = &units.packages;
     let Some(path) = file_of(root, name)? else {
         // snapd writes units that no data base lists, under names that nobody else uses.
         let snap = name.strip_prefix("snap.").and_then(|rest| rest.split('.').next());
@@ -206,7 +210,7 @@ fn find(root: &HostRoot, packages: &Packages, name: &str) -> Result<Unit, HostEr
         program: program(&text).to_owned(),
         restarts: restarts(&text),
     };
-    for text in drop_ins(root, packages, name)? {
+    for text in drop_ins(root, units, name)? {
         let own = program(&text);
         if !own.is_empty() && plain(own) != plain(&unit.program) {
             // A package's unit with somebody's program is somebody's.
@@ -224,21 +228,33 @@ fn restarts(text: &str) -> bool {
     again && value(text, "Type") != Some("oneshot")
 }
 
+/// The folders of changes that are there: most units have none.
+fn changes(root: &HostRoot) -> Result<HashSet<String>, HostError> {
+    let mut found = HashSet::new();
+    for folder in CHANGES {
+        match root.folders(folder, KNOWN) {
+            Ok(names) => found.extend(names.iter().map(|name| format!("{folder}/{name}"))),
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
 /// What somebody on the machine changed of a unit (systemd.unit(5), "drop-in"), the last one last.
-fn drop_ins(root: &HostRoot, packages: &Packages, name: &str) -> Result<Vec<String>, HostError> {
+fn drop_ins(root: &HostRoot, units: &Units, name: &str) -> Result<Vec<String>, HostError> {
     let mut texts = Vec::new();
     for name in [template(name), Some(name.to_owned())].into_iter().flatten() {
-        for folder in CHANGES {
-            let folder = format!("{folder}/{name}.d");
-            let files = match root.names(&folder, DROP_INS) {
-                Ok(files) => files,
-                Err(error) if error.is_missing() => continue,
-                Err(error) => return Err(error),
-            };
-            let mut files: Vec<_> = files.iter().map(|file| format!("{folder}/{file}")).collect();
-            files.retain(|file| file.rsplit('.').next() == Some("conf") && !packages.brought(file));
-            files.sort_unstable();
-            texts.extend(files.iter().map(|file| root.read_text(file, LIMIT).unwrap_or_default()));
+        for folder in CHANGES.map(|folder| format!("{folder}/{name}.d")) {
+            if !units.changes.contains(&folder) {
+                continue;
+            }
+            let names = root.names(&folder, DROP_INS)?;
+            let files = names.iter().map(|file| format!("{folder}/{file}"));
+            let own = files.filter(|file| {
+                file.rsplit('.').next() == Some("conf") && !units.packages.brought(file)
+            });
+            texts.extend(own.map(|file| root.read_text(&file, LIMIT).unwrap_or_default()));
         }
     }
     Ok(texts)

@@ -265,14 +265,19 @@ impl People {
         found: &[(u32, Whose)],
     ) -> Result<(), HostError> {
         let mut tally = self.tallies.remove(group).unwrap_or_else(|| Tally::new(self.walked));
-        let mut others = self.others.remove(group).unwrap_or_else(|| Others::new(self.walked));
+        let fresh = || Others::new(self.walked);
+        let mut others =
+            counter.map(|counter| (counter, self.others.remove(group).unwrap_or_else(fresh)));
         let before_us = tally.total_us();
         tally.begin();
-        others.begin();
+        if let Some((_, others)) = &mut others {
+            others.begin();
+        }
         for (pid, whose) in found {
             let Some(stat) = self.processes.read_any(proc, *pid)? else { continue };
             let part = if apart && *whose == Whose::Persons { Part::Full } else { Part::None };
             tally.add(&stat, part);
+            let Some((_, others)) = &mut others else { continue };
             match whose {
                 Whose::Persons => others.person(&stat),
                 Whose::Packages(part) => others.packaged(&stat, *part),
@@ -282,7 +287,7 @@ impl People {
         }
         tally.finish();
         let mut used_us = tally.total_us().saturating_sub(before_us);
-        if let Some(counter) = counter {
+        if let Some((counter, mut others)) = others {
             used_us = others.finish(counter, used_us);
             self.others.insert(group.to_owned(), others);
         }

@@ -2,8 +2,8 @@
 //! kubeadm has a pod for each part.
 //!
 //! It works all the time (kind at rest: about 0.18 core), and nobody uses it as long as no pod of anybody's does something.
-//! A process is part of it by its name, and only beside a kubelet or in a group that a kubelet made: an `etcd` in a container
-//! of somebody's own is work. Each part is upkeep and has its ceiling; above it, it is a server like any other.
+//! A process is part of it by its name, and only in a container beside a kubelet, or in a group that a kubelet made: an `etcd` in a
+//! session or in a container of somebody's own is work. Each part is upkeep and has its ceiling; above it, it is a server like any other.
 
 /// What runs a node. Names are cut at 15 bytes, as the kernel has them.
 const NODES: [&str; 5] = ["kubelet", "k3s", "k3s-server", "k3s-agent", "k0s"];

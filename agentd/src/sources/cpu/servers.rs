@@ -93,6 +93,11 @@ impl Kind {
         Signal::new(format!("{of} {user}"), value).owned_by(user).ignored()
     }
 
+    /// Whether it is what runs a node of Kubernetes.
+    fn runs_node(self) -> bool {
+        matches!(self, Self::Plane(part) if planes::runs_node(part.as_bytes()))
+    }
+
     /// Whom those of a group are summed up for.
     fn whose(self, path: &str, uid: Option<u32>) -> u32 {
         let in_unit = path.starts_with("system.slice/") && !is_in_container(path);
@@ -317,7 +322,9 @@ impl Helpers {
         group.others.retain(|pid| listed.contains(pid));
         let serves = |group: &Group| group.split.as_ref().is_some_and(|it| it.has(Kind::Server));
         let before = serves(group);
-        group.plane |= planes::has_pods(path);
+        // Without its kubelet a control plane is none.
+        let runs = |split: &Split| split.helpers.values().any(|helper| helper.kind.runs_node());
+        group.plane = planes::has_pods(path) || group.split.as_ref().is_some_and(runs);
         let planned = group.plane;
         self.search_among(path, &pids, before, raw_us, group)?;
         let found = serves(group) && !before;
@@ -349,7 +356,7 @@ impl Helpers {
             self.read += 1;
             let stat = self.processes.read(proc, *pid)?.filter(|stat| !stat.kernel);
             let Some(stat) = stat else { continue };
-            group.plane |= planes::runs_node(stat.comm);
+            group.plane |= is_in_container(path) && planes::runs_node(stat.comm);
             let part = planes::part(stat.comm, path).filter(|_| group.plane);
             let asked = Asked::from(&stat);
             let may_draw = displays::may_draw(&stat);

@@ -128,26 +128,14 @@ impl Apart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::cpu::tally;
 
     const CRON: (u32, u64) = (400, 1);
     const TABLE: (u32, u64) = (401, 2);
     const JOB: (u32, u64) = (402, 3);
 
     fn stat((pid, start): (u32, u64), own_us: u64, children_us: u64) -> ProcessStat<'static> {
-        ProcessStat {
-            pid,
-            comm: b"x",
-            ppid: 1,
-            group: pid,
-            session: 0,
-            tty: 0,
-            foreground: 0,
-            kernel: false,
-            dead: false,
-            own_us,
-            children_us,
-            start,
-        }
+        tally::tests::stat(pid, start, own_us, children_us)
     }
 
     /// One look at the group's counter, the daemon and, where they are there, a package's job and somebody's.

@@ -151,10 +151,11 @@ fn counted(seen: &Seen) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn stat(pid: u32, start: u64, own_us: u64, children_us: u64) -> ProcessStat<'static> {
+    /// A process with these times.
+    pub(in crate::sources::cpu) fn stat(pid: u32, start: u64, own_us: u64, children_us: u64) -> ProcessStat<'static> {
         ProcessStat {
             pid,
             comm: b"job",

@@ -620,6 +620,29 @@ fn the_control_plane_of_a_kubernetes_in_a_container_is_upkeep_and_a_pods_work_is
 }
 
 #[test]
+fn an_etcd_in_a_session_or_without_its_kubelet_is_work() {
+    let mut machine = Machine::debian(&[]);
+    node(&machine, SESSION, "kubelet", "python3", 10, 0);
+    machine.signals();
+    node(&machine, SESSION, "kubelet", "python3", 20, 0);
+    let signals = machine.signals();
+    assert_eq!(find(&signals, SESSION).unwrap().0, 60_000_000);
+    assert_eq!(find(&signals, "Kubernetes: etcd"), None);
+
+    let group = "system.slice/docker-4f1a0c.scope";
+    let mut machine = Machine::debian(&[]);
+    node(&machine, group, "kubelet", "python3", 10, 0);
+    machine.signals();
+    // The kubelet became another program; two looks later nothing is left out any more.
+    node(&machine, group, "bash", "python3", 10, 0);
+    machine.signals();
+    machine.signals();
+    let before = find(&machine.signals(), group).unwrap().0;
+    node(&machine, group, "bash", "python3", 20, 0);
+    assert_eq!(find(&machine.signals(), group).unwrap().0 - before, 30_000_000);
+}
+
+#[test]
 fn in_the_pods_of_a_kubelet_of_the_machine_itself_parts_are_told_from_work_too() {
     let mut machine = Machine::debian(&[]);
     let pod = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod7.slice/cri-containerd-9.scope";

@@ -11,6 +11,10 @@ use crate::stamp::{Stamp, millis};
 /// A source leaves "busy" when a slice falls below this share of the limit (hysteresis).
 const LEAVE: f64 = 0.6;
 
+/// A reading this soon after another tells no rate: a check right before a stop comes milliseconds after the regular one. Its growth
+/// joins the slice before it, unless that is a whole window already.
+const SHORT_MS: u64 = 1000;
+
 /// A use is shown as going on for this part of the averaging window after its last slice.
 const RECENT: u32 = 2;
 
@@ -77,7 +81,15 @@ impl RateWindow {
         average: Duration,
         limit: f64,
     ) -> Rate {
-        self.slices.push_back(Slice { end: now, span_ms: millis(span).max(1), amount });
+        let span_ms = millis(span);
+        match self.slices.back_mut() {
+            Some(last) if span_ms < SHORT_MS && last.span_ms < millis(average) => {
+                last.end = now;
+                last.span_ms += span_ms;
+                last.amount += amount;
+            }
+            _ => self.slices.push_back(Slice { end: now, span_ms: span_ms.max(1), amount }),
+        }
         let horizon = now.before(average).boot_ms;
         // The newest slice always stays, also when it alone is longer than the average.
         while self.slices.len() > 1 && self.slices.front().is_some_and(|s| s.end.boot_ms <= horizon)
@@ -190,6 +202,29 @@ mod tests {
         let mut window = RateWindow::default();
         let rate = window.push(at(300), Duration::from_mins(5), 30.0, AVERAGE, LIMIT);
         assert_eq!(rate.used_at, Some(at(300)));
+    }
+
+    #[test]
+    fn a_second_look_at_the_same_moment_changes_nothing() {
+        let mut window = RateWindow::default();
+        window.push(at(10), STEP, 0.2, AVERAGE, LIMIT);
+        let rate = window.push(at(20), STEP, 0.2, AVERAGE, LIMIT);
+        assert_eq!(window.push(at(20), Duration::ZERO, 0.0, AVERAGE, LIMIT), rate);
+        let soon = Stamp::new(20_100, 0, 0);
+        let soon = window.push(soon, Duration::from_millis(100), 0.0, AVERAGE, LIMIT);
+        assert!(soon.value >= rate.value * 0.99, "a moment without work is no rest: {soon:?}");
+    }
+
+    #[test]
+    fn many_looks_a_second_lose_nothing_and_forget_in_time() {
+        let mut window = RateWindow::default();
+        let moment = Duration::from_millis(100);
+        let mut look =
+            |n: u64, amount| window.push(Stamp::new(n * 100, 0, 0), moment, amount, AVERAGE, LIMIT);
+        let last = (1..=600).map(|n| look(n, 0.01)).last();
+        assert!(last.is_some_and(|rate| rate.in_use && (rate.mean - 0.1).abs() < 0.01), "{last:?}");
+        let last = (601..=1900).map(|n| look(n, 0.0)).last();
+        assert_eq!(last.and_then(|rate| rate.used_at), None);
     }
 
     #[test]

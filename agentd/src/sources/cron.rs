@@ -10,7 +10,7 @@
 //!
 //! Only the times are read, never the commands. The tables of ordinary users are closed to a root without
 //! privileges where cron keeps them with mode 0600 (Debian, Fedora), and so is the folder of at: systemd starts the agent's
-//! own program for a moment to read their times ([`search`], decision 0015). Where it cannot they are shown as closed, and their jobs
+//! own program for a moment to read their times (`search`, decision 0015). Where it cannot they are shown as closed, and their jobs
 //! count once they run and use something. A line that makes no sense is shown; cron does not run it either. What a user wrote can
 //! ask for care and for nothing else: it never makes the source blind.
 

@@ -9,7 +9,7 @@
 //! jobs are housekeeping, and systemd makes up for most of them after the next start (`Persistent=`).
 //!
 //! The timers of user managers (`systemctl --user`) follow the same rules. They tell their users alone, so systemd starts the
-//! agent's own program for a moment as each of them ([`users`], decision 0015). A timer of a user's is shown by a number.
+//! agent's own program for a moment as each of them (`users`, decision 0015). A timer of a user's is shown by a number.
 
 mod users;
 

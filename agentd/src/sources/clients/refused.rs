@@ -26,3 +26,42 @@ pub(super) fn is_refused(socket: &TcpSocket) -> bool {
     };
     socket.bytes() < least
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a connection to a port that carried so much was refused.
+    fn refused(port: u16, sent: u64, received: u64) -> bool {
+        is_refused(&TcpSocket {
+            cookie: 1,
+            local: ([10, 0, 0, 5], port).into(),
+            remote: ([203, 0, 113, 9], 50_000).into(),
+            established: true,
+            uid: 0,
+            inode: 1,
+            cgroup: None,
+            sent,
+            received,
+            silent_ms: 0,
+        })
+    }
+
+    #[test]
+    fn a_login_that_fails_is_nobody_and_a_session_is_somebody() {
+        for (port, sent, received, expected) in [
+            (3389, 2_000, 1_500, true),
+            (3389, 200_000, 4_000, false),
+            (5901, 300, 40, true),
+            (3306, 180, 150, true),
+            (3306, 900, 300, false),
+            (5432, 60, 90, true),
+            // A visit to a page may be as small.
+            (80, 100, 200, false),
+            (8888, 0, 0, false),
+            (5916, 100, 100, false),
+        ] {
+            assert_eq!(refused(port, sent, received), expected, "{port} {sent} {received}");
+        }
+    }
+}

@@ -22,7 +22,7 @@ use crate::host::tcp::{self, Dump, Listener, TcpSocket};
 use crate::host::users::{Users, is_ordinary};
 use crate::host::{HostError, HostRoot};
 use crate::sources::ownership::inside::{Inside, Part};
-use crate::sources::ownership::{Class, Ownership, Place, starts_work};
+use crate::sources::ownership::{Class, Ownership, Place, kind, starts_work};
 
 /// A port that nothing listens at any more is remembered for so long.
 const PORTS_FOR: Duration = Duration::from_mins(5);
@@ -303,8 +303,12 @@ pub(super) fn carries_others(group: &str) -> bool {
     unit.split(['.', '@']).next().is_some_and(|stem| GATEWAYS.contains(&stem))
 }
 
-/// How it counts what a service says.
+/// How it counts what a service says. A file system on the network says only what somebody's reading and writing of files makes it
+/// say, so it counts as if they had said it.
 fn role_of(place: Place<'_>) -> Role {
+    if kind(place.group) == "mount" {
+        return Role::Workload;
+    }
     let carries = place.class == Class::Upkeep && carries_others(place.group);
     if carries { Role::Server } else { place.class.role() }
 }
@@ -518,6 +522,7 @@ mod tests {
             ("system.slice/amazon-ssm-agent.service", 1000, work("connections of alice")),
             ("system.slice/chrony.service", 0, upkeep("system.slice/chrony.service")),
             (vpn, 0, Whose::Of(vpn.into(), Role::Server)),
+            ("system.slice/mnt-data.mount", 0, work("system.slice/mnt-data.mount")),
             ("system.slice/nginx.service", 33, local("system.slice/nginx.service")),
             ("system.slice/jupyter.service", 1000, work("connections of alice")),
             ("system.slice/ssh.service", 0, Whose::Sshd),

@@ -275,7 +275,6 @@ pub(crate) const NOT_YET: &[NotYet] = &[
         "the line that runs /etc/cron.daily is not waited for, whoever made the scripts",
     ),
     ("own-unit-in-usr-lib-on-rpm", "with rpm everything below /usr/lib is a package's"),
-    ("slow-mounted-bucket", "what a mounted bucket carries for a user has the limit of a server"),
     ("telephone-call", "a call of 8 kbit/s is below what an answering flow is"),
     ("listener-of-ones-own-server", "one listener is sent less than a quiet client"),
     ("listener-of-a-radio-station", "one listener is sent less than the limit of a server"),

@@ -8,8 +8,10 @@
 //! both are looked for.
 //!
 //! rpm keeps a data base that only its own library reads. There, what lies in the folders that belong to the vendor by
-//! file-hierarchy(7) is taken for a package's: administrators have `/etc` and `/usr/local`. Of cron's tables and scripts in
-//! `/etc` those of well-known packages are told by name.
+//! file-hierarchy(7) is a package's if the data base has a unit of this name ([`rpm`]). Of cron's tables and scripts in `/etc` those
+//! of well-known packages are told by name.
+
+mod rpm;
 
 use std::collections::HashSet;
 
@@ -17,8 +19,6 @@ use super::{HostError, HostRoot};
 
 /// Where dpkg keeps its lists.
 const DPKG: &str = "/var/lib/dpkg/info";
-/// Where rpm keeps its data base: today's place, and the one before it.
-const RPM: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
 /// The most files in the folder of lists; each package has about four.
 const FILES: usize = 65_536;
 /// The most of one list: a kernel's has some thousand lines.
@@ -38,8 +38,8 @@ const CRON: [&str; 27] = [
 /// Folders whose files are remembered, without the first of two spellings.
 const KEPT: [&str; 5] =
     ["/lib/systemd/system/", "/etc/systemd/system/", "/etc/init.d/", "/etc/cron.", "/etc/cron.d/"];
-/// Folders that are the vendor's.
-const VENDORS: [&str; 1] = ["/lib/systemd/system/"];
+/// The folder of units that is the vendor's.
+const VENDORS: &str = "/lib/systemd/system/";
 
 /// How the packages of a machine are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,12 +78,11 @@ impl Packages {
                 Err(error) => return Err(error),
             }
         }
-        if packages.manager == Manager::None {
-            for folder in RPM {
-                if root.exists(folder)? {
-                    packages.manager = Manager::Rpm;
-                }
-            }
+        if packages.manager == Manager::None
+            && let Some(units) = rpm::units(root)?
+        {
+            packages.manager = Manager::Rpm;
+            packages.files = units.iter().map(|unit| format!("{VENDORS}{unit}")).collect();
         }
         Ok(packages)
     }
@@ -103,9 +102,7 @@ impl Packages {
         let path = plain(path);
         match self.manager {
             Manager::Dpkg => self.files.contains(path),
-            Manager::Rpm => {
-                VENDORS.iter().any(|folder| path.starts_with(folder)) || CRON.contains(&path)
-            }
+            Manager::Rpm => self.files.contains(path) || CRON.contains(&path),
             Manager::None => false,
         }
     }
@@ -153,12 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn under_rpm_the_vendors_folder_is_a_packages_and_etc_is_not() {
+    fn under_rpm_what_the_data_base_names_in_the_vendors_folder_is_a_packages_and_etc_is_not() {
         let tree = Tree::new();
-        tree.file("/var/lib/rpm/rpmdb.sqlite", "");
+        tree.file("/var/lib/rpm/rpmdb.sqlite", "\0nginx.service\0train@.service\0");
         let packages = Packages::read(&tree.root()).unwrap();
         assert!(packages.brought("/usr/lib/systemd/system/nginx.service"));
-        assert!(!packages.brought("/etc/systemd/system/train.service"));
+        assert!(!packages.brought("/etc/systemd/system/nginx.service"));
+        assert!(!packages.brought("/usr/lib/systemd/system/train.service"), "make install");
         assert!(
             packages.brought("/etc/cron.d/sysstat")
                 && packages.brought("/etc/cron.hourly/0anacron")

@@ -33,9 +33,16 @@ const VENDORS: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 /// Where Quadlet's containers are described (podman-systemd.unit(5)).
 const QUADLET: [&str; 3] =
     ["/etc/containers/systemd/", "/usr/share/containers/systemd/", "/run/containers/systemd/"];
-/// What tells that packages or units came or went.
-const WATCHED: [&str; 7] = [
+/// What tells that packages came or went …
+const PACKAGES: [&str; 5] = [
     "/var/lib/dpkg/info",
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/usr/lib/sysimage/rpm/Packages.db",
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/Packages",
+];
+/// … and what tells that of units.
+const WATCHED: [&str; 6] = [
     "/etc/systemd/system",
     TRANSIENT,
     "/run/systemd/generator",
@@ -115,16 +122,19 @@ impl Registry {
 
     /// Forgets what is known if a package or a unit came or went since the last look.
     pub fn look(&self) -> Result<(), HostError> {
-        let mut seen = Vec::with_capacity(WATCHED.len());
-        for folder in WATCHED {
-            let metadata = self.root.inspect(folder)?;
+        let mut seen = Vec::with_capacity(PACKAGES.len() + WATCHED.len());
+        for path in PACKAGES.into_iter().chain(WATCHED) {
+            let metadata = self.root.inspect(path)?;
             seen.push(metadata.map(|it| (it.mtime(), it.mtime_nsec())));
         }
         let mut units = self.lock();
         if units.seen.as_ref() == Some(&seen) {
             return Ok(());
         }
-        let packages_changed = units.seen.as_ref().is_none_or(|old| old.first() != seen.first());
+        let of_packages =
+            |seen: &[Option<(i64, i64)>]| seen.get(..PACKAGES.len()).map(<[_]>::to_vec);
+        let packages_changed =
+            units.seen.as_ref().is_none_or(|old| of_packages(old) != of_packages(&seen));
         units.known.clear();
         if packages_changed || units.unread.is_some() {
             (units.packages, units.unread) = match Packages::read(&self.root) {

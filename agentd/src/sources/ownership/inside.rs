@@ -314,7 +314,7 @@ mod tests {
     fn where_the_shell_is_bash_packages_jobs_are_the_packages_too() {
         let mut machine = Machine::with("crond.service");
         machine.tree.remove("/var/lib/dpkg");
-        machine.tree.file("/var/lib/rpm/rpmdb.sqlite", "");
+        machine.tree.file("/var/lib/rpm/rpmdb.sqlite", "\0sshd.service\0");
         machine.tree.file("/etc/cron.d/sysstat", "*/10 * * * * root /usr/lib64/sa/sa1 1 1\n");
         let crond =
             [(5, 1, 0, "crond", "/usr/sbin/crond -n"), (6, 5, 0, "crond", "/usr/sbin/CROND -n")];

@@ -163,7 +163,7 @@ mod tests {
     fn trees() -> [Tree; 2] {
         let (debian, amazon) = (Tree::new(), Tree::new());
         debian.file("/var/lib/dpkg/info/x.list", "/etc/cron.d/sysstat\n/etc/cron.daily/man-db\n");
-        amazon.file("/var/lib/rpm/rpmdb.sqlite", "");
+        amazon.file("/var/lib/rpm/rpmdb.sqlite", "\0sshd.service\0");
         debian.file(
             "/etc/cron.d/sysstat",
             "# x\nPATH=/usr/bin\n5-55/10 * * * * root command -v debian-sa1 > /dev/null && debian-sa1 1 1\n@reboot root sa\n",

@@ -97,7 +97,7 @@ pub enum Value {
     },
     /// Present now, and while present no action is taken (an inhibitor, a held dpkg lock, a running cloud-init).
     Blocks {
-        /// After this many milliseconds of uninterrupted presence it stops counting and is reported instead.
+        /// After this many milliseconds of uninterrupted presence on a machine that is awake it stops counting and is reported instead.
         cap_ms: u64,
     },
     /// Present now, and while present the machine must be idle for longer before an action is taken. Presence is not

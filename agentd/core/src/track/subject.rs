@@ -186,7 +186,8 @@ impl Subject {
             Some(Last::Blocks { since, .. }) => since,
             _ => now,
         };
-        let expired = millis(now.since(since)) >= cap_ms;
+        // What was frozen with the machine did not wait.
+        let expired = millis(now.awake_since(since)) >= cap_ms;
         self.last = Last::Blocks { since, expired };
         self.judgement = if expired { Judgement::Ignored } else { Judgement::Blocks };
         expired

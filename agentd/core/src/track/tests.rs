@@ -480,6 +480,21 @@ fn who_comes_after_a_long_time_has_come() {
     assert_eq!(used.len(), 6, "each comes and goes: {used:?}");
 }
 
+#[test]
+fn who_comes_while_a_job_of_theirs_runs_has_come() {
+    let mut track = track();
+    let stretch = |name: &str, by| Signal::new(name, Value::Stretches { by }).owned_by("alice");
+    let mut used = Vec::new();
+    for second in (0..7200).step_by(10) {
+        let mut list = vec![stretch("left running", Stretch::Job)];
+        if (3600..5400).contains(&second) {
+            list.push(stretch("ssh", Stretch::Connected));
+        }
+        used.extend(track.observe(at(second), Reading::Signals(list)).used_at);
+    }
+    assert_eq!(used, [at(3600), at(5400)], "the coming and the going");
+}
+
 fn blocking(track: &mut Track, until: u64) {
     for tick in 0..=until / 10 {
         let effect =
@@ -520,6 +535,19 @@ fn a_cap_ends_the_waiting_and_neither_it_nor_what_comes_after_it_is_use() {
     let effect = track.observe(at(60), signals(&[("job", Value::Blocks { cap_ms: 60_000 })]));
     assert_eq!((effect.used_at, effect.expired.len()), (None, 1));
     assert_eq!(track.observe(at(70), signals(&[])).used_at, None);
+}
+
+#[test]
+fn a_night_of_sleep_is_no_part_of_a_cap() {
+    let mut track = track();
+    blocking(&mut track, 40);
+    let night = 10 * 3_600_000;
+    let after = |secs: u64| Stamp { asleep_ms: night, ..Stamp::new(secs * 1000 + night, 0, 0) };
+    track.restart(after(40));
+    let effect = track.observe(after(50), signals(&[("job", Value::Blocks { cap_ms: 60_000 })]));
+    assert!(effect.expired.is_empty(), "it waited for fifty seconds");
+    let effect = track.observe(after(60), signals(&[("job", Value::Blocks { cap_ms: 60_000 })]));
+    assert_eq!(effect.expired.len(), 1);
 }
 
 #[test]

@@ -233,7 +233,7 @@ pub const KEYS: &[KeySpec] = &[
         "idle.pre_stop_timeout",
         span(seconds(1), hours(1)),
         "\"90s\"",
-        "How long pre_stop may take before it is ended and the action goes on.",
+        "How long pre_stop may take. Then it is ended, and the action is called off, as it is when pre_stop fails.",
     ),
     key(
         "idle.pre_stop_user",

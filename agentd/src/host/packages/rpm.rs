@@ -1,6 +1,6 @@
 //! The units of systemd that are named in rpm's data base.
 //!
-//! The data base is a file of SQLite, of Berkeley DB, or of a format of rpm's own. Reading them takes a library for each. But all of
+//! The data base is a file of `SQLite`, of Berkeley DB, or of a format of rpm's own. Reading them takes a library for each. But all of
 //! them hold the names of files as they are: in the header of each package, one after the other, and in an index of names. So the
 //! files are looked through for what can be the name of a unit. A name in a header may lie on two pages; the index has it whole.
 //!
@@ -15,7 +15,7 @@ use crate::host::{HostError, HostRoot};
 
 /// Where rpm keeps its data base: today's place, and the one before it. One may be a link to the other.
 const FOLDERS: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
-/// SQLite's file and what was not written into it yet, rpm's own format, Berkeley DB's packages and its index of names.
+/// `SQLite`'s file and what was not written into it yet, rpm's own format, Berkeley DB's packages and its index of names.
 const FILES: [&str; 5] =
     ["rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages", "Basenames"];
 /// The kinds of units whose origin matters.

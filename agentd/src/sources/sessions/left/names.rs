@@ -44,14 +44,24 @@ const FAMILIES: [&str; 27] = [
     "gitstatusd",
 ];
 
-/// Servers and workers of frameworks, by a part of the path of their script or by their class.
-const PARTS: [&str; 25] = [
-    "/ray/dashboard/", "/ray/_private/", "/ray/autoscaler/", "/ray/core/src/ray/", "org.gradle.launcher.daemon", "/A-server.jar",
-    "org.jetbrains.kotlin.daemon", "org.mvndaemon.mvnd.", "sbt.xMain", "xsbt.boot.Boot", "com.facebook.nailgun",
-    "org.apache.catalina.startup.", "org.apache.zookeeper.", "org.apache.hadoop.", "org.apache.spark.deploy.master.",
-    "org.apache.spark.deploy.worker.", "org.apache.spark.deploy.history.", "org.elasticsearch.", "org.opensearch.",
-    "org.apache.cassandra.", "kafka.Kafka", "jenkins.war", "org.sonar.", "org.neo4j.", "org.apache.solr.",
+/// Servers of frameworks, by a part of the path of the program or script.
+const PATHS: [&str; 4] = ["/ray/dashboard/", "/ray/_private/", "/ray/autoscaler/", "/ray/core/src/ray/"];
+/// Servers that are a class of Java's, by its beginning. Tools and clients of the same product often are in the same package and may
+/// work for hours.
+const CLASSES: [&str; 25] = [
+    "org.gradle.launcher.daemon.", "org.jetbrains.kotlin.daemon.", "org.mvndaemon.mvnd.common.MavenDaemon",
+    "com.facebook.nailgun.", "org.apache.catalina.startup.Bootstrap", "org.apache.zookeeper.server.quorum.",
+    "org.apache.hadoop.hdfs.server.namenode.", "org.apache.hadoop.hdfs.server.datanode.",
+    "org.apache.hadoop.hdfs.qjournal.server.", "org.apache.hadoop.yarn.server.", "org.apache.hadoop.mapreduce.v2.hs.",
+    "org.apache.spark.deploy.master.", "org.apache.spark.deploy.worker.Worker", "org.apache.spark.deploy.history.",
+    "org.elasticsearch.bootstrap.", "org.elasticsearch.server/", "org.opensearch.bootstrap.",
+    "org.apache.cassandra.service.", "kafka.Kafka", "org.sonar.server.", "org.sonar.ce.",
+    "org.neo4j.server.CommunityEntryPoint", "com.neo4j.server.enterprise.",
+    // What starts Elasticsearch and the server of sbt is the same class as their tools.
+    "-Dcli.name=server", "--detach-stdio",
 ];
+/// The same behind `-jar`.
+const JARS: [&str; 2] = ["A-server.jar", "jenkins.war"];
 
 /// Programs that are helpers with one of these words behind them.
 const VERBS: [(&str, &[&str]); 10] = [
@@ -90,12 +100,16 @@ pub(super) fn is_helper(comm: &str, arguments: &[&[u8]]) -> bool {
         return true;
     }
     let rest = words.get(1..).unwrap_or_default();
-    if words.iter().take(64).any(|word| PARTS.iter().any(|part| word.contains(part))) {
-        return true;
-    }
     let interpreter = program.starts_with("python") || ["node", "ruby", "perl"].contains(&program);
     let at = rest.iter().position(|word| !word.starts_with('-')).filter(|_| interpreter);
-    let script = at.and_then(|at| rest.get(at)).map(|word| base(word)).unwrap_or_default();
+    let script = at.and_then(|at| rest.get(at)).copied().unwrap_or_default();
+    let is_part = |word: &str| PATHS.iter().any(|part| word.contains(part));
+    let is_class = |word: &&str| CLASSES.iter().any(|class| word.starts_with(class));
+    let is_jar = |pair: &[&str]| matches!(pair, ["-jar", jar] if JARS.contains(&base(jar)));
+    if is_part(first) || is_part(script) || rest.iter().any(is_class) || rest.windows(2).any(is_jar) {
+        return true;
+    }
+    let script = base(script);
     let behind = at.map_or(rest, |at| rest.get(at + 1..).unwrap_or_default());
     is_among(&PROGRAMS, script) || has_verb(program, rest) || has_verb(script, behind)
 }
@@ -155,6 +169,10 @@ mod tests {
             "java -cp x org.gradle.launcher.daemon.bootstrap.GradleDaemon 8.5", "watchman --foreground", "adb -L tcp:5037",
             "python3 /home/a/venv/bin/dask worker tcp://x", "dask scheduler", "git fsmonitor--daemon run",
             "emacs --daemon", "python3 /x/ray/dashboard/dashboard.py --host=x", "ray::IDLE", "Xvfb :99",
+            "java -jar /home/a/.cache/bazel/install/7/A-server.jar --max_idle_secs=1", "java -Dx=y -jar jenkins.war",
+            "java -cp x org.apache.cassandra.service.CassandraDaemon", "java -cp x kafka.Kafka server.properties",
+            "java -Dproc_namenode org.apache.hadoop.hdfs.server.namenode.NameNode",
+            "java -m org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch",
             "kubectl port-forward svc/x 80", "/home/a/.cache/gitstatus/gitstatusd-linux-x86_64 -G v1",
         ] {
             assert!(helper(line), "{line}");
@@ -170,7 +188,15 @@ mod tests {
             "python3 -m pipeline", "node crawl.js", "java -jar etl.jar", "git clone x", "aws s3 sync a b", "Rscript x.R",
             "python3 ray_train.py", "ray::train()", "dask-submit x", "docker run x", "emacs --batch x", "kubectl wait x",
             "/opt/gnomon/run", "ssh host make", "python3 make.py",
-            "aws ssm send-command x", "mlflow run .", "turbo run build", "snap-aligner single x", "plasma_sim", "",
+            "aws ssm send-command x", "mlflow run .", "turbo run build", "snap-aligner single x",
+            "java -Dproc_jar org.apache.hadoop.util.RunJar etl.jar", "java -cp x org.apache.hadoop.tools.DistCp a b",
+            "java org.apache.hadoop.util.RunJar hive-cli.jar org.apache.hadoop.hive.cli.CliDriver",
+            "java -cp x org.apache.hadoop.hdfs.tools.DFSck /", "java -cp x org.apache.cassandra.tools.NodeTool repair",
+            "java -cp x org.apache.cassandra.tools.BulkLoader x", "java -cp x org.apache.solr.util.SimplePostTool x",
+            "java -cp x org.neo4j.cli.AdminTool database import", "java -cp x org.elasticsearch.hadoop.Load",
+            "java -Dcassandra=org.apache.cassandra.service.CassandraDaemon Load", "java -cp x xsbt.boot.Boot test",
+            "java -cp x org.apache.spark.deploy.SparkSubmit x", "curl -O https://get.jenkins.io/war/jenkins.war",
+            "java -cp x org.apache.spark.deploy.worker.DriverWrapper x", "rsync -a /home/a/ray/dashboard/ b", "plasma_sim", "",
         ] {
             assert!(!helper(line), "{line}");
         }

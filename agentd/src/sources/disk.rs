@@ -184,8 +184,8 @@ impl Disk {
         self.jobs.finish();
         self.services.begin(total);
         for (path, unit) in &found {
-            let total = self.services.take(path, unit)?;
-            if unit.role == Role::Workload {
+            let (role, total) = self.services.take(path, unit)?;
+            if role == Role::Workload {
                 signals.push(counter(path, total));
             }
         }

@@ -176,8 +176,8 @@ impl Groups {
                     found.mixed.push((path.clone(), class));
                 }
             }
-            let total = self.units.take(&path, &unit)?;
-            if unit.role == Role::Workload {
+            let (role, total) = self.units.take(&path, &unit)?;
+            if role == Role::Workload {
                 let uid = services.get(&path).copied().flatten().or(uid);
                 let total = helpers.work(&self.hierarchy, &path, total, uid)?;
                 found.signals.push(Signal { owner: unit.owner, ..counter(&path, total) });

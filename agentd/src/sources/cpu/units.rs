@@ -138,8 +138,9 @@ impl Units {
         Ok(hierarchy.cpu_us(path)?.map(|used| (used, id)))
     }
 
-    /// Takes in a unit; its counter over all its runs.
-    pub(in crate::sources) fn take(&mut self, path: &str, unit: &Found) -> Result<u64, HostError> {
+    /// Takes in a unit; how it counts, and its counter over all its runs. What counts as work is told by whoever asks, all else by
+    /// [`Self::finish`].
+    pub(in crate::sources) fn take(&mut self, path: &str, unit: &Found) -> Result<(Role, u64), HostError> {
         let first = self.look == 1;
         let before = self.pausing.remove(path).map_or(0, |(restarts, _)| restarts.saturating_add(1));
         let fresh = || Known {
@@ -190,7 +191,7 @@ impl Units {
             Some(_) => *self.sums.entry(known.role).or_default() += grown,
             None => {}
         }
-        Ok(known.total_us)
+        Ok((known.role, known.total_us))
     }
 
     /// Ends the look: the counters of what is not people's, and of what ended.
@@ -344,6 +345,20 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_of_peoples_that_fails_again_and_again_is_told_once_at_each_look() {
+        let mut units = Units::default();
+        let mut roles = Vec::new();
+        for id in 0..20 {
+            units.begin((id + 1) * 500_000);
+            let (role, _) = units.take(UNIT, &unit(Role::Workload, id, 400_000)).unwrap();
+            let told = units.finish().into_iter().filter(|it| it.subject == UNIT).count();
+            assert_eq!(told, usize::from(role != Role::Workload), "{id}");
+            roles.push(role);
+        }
+        assert!(roles.first() == Some(&Role::Workload) && roles.last() == Some(&Role::Upkeep), "{roles:?}");
+    }
+
+    #[test]
     fn a_unit_that_fails_is_known_as_one_though_it_is_seldom_met_and_a_job_that_comes_again_is_not() {
         for (restarts, expected) in [(true, Role::Upkeep), (false, Role::Local)] {
             let mut units = Units::default();
@@ -411,11 +426,13 @@ mod tests {
                 for (which, (id, used)) in &alive {
                     let path = format!("system.slice/u{which}.service");
                     let role = roles[which % roles.len()];
-                    let total = units.take(&path, &unit(role, *id, *used)).unwrap();
+                    let (role, total) = units.take(&path, &unit(role, *id, *used)).unwrap();
                     if role == Role::Workload { now.insert(path, total); }
                 }
                 for signal in units.finish() {
-                    if let Value::Counter { total } = signal.value { now.insert(signal.subject, total); }
+                    if let Value::Counter { total } = signal.value {
+                        proptest::prop_assert!(now.insert(signal.subject, total).is_none(), "a subject is told twice");
+                    }
                 }
                 for (subject, total) in &now {
                     let old = before.get(subject).copied().unwrap_or(0);

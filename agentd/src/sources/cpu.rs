@@ -110,7 +110,7 @@ impl Cpu {
             Some(Look::ByGroup(both)) => {
                 let ByGroup { groups, people, helpers, account } = both.as_mut();
                 helpers.begin(now)?;
-                let found = groups.look(people.services(), helpers, &mut self.users)?;
+                let found = groups.look((&self.root, now), people.services(), helpers, &mut self.users)?;
                 helpers.finish();
                 people.look(now, groups.hierarchy(), groups.ownership(), helpers, &found.mixed)?;
                 let mut signals = found.signals;

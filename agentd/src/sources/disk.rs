@@ -25,7 +25,7 @@ use agent_core::stamp::Stamp;
 
 use self::account::Account;
 use self::jobs::Jobs;
-use super::cpu::units::{Found, Units};
+use super::cpu::units::{Found, Units, lasts};
 use super::ownership::{Class, Ownership, kind};
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind};
 use crate::host::block::{self, Disk as Whole, Layer};
@@ -179,7 +179,8 @@ impl Disk {
                 role = Role::Workload;
             }
             let restarts = ownership.restarts(&path);
-            found.push((path, Found { role, id, used_us: bytes, owner: None, restarts }));
+            let lasts = restarts && lasts(&self.root, &path, now);
+            found.push((path, Found { role, id, used_us: bytes, owner: None, restarts, lasts }));
         }
         self.jobs.finish();
         self.services.begin(total);

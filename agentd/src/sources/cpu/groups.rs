@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use agent_core::reading::{Role, Signal, Value};
+use agent_core::stamp::Stamp;
 
 use super::planes;
 use super::servers::Helpers;
-use super::units::{Found as Unit, Units};
-use crate::host::HostError;
+use super::units::{self, Found as Unit, Units};
 use crate::host::cgroup::Hierarchy;
 use crate::host::users::Users;
+use crate::host::{HostError, HostRoot};
 use crate::sources::ownership::{Class, Ownership, kind, starts_work};
 
 /// The most groups of one slice that are shown one by one; the others are in the slice's rest.
@@ -59,6 +60,7 @@ impl Groups {
     /// Reads every group that matters. `services` are the units of `system.slice` that turned out to be people's.
     pub(super) fn look(
         &mut self,
+        at: (&HostRoot, Stamp),
         services: &BTreeMap<String, Option<u32>>,
         helpers: &mut Helpers,
         users: &mut Users,
@@ -72,7 +74,7 @@ impl Groups {
                 "machine.slice" => {
                     self.slice("machine.slice", (1, total), helpers, users, &mut found)?;
                 }
-                "system.slice" => self.system(total, services, helpers, users, &mut found)?,
+                "system.slice" => self.system(at, total, services, helpers, users, &mut found)?,
                 _ => {
                     let class = self.ownership.of(&top).class;
                     if class == Class::People {
@@ -152,6 +154,7 @@ impl Groups {
     /// `system.slice`: units that count as people's one by one, the others by their role, and what ended in between.
     fn system(
         &mut self,
+        (root, now): (&HostRoot, Stamp),
         total: u64,
         services: &BTreeMap<String, Option<u32>>,
         helpers: &mut Helpers,
@@ -165,7 +168,8 @@ impl Groups {
             let Some((used, id)) = Units::read(&self.hierarchy, &path)? else { continue };
             let restarts = self.ownership.restarts(&path);
             let owner = uid.map(|uid| users.name(uid));
-            let mut unit = Unit { role: class.role(), id, used_us: used, owner, restarts };
+            let lasts = restarts && units::lasts(root, &path, now);
+            let mut unit = Unit { role: class.role(), id, used_us: used, owner, restarts, lasts };
             if class != Class::People {
                 // A service that is people's as a whole is still looked into, since that may end.
                 if let Some(uid) = services.get(&path) {

@@ -9,11 +9,13 @@
 //! two looks), nobody can say whose it was: unexplained.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 
 use agent_core::reading::{Role, Signal, Value};
+use agent_core::stamp::Stamp;
 
-use crate::host::HostError;
 use crate::host::cgroup::Hierarchy;
+use crate::host::{HostError, HostRoot};
 use crate::sources::ownership::kind;
 
 /// The slice.
@@ -26,9 +28,12 @@ const DEPTH: usize = 8;
 const WORTH_US: u64 = 300_000;
 /// The same in bytes.
 const WORTH_BYTES: u64 = 1 << 20;
-/// A unit that was made anew at so many looks in a row is one that fails and is started again and again. It does no work,
-/// unless it uses so much that it counts as a server.
+/// A unit that was made anew at so many looks in a row is one that fails and is started again and again. It does no work. One that
+/// ends by design and is started for the next piece of work looks the same but for its runs, which last longer: met once in
+/// a run as old as [`LASTS_MS`] it is none that fails.
 const RESTARTS: u32 = 6;
+/// What fails at its start has ended by then.
+const LASTS_MS: i64 = 3000;
 /// For so many looks it is remembered how often a unit was started that is not there: most of the time one that fails is not.
 const PAUSE: u64 = 12;
 /// A unit that was the same run at so many looks after the first one does not fail. (Two looks may be close together.)
@@ -56,6 +61,15 @@ pub(in crate::sources) struct Found {
     pub(in crate::sources) owner: Option<String>,
     /// systemd starts it again whenever it ends.
     pub(in crate::sources) restarts: bool,
+    /// This run is one of a unit that works ([`lasts`]).
+    pub(in crate::sources) lasts: bool,
+}
+
+/// Whether a unit was started longer ago than one that fails lives. The folder of a group is as old as the run; one whose
+/// age is not told is taken for young.
+pub(in crate::sources) fn lasts(root: &HostRoot, path: &str, now: Stamp) -> bool {
+    let folder = root.inspect(&format!("/sys/fs/cgroup/{path}")).ok().flatten();
+    folder.is_some_and(|it| now.wall_ms.saturating_sub(it.ctime().saturating_mul(1000)) >= LASTS_MS + 1000)
 }
 
 #[derive(Clone, Debug)]
@@ -165,6 +179,9 @@ impl Units {
             known.restarts = known.restarts.saturating_add(1);
             (known.id, known.used_us) = (unit.id, 0);
         }
+        if unit.lasts {
+            known.restarts = known.restarts.min(1);
+        }
         let Some(grown) = unit.used_us.checked_sub(known.used_us) else {
             let file = format!("/sys/fs/cgroup/{path}/{}", self.file);
             // Whatever made it fall may have reached the others: all are compared with what they are from now on.
@@ -259,7 +276,7 @@ mod tests {
     const UNIT: &str = "system.slice/a.service";
 
     fn unit(role: Role, id: u64, used_us: u64) -> Found {
-        Found { role, id, used_us, owner: None, restarts: true }
+        Found { role, id, used_us, owner: None, restarts: true, lasts: false }
     }
 
     /// Looks once at a slice with these units; the totals that are not zero.
@@ -342,6 +359,29 @@ mod tests {
             told = look(&mut units, slice, &[(UNIT, unit(Role::Local, 19, 500_000))]);
         }
         assert!(told.iter().any(|(path, role, _)| path == UNIT && *role == Role::Local), "{told:?}");
+    }
+
+    #[test]
+    fn a_unit_that_ends_by_design_and_is_started_for_the_next_piece_of_work_does_work() {
+        let mut units = Units::default();
+        let mut slice = 0;
+        for id in 0..40 {
+            slice += 500_000;
+            let found = Found { lasts: id % 4 == 0, ..unit(Role::Local, id, 400_000) };
+            let told = look(&mut units, slice, &[(UNIT, found)]);
+            assert_eq!(sum(&told, Role::Upkeep), 0, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_as_old_as_the_folder_of_its_group() {
+        let tree = crate::host::tree::Tree::new();
+        tree.cgroup(UNIT, 0, &[]);
+        let made = std::fs::metadata(tree.path(&format!("/sys/fs/cgroup/{UNIT}"))).unwrap().ctime() * 1000;
+        for (age, expected) in [(-5000, false), (1000, false), (2000, false), (4000, true), (60_000, true)] {
+            assert_eq!(lasts(&tree.root(), UNIT, Stamp::new(1, 0, made + age)), expected, "{age}");
+        }
+        assert!(!lasts(&tree.root(), "system.slice/gone.service", Stamp::new(1, 0, made + 60_000)));
     }
 
     #[test]

@@ -32,6 +32,8 @@ use crate::host::block::{self, Disk as Whole, Layer};
 use crate::host::cgroup::{Hierarchy, Version};
 use crate::host::{HostError, HostRoot};
 
+/// How deep slices may lie in slices.
+const SLICES: usize = 8;
 /// From here on, in bytes a second, what no group did may be work.
 const UNEXPLAINED_ABOVE: f64 = 262_144.0;
 
@@ -174,7 +176,7 @@ impl Disk {
                 continue;
             };
             let Some(id) = groups.id(&path)? else { continue };
-            let mut role = role(groups, ownership, &path)?;
+            let mut role = role(groups, ownership, &path, SLICES)?;
             if role != Role::Workload && self.jobs.worked(now, groups, ownership, &path, bytes)? {
                 role = Role::Workload;
             }
@@ -196,13 +198,13 @@ impl Disk {
 }
 
 /// How a unit counts. A slice of units counts as the one of them that counts soonest.
-fn role(groups: &Hierarchy, ownership: &Ownership, path: &str) -> Result<Role, HostError> {
-    if kind(path) != "slice" {
+fn role(groups: &Hierarchy, ownership: &Ownership, path: &str, depth: usize) -> Result<Role, HostError> {
+    if kind(path) != "slice" || depth == 0 {
         return Ok(ownership.of(path).class.role());
     }
     let mut least = Role::Upkeep;
     for name in groups.children(path)? {
-        least = least.min(ownership.of(&format!("{path}/{name}")).class.role());
+        least = least.min(role(groups, ownership, &format!("{path}/{name}"), depth - 1)?);
     }
     Ok(least)
 }

@@ -106,6 +106,18 @@ fn units_are_told_by_whose_they_are() {
 }
 
 #[test]
+fn a_slice_counts_as_the_unit_in_it_that_counts_soonest_however_deep_it_lies() {
+    let mut machine = Machine::new();
+    let slice = "system.slice/system-jobs.slice";
+    let (inner, unit) = (format!("{slice}/system-jobs-etl.slice"), format!("{slice}/system-jobs-etl.slice/etl.service"));
+    for bytes in [0, 3 * MIB] {
+        let groups = [("system.slice", bytes), (slice, bytes), (&*inner, bytes), (&*unit, bytes)];
+        let told = machine.look(bytes / 512, &groups);
+        assert!(bytes == 0 || told.contains(&(slice.to_owned(), Role::Local, bytes)), "{told:?}");
+    }
+}
+
+#[test]
 fn what_the_disk_moved_and_no_group_did_is_unexplained_beyond_the_kernels_share() {
     let unexplained = |moved: u64, booked: u64| {
         let mut machine = Machine::new();

@@ -36,12 +36,12 @@ const LOGINS: [&str; 15] = [
     "snap.amazon-ssm-agent.amazon-ssm-agent",
     "tailscaled",
 ];
-/// Since its version 24.3 cloud-init runs user-data here.
-const CLOUD_INIT: &str = "cloud-init-main.service";
 /// Scopes of terminals in a user's manager, where logins' programs are put.
 const TERMINALS: [&str; 2] = ["tmux-spawn-", "vte-spawn-"];
-/// Units of a user's manager that a desktop or its bus makes.
-const OF_A_DESKTOP: [&str; 3] = ["app-", "dbus-", "snap."];
+/// Units of a user's manager that a desktop, its bus or the containers of a user make.
+const OF_A_DESKTOP: [&str; 4] = ["app-", "dbus-", "snap.", "podman-pause-"];
+/// What systemd-run makes: a service, or with `--scope` a scope around the command.
+const RUN: [&str; 2] = ["service", "scope"];
 /// Folders of the units that are there for every user (systemd.unit(5), "User Unit Search Path").
 const FOR_EVERYBODY: [&str; 5] = [
     "/etc/systemd/user",
@@ -83,11 +83,11 @@ pub(super) fn of(root: &HostRoot, registry: &Registry, path: &str) -> Result<Pla
         Some("system.slice") => {
             let stem = named.strip_suffix(".service").unwrap_or(named);
             let stem = stem.split('@').next().unwrap_or(stem);
-            let jobs = is_script(named) || named == CLOUD_INIT || LOGINS.contains(&stem);
+            let jobs = is_script(named) || LOGINS.contains(&stem);
             let transient = || {
                 !stem.starts_with(FOR_THE_AGENT) && registry.unit(named).origin == Origin::Transient
             };
-            if jobs || (kind(named) == "service" && transient()) { unit(named) } else { Place::Nobody }
+            if jobs || (RUN.contains(&kind(named)) && transient()) { unit(named) } else { Place::Nobody }
         }
         _ => Place::Nobody,
     })
@@ -103,7 +103,7 @@ fn in_manager(root: &HostRoot, path: &str) -> Result<Place, HostError> {
     if TERMINALS.iter().any(|start| name.starts_with(start)) {
         return Ok(Place::Login("a terminal".to_owned()));
     }
-    let own = kind(name) == "service" && !OF_A_DESKTOP.iter().any(|start| name.starts_with(start));
+    let own = RUN.contains(&kind(name)) && name != "init.scope" && !OF_A_DESKTOP.iter().any(|start| name.starts_with(start));
     if !own {
         return Ok(Place::Nobody);
     }
@@ -132,7 +132,7 @@ fn is_run(part: &str) -> bool {
     let Some((stem, kind)) = part.rsplit_once('.') else { return false };
     let rest = stem.strip_prefix("run-").filter(|rest| !rest.is_empty());
     let made = |rest: &str| rest.starts_with(['u', 'r', 'p']) || rest.starts_with(|c: char| c.is_ascii_digit());
-    ["service", "scope"].contains(&kind) && rest.is_some_and(made)
+    RUN.contains(&kind) && rest.is_some_and(made)
 }
 
 /// `session 42` of `session-42.scope`.
@@ -151,6 +151,9 @@ mod tests {
         let tree = Tree::new();
         tree.file("/run/systemd/transient/train.service", "");
         tree.file("/run/systemd/transient/agentd-probe.service", "");
+        for name in ["backup", "docker-0f", "libpod-7"] {
+            tree.file(&format!("/run/systemd/transient/{name}.scope"), "");
+        }
         tree.file("/usr/lib/systemd/user/pipewire.service", "");
         tree.file("/usr/lib/systemd/user/mpd@.service", "");
         let registry = Registry::of(&tree.root());
@@ -164,6 +167,10 @@ mod tests {
             (manager("app.slice/run-r5f.service"), unit("run-r5f.service")),
             (manager("app.slice/run-p812-i9.scope"), unit("run-p812-i9.scope")),
             (manager("app.slice/train.service"), unit("train.service")),
+            (manager("app.slice/train.scope"), unit("train.scope")),
+            (manager("user.slice/podman-pause-77.scope"), Place::Nobody),
+            ("system.slice/backup.scope".to_owned(), unit("backup.scope")),
+            ("system.slice/libpod-7.scope".to_owned(), Place::Nobody),
             (manager("session.slice/pipewire.service"), Place::Nobody),
             (manager("app.slice/mpd@x.service"), Place::Nobody),
             (manager("app.slice/app-org.gnome.Terminal.slice/vte-spawn-1.scope"), login("a terminal")),

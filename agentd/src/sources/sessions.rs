@@ -3,7 +3,7 @@
 //!
 //! A session that was left open is no use, so none of this keeps the machine up for ever: while somebody is connected
 //! the machine must be idle for longer, and for longest while a job runs in the foreground of a terminal. A terminal
-//! that a multiplexer keeps without a client, at its prompt, is nothing; a job left on it is still a job.
+//! that a multiplexer keeps without a client, at its prompt, is nothing; a job left on it, in the background too, is still a job.
 //!
 //! Neither utmp nor logind is asked who is there. Debian 13 has no utmp, logind there knows no terminal of a session,
 //! and a restart of sshd parts its sessions from the daemon; processes, their terminals and sshd's titles are the same
@@ -137,7 +137,7 @@ impl Sessions {
         }
         self.judge_terminals()?;
         let mut signals = Stretches::default();
-        self.say_terminals(&mut signals);
+        self.say_terminals(&mut signals)?;
         self.say_connections(now, &mut signals)?;
         self.say_servers(&mut signals);
         self.say_jobs(now, &mut signals)?;
@@ -233,7 +233,7 @@ impl Sessions {
         on.uid
     }
 
-    fn say_terminals(&mut self, signals: &mut Stretches) {
+    fn say_terminals(&mut self, signals: &mut Stretches) -> Result<(), HostError> {
         let mut left: BTreeMap<(u32, &'static str), f64> = BTreeMap::new();
         let mut said = Vec::new();
         for (on, (_, running)) in self.found.terminals.iter().zip(&self.running) {
@@ -243,7 +243,12 @@ impl Sessions {
                 Kind::Login => continue,
                 Kind::Job => Stretch::Job,
                 _ if self.is_attached(on, DEPTH) => Stretch::Connected,
-                _ => {
+                kind => {
+                    let left_there = kind == Kind::Prompt && on.line != Line::Container;
+                    if left_there && let Some(behind) = self.looker.behind(on)? {
+                        said.push((on.subject.clone(), Stretch::Job, uid, behind.words()));
+                        continue;
+                    }
                     let keeper = match on.line {
                         Line::Kept(multiplexer) => multiplexer.as_str(),
                         Line::Ide => "a development environment",
@@ -263,6 +268,7 @@ impl Sessions {
             let owner = format!("{user}, nobody is seen attached");
             signals.show(format!("terminals of {user} in {keeper}"), count, owner);
         }
+        Ok(())
     }
 
     fn say_connections(

@@ -25,6 +25,7 @@ use crate::host::{HostError, HostRoot};
 use crate::sources::ownership::{Jobs, Step, starts_work};
 pub(super) use ends::Ends;
 use known::{Known, What};
+pub(super) use names::is_helper;
 use place::Place;
 
 /// A process is looked at when it has lived for so long. What ends sooner is a step of something else, and what has just been

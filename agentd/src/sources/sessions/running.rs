@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::command::{self, Command, Kind};
+use super::left::is_helper;
 use super::record::Id;
 use super::scan::{Line, Terminal};
 use crate::host::process::{self, Processes};
@@ -173,13 +174,13 @@ impl Looker {
     ///
     /// A shell that is fed through the connection, as development environments do, is none unless it runs something.
     pub(super) fn carried(&mut self, carrier: u32) -> Result<Option<Running>, HostError> {
-        for (pid, comm) in self.offspring(carrier)? {
+        for (pid, comm) in self.offspring(carrier, 0)? {
             let command = self.command(pid, &comm)?;
             let shell = command::is_shell(&process::words(&self.buffer));
             match command.kind {
                 Kind::Job if !shell => return Ok(Some(Running { command, pid })),
                 Kind::Job => {
-                    let (inner, waits) = self.inner(pid)?;
+                    let (inner, waits) = self.inner(pid, 0)?;
                     // A script that only waits for a server or shows something is as idle as that.
                     if inner.is_some() || !waits {
                         let running = inner.unwrap_or(Running { command, pid });
@@ -187,7 +188,7 @@ impl Looker {
                     }
                 }
                 Kind::Prompt => {
-                    let (inner, _) = self.inner(pid)?;
+                    let (inner, _) = self.inner(pid, 0)?;
                     let busy = inner.filter(|running| running.command.name != "sleep");
                     if busy.is_some() {
                         return Ok(busy);
@@ -199,12 +200,19 @@ impl Looker {
         Ok(None)
     }
 
+    /// A job that a shell at its prompt has in the background of its terminal.
+    pub(super) fn behind(&mut self, on: &Terminal) -> Result<Option<Running>, HostError> {
+        Ok(self.inner(on.leader.pid, on.number)?.0)
+    }
+
     /// A job among the children of a shell, and whether it has other children.
-    fn inner(&mut self, shell: u32) -> Result<(Option<Running>, bool), HostError> {
+    fn inner(&mut self, shell: u32, tty: u32) -> Result<(Option<Running>, bool), HostError> {
         let mut others = false;
-        for (pid, comm) in self.offspring(shell)? {
+        for (pid, comm) in self.offspring(shell, tty)? {
             let command = self.command(pid, &comm)?;
-            if command.kind == Kind::Job {
+            // A prompt has helpers of its own; what a script runs is the script's.
+            let helps = tty != 0 && is_helper(&comm, &process::words(&self.buffer));
+            if command.kind == Kind::Job && !helps {
                 return Ok((Some(Running { command, pid }), others));
             }
             others = true;
@@ -212,11 +220,11 @@ impl Looker {
         Ok((None, others))
     }
 
-    /// The children of a process that have no terminal.
-    fn offspring(&mut self, parent: u32) -> Result<Vec<(u32, String)>, HostError> {
+    /// The children of a process on a terminal, or on none.
+    fn offspring(&mut self, parent: u32, tty: u32) -> Result<Vec<(u32, String)>, HostError> {
         let mut found = Vec::new();
         for pid in self.processes.children(parent)?.into_iter().take(CHILDREN) {
-            if let Some(now) = self.now(pid)?.filter(|now| now.tty == 0 && now.ppid == parent) {
+            if let Some(now) = self.now(pid)?.filter(|now| now.tty == tty && now.ppid == parent) {
                 found.push((pid, now.comm));
             }
         }

@@ -278,6 +278,19 @@ fn detached_shells_are_nothing_and_attached_ones_are_connected() {
 }
 
 #[test]
+fn a_job_in_the_background_of_a_detached_shell_is_waited_for_and_a_helper_or_a_display_there_is_not() {
+    let mut machine = Machine::new();
+    tmux(&machine);
+    machine.program(870, 905, 5, "gitstatusd -G");
+    machine.program(871, 905, 5, "tail -f log");
+    machine.tree.children(905, &[870, 871]);
+    assert_eq!(machine.waits(), []);
+    machine.program(872, 905, 5, "python3 train.py");
+    machine.tree.children(905, &[870, 871, 872]);
+    assert_eq!(machine.waits(), [wait("pts/5", Job, "alice, python3[872]")]);
+}
+
+#[test]
 fn a_client_of_somebody_else_attaches_nobody_elses_shells() {
     let mut machine = Machine::new();
     tmux(&machine);

@@ -87,7 +87,7 @@ const LAUNCHERS: [&str; 21] = [
 const CUT: usize = 15;
 
 /// Whether a program is nobody's job, by its name as the kernel has it and its arguments.
-pub(super) fn is_helper(comm: &str, arguments: &[&[u8]]) -> bool {
+pub(in crate::sources::sessions) fn is_helper(comm: &str, arguments: &[&[u8]]) -> bool {
     let words: Vec<Cow<'_, str>> = arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let program = words.first().map_or(comm, |word| base(word));

@@ -58,13 +58,12 @@ impl Ends {
     }
 
     fn ended_often(&mut self, now: Stamp, job: &Job) -> bool {
-        if self.counts.len() >= NAMES {
-            self.counts.retain(|_, (_, last)| now.since(*last) < FORGOTTEN);
-        }
-        let full = self.counts.len() >= NAMES;
         let key = (job.uid, job.name.clone());
-        if full && !self.counts.contains_key(&key) {
-            return true;
+        if self.counts.len() >= NAMES && !self.counts.contains_key(&key) {
+            // The oldest one makes room: nobody's names keep another's end from being seen.
+            let oldest = self.counts.iter().min_by_key(|(_, (_, last))| last.boot_ms);
+            let oldest = oldest.map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.counts.remove(&key));
         }
         let (count, last) = self.counts.entry(key).or_insert((0, now));
         if now.since(*last) >= FORGOTTEN {
@@ -130,5 +129,7 @@ mod tests {
             ends(&mut it, &mut now, &job(number, &format!("job{number}")), 11);
         }
         assert!(it.counts.len() <= NAMES);
+        let other = Job { uid: 1001, ..job(5000, "train") };
+        assert!(!ends(&mut it, &mut now, &other, 11), "somebody else's end is seen all the same");
     }
 }

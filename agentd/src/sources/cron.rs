@@ -20,7 +20,7 @@ mod fields;
 mod search;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ use nix::unistd::geteuid;
 
 use super::{Context, Lane, Opened, OptionKind, OptionSpec, Source, SourceSpec, blind, due};
 use crate::host::cgroup::Hierarchy;
+use crate::host::units::Registry;
 use crate::host::users::Users;
 use crate::host::{HostError, HostRoot};
 use closed::{Closed, Marks};
@@ -85,7 +86,7 @@ const SYSTEM: &str = "/etc/crontab";
 struct Cron {
     root: HostRoot,
     ahead: Duration,
-    packaged: table::Packaged,
+    registry: Registry,
     users: Users,
     closed: Closed,
     found: Option<(Stamp, Reading)>,
@@ -137,7 +138,7 @@ impl Cron {
         Self {
             root: context.host.clone(),
             ahead: due::ahead(context),
-            packaged: table::Packaged::default(),
+            registry: Registry::of(&context.host),
             users: Users::new(context.host.clone()),
             closed: Closed::new(&context.bus),
             found: None,
@@ -147,6 +148,7 @@ impl Cron {
     }
 
     fn look(&mut self, now: Stamp) -> Result<Reading, HostError> {
+        self.registry.look()?;
         let clocks = Clocks::new(&self.root, now, self.ahead)?;
         let (signals, closed) = (Vec::new(), Marks::new());
         let mut look = Look { now, ahead: self.ahead, clocks, signals, closed };
@@ -224,16 +226,13 @@ impl Cron {
     }
 
     /// Every table of a folder; whether there is such a folder.
-    fn folder(&mut self, folder: &str, kind: Kind, look: &mut Look) -> Result<bool, HostError> {
+    fn folder(&self, folder: &str, kind: Kind, look: &mut Look) -> Result<bool, HostError> {
         let Some(names) = self.names(folder, look)? else { return Ok(false) };
-        let names = names.into_iter().filter(|name| table::is_name(name, kind));
-        let tables: BTreeSet<String> = names.map(|name| format!("{folder}/{name}")).collect();
-        let packaged = match kind {
-            Kind::System => self.packaged.of(&self.root, &tables)?,
-            Kind::Personal => BTreeSet::new(),
-        };
-        for path in tables.difference(&packaged) {
-            self.table(path, kind, look)?;
+        let names = names.iter().filter(|name| table::is_name(name, kind));
+        for path in names.map(|name| format!("{folder}/{name}")) {
+            if kind == Kind::Personal || !self.registry.is_packaged(&path) {
+                self.table(&path, kind, look)?;
+            }
         }
         Ok(true)
     }

@@ -1,19 +1,6 @@
-//! Tables of cron (crontab(5)), and which of them came with the system.
-
-use std::collections::BTreeSet;
+//! Tables of cron (crontab(5)).
 
 use super::fields::{self, When};
-use crate::host::{HostError, HostRoot};
-
-/// The most of a package's list that is read.
-const LIMIT: usize = 1 << 20;
-/// The most packages.
-const PACKAGES: usize = 50_000;
-/// dpkg's lists of configuration files, one a package (dpkg-query(1)).
-const DPKG: &str = "/var/lib/dpkg/info";
-/// Tables of well-known packages, for systems without dpkg.
-const KNOWN: [&str; 8] =
-    ["0hourly", "raid-check", "sysstat", "dailyjobs", "mdadm", "e2scrub_all", "anacron", "certbot"];
 
 /// Whose table it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,43 +88,6 @@ pub(super) fn is_name(name: &str, kind: Kind) -> bool {
             Kind::System => name.bytes().all(plain),
             Kind::Personal => !left,
         }
-}
-
-/// Which tables belong to a package; asked for anew when a table comes or goes.
-#[derive(Debug, Default)]
-pub(super) struct Packaged {
-    known: Option<(BTreeSet<String>, BTreeSet<String>)>,
-}
-
-impl Packaged {
-    /// Those of `tables` that belong to a package.
-    pub(super) fn of(
-        &mut self,
-        root: &HostRoot,
-        tables: &BTreeSet<String>,
-    ) -> Result<BTreeSet<String>, HostError> {
-        if let Some((_, packaged)) = self.known.as_ref().filter(|(known, _)| known == tables) {
-            return Ok(packaged.clone());
-        }
-        let name = |path: &String| KNOWN.contains(&path.rsplit('/').next().unwrap_or_default());
-        let mut packaged: BTreeSet<String> =
-            tables.iter().filter(|path| name(path)).cloned().collect();
-        if packaged.len() < tables.len() {
-            let files = match root.names(DPKG, PACKAGES * 8) {
-                Ok(files) => files,
-                Err(error) if error.is_missing() => Vec::new(),
-                Err(error) => return Err(error),
-            };
-            for file in files.iter().filter(|file| file.ends_with(".conffiles")) {
-                let mut text = Vec::new();
-                root.read_into(&format!("{DPKG}/{file}"), LIMIT, &mut text)?;
-                let text = String::from_utf8_lossy(&text);
-                packaged.extend(text.lines().map(str::to_owned).filter(|l| tables.contains(l)));
-            }
-        }
-        self.known = Some((tables.clone(), packaged.clone()));
-        Ok(packaged)
-    }
 }
 
 #[cfg(test)]

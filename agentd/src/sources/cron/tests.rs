@@ -66,9 +66,18 @@ fn tables_of_packages_do_not_count() {
     for name in ["e2scrub_all", "php", "mine"] {
         tree.file(&format!("/etc/cron.d/{name}"), "0 13 * * * root x\n");
     }
-    tree.file("/var/lib/dpkg/info/php-common.conffiles", "/etc/init.d/php\n/etc/cron.d/php\n");
+    tree.file("/var/lib/dpkg/info/e2fsprogs.list", "/etc/cron.d/e2scrub_all\n");
+    tree.file("/var/lib/dpkg/info/php-common.list", "/etc/init.d/php\n/etc/cron.d/php\n");
     let (blocking, _) = told(source(&tree).read(stamp()));
     assert_eq!(blocking, ["/etc/cron.d/mine line 1: root, due 13:00:00 UTC"]);
+}
+
+#[test]
+fn a_table_is_somebodys_where_no_package_brought_it_whatever_it_is_called() {
+    let tree = Tree::new();
+    tree.file("/etc/cron.d/certbot", "0 13 * * * root x\n");
+    tree.file("/var/lib/dpkg/info/php-common.list", "/etc/cron.d/php\n");
+    assert_eq!(told(source(&tree).read(stamp())).0, ["/etc/cron.d/certbot line 1: root, due 13:00:00 UTC"]);
 }
 
 #[test]

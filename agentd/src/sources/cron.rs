@@ -4,8 +4,8 @@
 //! for, unless it runs again as soon or an hour later, and a later one is shown. Jobs that came with the system do not count: tables in
 //! `/etc/cron.d` that belong to a package, and the lines that run the folders `/etc/cron.daily` and so on.
 //!
-//! A job that was waited for is waited for while it runs, too, with the same cap: a job of root's is housekeeping by its
-//! control group, so nothing else would tell of it. It runs as long as the service that starts jobs has more processes
+//! A job that was waited for is waited for while it runs, too, with the same cap: it may use little or wait for something, and
+//! nothing else would tell of that. It runs as long as the service that starts jobs has more processes
 //! than its own.
 //!
 //! Only the times are read, never the commands. The tables of ordinary users are closed to a root without
@@ -64,7 +64,7 @@ pub const SPEC: SourceSpec = SourceSpec {
 
 /// The most of a table that is read; cron's own limit is a thousand lines.
 const LIMIT: usize = 1 << 20;
-/// The most tables in one folder, and the most jobs in all.
+/// The most tables, or jobs of at, of one folder, and the most jobs in all.
 const TABLES: usize = 512;
 const JOBS: usize = 2000;
 /// What was found stands for this long: the times are whole minutes.
@@ -227,9 +227,9 @@ impl Cron {
 
     /// Every table of a folder; whether there is such a folder.
     fn folder(&self, folder: &str, kind: Kind, look: &mut Look) -> Result<bool, HostError> {
-        let Some(names) = self.names(folder, look)? else { return Ok(false) };
-        let names = names.iter().filter(|name| table::is_name(name, kind));
-        for path in names.map(|name| format!("{folder}/{name}")) {
+        let names = self.names(folder, |name| table::is_name(name, kind), look)?;
+        let Some(names) = names else { return Ok(false) };
+        for path in names.iter().map(|name| format!("{folder}/{name}")) {
             if kind == Kind::Personal || !self.registry.is_packaged(&path) {
                 self.table(&path, kind, look)?;
             }
@@ -239,16 +239,28 @@ impl Cron {
 
     /// Every job of at in a folder; whether there is such a folder.
     fn spool(&self, folder: &str, look: &mut Look) -> Result<bool, HostError> {
-        let Some(names) = self.names(folder, look)? else { return Ok(false) };
+        let Some(names) = self.names(folder, at::is_job, look)? else { return Ok(false) };
         let told = names.iter().filter_map(|name| at::signal(folder, name, None, look.now, look.ahead));
         look.signals.extend(told);
         Ok(true)
     }
 
-    /// The names in a folder; none if there is no such folder. One that is closed is noted, and has no names.
-    fn names(&self, folder: &str, look: &mut Look) -> Result<Option<Vec<String>>, HostError> {
-        match self.root.names(folder, TABLES) {
-            Ok(names) => Ok(Some(names)),
+    /// The names in a folder of tables or jobs; none if there is no such folder. One that is closed is noted, and has no names. Users
+    /// fill these folders, so more than are looked at are shown, and no error.
+    fn names(
+        &self,
+        folder: &str,
+        wanted: impl Fn(&str) -> bool,
+        look: &mut Look,
+    ) -> Result<Option<Vec<String>>, HostError> {
+        match search::some(&self.root, folder, TABLES, wanted) {
+            Ok((names, whole)) => {
+                if !whole {
+                    let why = format!(" (more than {TABLES} are there, only those are looked at)");
+                    look.signals.push(due::closed(folder, &why));
+                }
+                Ok(Some(names))
+            }
             Err(error) if error.is_missing() => Ok(None),
             Err(error) if error.is_denied() => {
                 self.close(folder, look)?;

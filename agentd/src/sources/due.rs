@@ -41,7 +41,7 @@ pub(super) fn closed(subject: &str, why: &str) -> Signal {
         .ignored()
 }
 
-/// The signal of a job that was waited for and runs now. A service of the system is no work by itself, so without this
+/// The signal of a job that was waited for and runs now. It may use little or wait for something, so without this
 /// the machine would wait for the job and stop in the middle of it.
 pub(super) fn running(subject: &str, owner: Option<&str>, ahead: Duration) -> Signal {
     block(subject, ahead).owned_by(format!("{}what it started runs", whose(owner)))

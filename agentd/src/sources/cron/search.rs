@@ -20,6 +20,8 @@ use crate::host::{HostError, HostRoot};
 const TABLE: usize = 256 << 10;
 /// The most tables, and jobs of at, in one folder. More are left out, and that is said.
 const ENTRIES: usize = 1000;
+/// The most of a folder that is listed to find them.
+const LISTED: usize = 65_536;
 /// The most jobs of all tables together, and of one: a long table leaves room for the others.
 const JOBS: usize = 2000;
 pub(super) const JOBS_OF_ONE: usize = 250;
@@ -95,9 +97,9 @@ pub(super) fn search(host: &HostRoot) -> Found {
     let mut found = Found::default();
     let mut tables = Vec::new();
     for (folder, _) in FOLDERS.iter().filter(|(_, kind)| *kind == Kind::Personal) {
-        let names = names(host, folder, &mut found.unread);
-        let names = names.iter().filter(|name| table::is_name(name, Kind::Personal));
-        tables.extend(names.map(|name| format!("{folder}/{name}")));
+        let wanted = |name: &str| table::is_name(name, Kind::Personal);
+        let names = names(host, folder, wanted, &mut found.unread);
+        tables.extend(names.iter().map(|name| format!("{folder}/{name}")));
     }
     let each = (JOBS / tables.len().max(1)).clamp(1, JOBS_OF_ONE);
     for path in tables {
@@ -114,8 +116,7 @@ pub(super) fn search(host: &HostRoot) -> Found {
         }
     }
     for folder in at::FOLDERS {
-        let names = names(host, folder, &mut found.unread);
-        for name in names.into_iter().filter(|name| at::is_job(name)) {
+        for name in names(host, folder, at::is_job, &mut found.unread) {
             // One that is gone by now has run.
             if let Ok(Some(metadata)) = host.inspect(&format!("{folder}/{name}")) {
                 found.jobs.push(AtJob { folder: folder.to_owned(), name, uid: metadata.uid() });
@@ -125,9 +126,24 @@ pub(super) fn search(host: &HostRoot) -> Found {
     found
 }
 
+/// At most so many of the names in a folder that are wanted, and whether those are all. What editors and crontab(1) leave there takes
+/// no table's place.
+pub(super) fn some(
+    host: &HostRoot,
+    folder: &str,
+    most: usize,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(Vec<String>, bool), HostError> {
+    let (mut names, all) = host.some_names(folder, LISTED)?;
+    names.retain(|name| wanted(name));
+    let whole = all && names.len() <= most;
+    names.truncate(most);
+    Ok((names, whole))
+}
+
 /// The names in a folder. One that is missing has none.
-fn names(host: &HostRoot, folder: &str, unread: &mut Vec<Unread>) -> Vec<String> {
-    match host.some_names(folder, ENTRIES) {
+fn names(host: &HostRoot, folder: &str, wanted: impl Fn(&str) -> bool, unread: &mut Vec<Unread>) -> Vec<String> {
+    match some(host, folder, ENTRIES, wanted) {
         Ok((names, whole)) => {
             if !whole {
                 let why = format!("more than {ENTRIES} entries, only those are looked at");

@@ -81,6 +81,25 @@ fn a_table_is_somebodys_where_no_package_brought_it_whatever_it_is_called() {
 }
 
 #[test]
+fn what_users_fill_folders_with_hides_no_table_and_makes_nothing_blind() {
+    let tree = Tree::new();
+    let folder = "/var/spool/cron/crontabs";
+    tree.file(&format!("{folder}/zoe"), "0 13 * * * x\n");
+    for number in 0..=TABLES {
+        tree.file(&format!("{folder}/tmp.{number:06}"), "");
+    }
+    let told_now = told(source(&tree).read(stamp()));
+    assert_eq!(told_now, (vec![format!("{folder}/zoe line 1: zoe, due 13:00:00 UTC")], Vec::new()));
+    let minutes = NOON_MS / 60_000 + 20;
+    for number in 0..=TABLES {
+        tree.file(&format!("/var/spool/cron/atjobs/a{number:05x}{minutes:08x}"), "");
+    }
+    let (blocking, shown) = told(source(&tree).read(stamp()));
+    assert_eq!(blocking.len(), 1 + TABLES);
+    assert!(shown.len() == 1 && shown[0].contains("more than 512"), "{shown:?}");
+}
+
+#[test]
 fn the_time_zone_is_the_machines_or_the_tables() {
     let tree = Tree::new();
     tree.file("/var/spool/cron/crontabs/alice", "0 13 * * * x\nCRON_TZ=Etc/UTC\n0 13 * * * x\n");

@@ -225,10 +225,14 @@ pub(super) fn is_script(unit: &str) -> bool {
     SCRIPTS.contains(&unit)
 }
 
-/// Whether a unit is listed, with or without `.service`.
+/// Whether a unit is listed, with or without `.service`; a name without an instance means all instances (`code-server` is
+/// `code-server@alice.service`, too).
 fn is_among(list: &[String], unit: &str) -> bool {
-    let stem = unit.strip_suffix(".service");
-    list.iter().any(|name| name == unit || Some(name.as_str()) == stem)
+    let Some(stem) = unit.strip_suffix(".service") else {
+        return list.iter().any(|name| name == unit);
+    };
+    let names = [unit, stem, upkeep::stem(unit)];
+    list.iter().any(|name| names.contains(&name.as_str()))
 }
 
 /// Whether a group at the top is one that systemd makes for a unit without processes to speak of.
@@ -388,6 +392,18 @@ mod tests {
             ("system.slice/agentd-schedules.service", Class::Own),
             ("system.slice/agentd-timers-1000.service", Class::Own),
             ("system.slice/agentd.service.d", Class::People),
+        ] {
+            assert_eq!(ownership.of(path).class, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_listed_if_its_template_is() {
+        let ownership = ownership(&tree(), "");
+        for (path, expected) in [
+            ("system.slice/system-slurmd.slice/slurmd@gpu.service", Class::People),
+            ("system.slice/system-watcher.slice/watcher@:1.service", Class::Upkeep),
+            ("system.slice/slurmd-x@gpu.service", Class::Local),
         ] {
             assert_eq!(ownership.of(path).class, expected, "{path}");
         }

@@ -260,6 +260,8 @@ fn only_what_belongs_to_people_has_clients() {
         ("system.slice/rstudio-server.service", 0, true),
         ("system.slice/jupyterhub.service", 0, true),
         ("system.slice/dcvserver.service", 977, true),
+        ("system.slice/system-code\\x2dserver.slice/code-server@alice.service", 0, true),
+        ("system.slice/system-vncserver.slice/vncserver@:1.service", 0, true),
     ];
     for (group, uid, counts) in cases {
         let mut machine = Machine::new();

@@ -105,6 +105,11 @@ const UNITS: &[&str] = &[
     "nordvpnd",
 ];
 
+/// Names of these that are words which people give to programs and units of their own (Xray-core is a proxy, `tuned` a model): only
+/// a package's are upkeep.
+const WORDS: &str = "alloy datacollector ds_agent ecs esm-cache fleet-agent gpu-manager healthd nebula orbit tuned \
+     updatedb vector xray";
+
 /// Programs of agents that are installed by hand under any name of a unit.
 #[rustfmt::skip]
 const PROGRAMS: &[&str] = &[
@@ -232,7 +237,10 @@ pub(super) fn keeps_by_hand(unit: &str, program: &str) -> bool {
     let named = UNITS.contains(&stem)
         && program.to_ascii_lowercase().contains(&family.to_ascii_lowercase());
     let homes = ["/home/", "/root/", "/srv/", "/mnt/", "/data/", "/tmp/"];
+    let is_word = |name: &str| WORDS.split(' ').any(|word| word == name);
     (named || PROGRAMS.contains(&base(program)))
+        && !is_word(stem)
+        && !is_word(base(program))
         && !homes.iter().any(|home| program.starts_with(home))
 }
 
@@ -306,6 +314,22 @@ mod tests {
             assert!(own.iter().all(|name| name.len() <= 15), "{unit}");
         }
         assert!(is_agent("amazon-cloudwat") && is_agent("node_exporter") && !is_agent("node"));
+    }
+
+    #[test]
+    fn a_unit_of_somebodys_is_not_upkeep_for_a_name_that_people_give() {
+        for (unit, program) in [
+            ("xray.service", "/usr/local/bin/xray"),
+            ("datacollector.service", "/opt/datacollector/run"),
+            ("tuned.service", "/opt/tuned/serve"),
+            ("search.service", "/opt/search/bin/vector"),
+        ] {
+            assert!(!keeps_by_hand(unit, program), "{unit}");
+            assert!(keeps(unit, program), "{unit} of a package");
+        }
+        assert!(keeps_by_hand("node_exporter.service", "/usr/local/bin/node_exporter"));
+        assert!(keeps_by_hand("netdata.service", "/opt/netdata/bin/netdata"));
+        assert!(WORDS.split(' ').all(|word| UNITS.contains(&word) || PROGRAMS.contains(&word)));
     }
 
     #[test]

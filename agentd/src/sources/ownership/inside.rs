@@ -301,6 +301,17 @@ mod tests {
     }
 
     #[test]
+    fn an_interpreter_that_a_job_left_running_is_somebodys_although_the_daemon_is_one() {
+        let unit = "codedeploy-agent.service";
+        let agent = [(5, 1, 0, "ruby", "codedeploy-agent: master"), (6, 5, 0, "ruby", "poller")];
+        assert_eq!(part(unit, &agent, 0), Part::Daemon);
+        let left = |uid| [agent[0], agent[1], (9, 1, uid, "ruby", "bundle exec sidekiq")];
+        assert_eq!(part(unit, &left(0), 0), Part::Persons);
+        assert_eq!(part(unit, &left(1000), 1000), Part::Persons);
+        assert_eq!(part(unit, &[(9, 1, 1000, "ruby", "sidekiq")], 1000), Part::Persons);
+    }
+
+    #[test]
     fn a_packages_job_of_cron_is_the_packages_and_any_other_is_somebodys() {
         let cron = [(5, 1, 0, "cron", "cron -f"), (6, 5, 0, "cron", "CRON -f")];
         assert_eq!(part("cron.service", &cron, 0), Part::Daemon);

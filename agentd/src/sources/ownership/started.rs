@@ -64,7 +64,11 @@ pub(in crate::sources) fn is_persons(
         let named = |it: &[u8]| own.iter().any(|name| name.as_bytes() == it);
         let of_daemon = |parent: &[u8]| named(parent) && !is_one_process(unit);
         // So is one that left its parent, where the daemon is one process.
-        let first = || !is_one_process(unit) || one.oldest;
+        let first = || match one.name {
+            // Programs of somebody's run as these, too, and may outlive the job that started them.
+            b"ruby" | b"node" => one.oldest && !is_ordinary(one.uid),
+            _ => !is_one_process(unit) || one.oldest,
+        };
         return !(named(one.name) && one.parent.map_or_else(first, of_daemon));
     }
     let agent = || std::str::from_utf8(one.name).is_ok_and(is_agent);

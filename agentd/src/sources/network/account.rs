@@ -1,14 +1,14 @@
 //! The account: what the interfaces to the outside carried must be booked somewhere.
 //!
 //! The counters of the interfaces lose nothing. From their bytes are taken the headers of every packet (66 bytes of
-//! Ethernet, IPv4 and TCP with timestamps; 42 of Ethernet, IPv4 and UDP), what connections carried, and what network
-//! namespaces of containers carried. The rest is what UDP carried and what nobody knows. Acknowledgements come late and
+//! Ethernet, IPv4 and TCP with timestamps; 42 of Ethernet, IPv4 and UDP) and what connections carried. The rest is what UDP
+//! carried, what network namespaces of containers carried, and what nobody knows. Acknowledgements come late and
 //! packets are sent again, so the rest of one look has both signs; it is summed over a minute.
 //!
 //! - What UDP may have carried of it is at most 1,472 bytes a datagram. It is an answering flow if datagrams come and go and bytes
 //!   go both ways; what goes one way only is nobody's unless it is as much as a stream (a scan, a sink of few logs).
-//! - The rest beyond a tolerance is not explained: packets that are passed on for others, protocols that are neither TCP
-//!   nor UDP, connections whose end the kernel could not tell. Where the ends of connections were lost it is nobody's
+//! - The rest beyond that, what containers carried and a tolerance is not explained: packets that are passed on for others,
+//!   protocols that are neither TCP nor UDP, connections whose end the kernel could not tell. Where the ends of connections were lost it is nobody's
 //!   if the lost ones had been accepted and carried less than [`SMALL`] each.
 //! - A rest far below zero means that the total is wrong; then it explains nothing, and UDP is counted by datagrams.
 
@@ -50,6 +50,9 @@ struct Slice {
     span_ms: u64,
     rest_in: i64,
     rest_out: i64,
+    /// What containers may have carried of the rest.
+    apart_in: u64,
+    apart_out: u64,
     datagrams_in: u64,
     unheard: u64,
     datagrams_out: u64,
@@ -64,6 +67,8 @@ impl Slice {
         self.span_ms += other.span_ms;
         self.rest_in += other.rest_in;
         self.rest_out += other.rest_out;
+        self.apart_in += other.apart_in;
+        self.apart_out += other.apart_out;
         self.datagrams_in += other.datagrams_in;
         self.unheard += other.unheard;
         self.datagrams_out += other.datagrams_out;
@@ -187,7 +192,10 @@ impl Account {
         let tolerated = TOLERANCE * all.span_ms / 1000
             + all.packets * TOLERANCE_PACKET
             + all.booked / AGAIN;
-        let excess = positive(rest).saturating_sub(all_in + all_out).saturating_sub(tolerated);
+        // What containers say to each other no card carried. So it explains what is left over, and hides no datagrams.
+        let explained = (all_in + all.apart_in).min(positive(all.rest_in))
+            + (all_out + all.apart_out).min(positive(all.rest_out));
+        let excess = positive(rest).saturating_sub(explained).saturating_sub(tolerated);
         let strangers = all.lost_opened == 0 && excess < all.lost_accepted.saturating_mul(SMALL);
         let unexplained =
             if strangers { 0 } else { excess.saturating_mul(slice.span_ms) / window_ms };
@@ -212,17 +220,17 @@ fn slice(
         let headers = (packets - datagrams) * HEADERS + datagrams * DATAGRAM_HEADERS;
         bytes.saturating_sub(headers)
     };
-    let rest = |all: u64, tcp: u64, apart: u64| {
-        let rest = signed(all) - signed(tcp);
-        // Containers also talk to the machine and to each other: what they carried explains a rest and makes none.
-        if rest > 0 { (rest - signed(apart)).max(0) } else { rest }
-    };
     let Moved { received, sent, .. } = booked.moved;
+    let all_in = payload(bytes_in, packets_in, datagrams_in + unheard);
+    let all_out = payload(bytes_out, packets_out, datagrams_out);
+    let (rest_in, rest_out) = (signed(all_in) - signed(received), signed(all_out) - signed(sent));
     let lost = |all: u64, told: u64| if booked.whole { 0 } else { all.saturating_sub(told) };
     Some(Slice {
         span_ms: 0,
-        rest_in: rest(payload(bytes_in, packets_in, datagrams_in + unheard), received, booked.apart.0),
-        rest_out: rest(payload(bytes_out, packets_out, datagrams_out), sent, booked.apart.1),
+        rest_in,
+        rest_out,
+        apart_in: booked.apart.0.min(positive(rest_in)),
+        apart_out: booked.apart.1.min(positive(rest_out)),
         datagrams_in,
         unheard,
         datagrams_out,

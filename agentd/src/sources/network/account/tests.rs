@@ -131,6 +131,14 @@ fn a_game_over_udp_counts_from_its_first_look() {
 }
 
 #[test]
+fn containers_that_talk_to_each_other_hide_no_game() {
+    let game = Second { carried: (3000, 7000), datagrams: (30, 30), ..Second::default() };
+    let alone = counted(game).0;
+    assert!(alone > 9000, "{alone}");
+    assert_eq!(counted(Second { apart: (7000, 7000), ..game }), (alone, 0));
+}
+
+#[test]
 fn names_time_a_scan_and_a_sink_of_logs_are_nobodys() {
     for (what, carried, datagrams) in [
         ("names and time", (400, 300), (2, 2)),

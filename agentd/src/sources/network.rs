@@ -117,7 +117,7 @@ impl Network {
             |socket| outside.is_inside(socket.remote.ip()),
         )?;
         let mut apart = (0_u64, 0_u64);
-        for grown in self.namespaces.look(now)? {
+        for grown in self.namespaces.look(now, self.payload.attempts())? {
             self.payload.add(&grown.subject, grown.role, grown.counted);
             apart = (apart.0.saturating_add(grown.received), apart.1.saturating_add(grown.sent));
         }

@@ -55,7 +55,7 @@ impl Containers {
 
     /// The clients of each namespace as one.
     pub(super) fn look(&mut self, now: Stamp) -> Result<Vec<Client>, HostError> {
-        for one in self.namespaces.look(now)? {
+        for one in self.namespaces.look(now, (0, 0))? {
             let name = one.subject.strip_prefix("network of ").unwrap_or(&one.subject);
             let fresh = || Served {
                 name: name.to_owned(),

@@ -12,7 +12,8 @@
 //! a page that is left open. Then what it carries has the allowance of a quiet client ([`quiet`](super::quiet)).
 //!
 //! What containers say to each other and to the machine is nobody's by itself. So one whose networks are all behind bridges of
-//! this machine has not exchanged more with others than the cards to the outside carried. A container without a
+//! this machine has not exchanged more with others than the cards to the outside carried, less what strangers said to sshd, and
+//! all of them together have not. A container without a
 //! network of its own, or with the host's, has no traffic here; the latter's connections are known by socket.
 
 use std::collections::BTreeMap;
@@ -125,8 +126,13 @@ impl Namespaces {
         self.pace.reset();
     }
 
-    /// What every namespace carried since the last look.
-    pub(in crate::sources) fn look(&mut self, now: Stamp) -> Result<Vec<Grown>, HostError> {
+    /// What every namespace carried since the last look. `strangers` is what the cards carried meanwhile, received and sent, that
+    /// cannot have been a container's.
+    pub(in crate::sources) fn look(
+        &mut self,
+        now: Stamp,
+        strangers: (u64, u64),
+    ) -> Result<Vec<Grown>, HostError> {
         let Some(own) = namespace::own(&self.root)? else { return Ok(Vec::new()) };
         self.find_groups()?;
         if self.pace.due(now) {
@@ -138,7 +144,7 @@ impl Namespaces {
             self.search(now, own)?;
             self.read(&mut grown)?;
         }
-        self.count(now, &mut grown)?;
+        self.count(now, strangers, &mut grown)?;
         Ok(grown)
     }
 
@@ -148,23 +154,43 @@ impl Namespaces {
     }
 
     /// Says what counts. The cards are read after the namespaces, so they have carried all that those exchanged with others.
-    fn count(&mut self, now: Stamp, grown: &mut [Grown]) -> Result<(), HostError> {
+    fn count(
+        &mut self,
+        now: Stamp,
+        strangers: (u64, u64),
+        grown: &mut [Grown],
+    ) -> Result<(), HostError> {
         let cards = self.outside.carried(&self.root)?;
         let last = std::mem::replace(&mut self.passed, cards.map(|(carried, _)| carried));
         let passed = match (last, cards) {
-            (Some(last), Some((now, false))) => Some((
-                less_headers(last.received, now.received, LEAST_HEADERS),
-                less_headers(last.sent, now.sent, LEAST_HEADERS),
-            )),
+            (Some(last), Some((now, false))) => {
+                let less = |last, now, strangers| {
+                    let all = less_headers(last, now, LEAST_HEADERS);
+                    // If they said more than came, some of it came before the last look, and how much is not known.
+                    all.checked_sub(strangers).unwrap_or(all)
+                };
+                let received = less(last.received, now.received, strangers.0);
+                Some((received, less(last.sent, now.sent, strangers.1)))
+            }
             _ => None,
         };
-        for one in grown.iter_mut().filter(|one| one.received > 0 || one.sent > 0) {
-            one.behind = self.outside.behind(&self.root, one.pid)?;
-            if let (Some((received, sent)), Some(_)) = (passed, one.behind) {
-                (one.received, one.sent) = (one.received.min(received), one.sent.min(sent));
-            }
-            if let Some(known) = self.known.get_mut(&one.number) {
-                one.counted = known.counted(&self.root, now, one)?;
+        let mut left = passed.map_or(u64::MAX, |(received, sent)| received.saturating_add(sent));
+        // What is only one's is people's before it is a server's.
+        for peoples in [true, false] {
+            let carried = |one: &&mut Grown| one.received > 0 || one.sent > 0;
+            let first = |one: &&mut Grown| (one.role == Role::Workload) == peoples;
+            for one in grown.iter_mut().filter(carried).filter(first) {
+                one.behind = self.outside.behind(&self.root, one.pid)?;
+                if let (Some((received, sent)), Some(_)) = (passed, one.behind) {
+                    (one.received, one.sent) = (one.received.min(received), one.sent.min(sent));
+                }
+                if let Some(known) = self.known.get_mut(&one.number) {
+                    one.counted = known.counted(&self.root, now, one)?;
+                }
+                if one.behind.is_some() {
+                    one.counted = one.counted.min(left);
+                    left -= one.counted;
+                }
             }
         }
         Ok(())

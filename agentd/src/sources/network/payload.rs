@@ -71,6 +71,7 @@ pub(super) struct Payload {
     totals: BTreeMap<Arc<str>, (Role, u64)>,
     quiet: Quiet,
     moved: Moved,
+    attempts: (u64, u64),
     look: u64,
     looked_at: Stamp,
 }
@@ -90,6 +91,7 @@ impl Payload {
         let first = self.look == 0;
         self.look += 1;
         self.moved = Moved::default();
+        self.attempts = (0, 0);
         for (socket, owner) in living {
             let mut before = self.seen.remove(&socket.cookie);
             if before.is_none() && !first {
@@ -136,6 +138,11 @@ impl Payload {
         self.moved
     }
 
+    /// What connections of sshd that are younger than a session received and sent between the last two looks: no container had it.
+    pub(super) fn attempts(&self) -> (u64, u64) {
+        self.attempts
+    }
+
     fn count(
         &mut self,
         now: Stamp,
@@ -147,7 +154,8 @@ impl Payload {
         let (old_in, old_out) = before.map_or((0, 0), |seen| (seen.received, seen.sent));
         let received = socket.received.saturating_sub(old_in);
         let sent = socket.sent.saturating_sub(old_out);
-        if !inside && !is_local(socket.local, socket.remote) {
+        let outside = !inside && !is_local(socket.local, socket.remote);
+        if outside {
             self.moved.received = self.moved.received.saturating_add(received);
             self.moved.sent = self.moved.sent.saturating_add(sent);
         }
@@ -171,6 +179,10 @@ impl Payload {
             Whose::Of(name, role) => self.add(name, *role, received.saturating_add(sent)),
             Whose::Sshd => {
                 let age = before.map_or(Duration::ZERO, |seen| now.since(seen.since));
+                if outside && age < GRACE {
+                    self.attempts.0 = self.attempts.0.saturating_add(received);
+                    self.attempts.1 = self.attempts.1.saturating_add(sent);
+                }
                 let before = old_in.saturating_add(old_out);
                 let moved = beyond_allowance(age, before, socket.bytes());
                 let forgiven = if age >= GRACE {

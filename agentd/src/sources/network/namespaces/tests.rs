@@ -9,6 +9,7 @@ struct Machine {
     tree: Tree,
     namespaces: Namespaces,
     now: Stamp,
+    strangers: (u64, u64),
 }
 
 impl Machine {
@@ -18,7 +19,7 @@ impl Machine {
         tree.file("/proc/self/cgroup", "0::/system.slice/agentd.service\n");
         write(&tree, "self", "eth0", 0, 0);
         let namespaces = Namespaces::new(tree.root(), Vec::new(), Vec::new());
-        let machine = Self { tree, namespaces, now: Stamp::new(1_000_000, 0, 0) };
+        let machine = Self { tree, namespaces, now: Stamp::new(1_000_000, 0, 0), strangers: (0, 0) };
         machine.tree.cgroup(DOCKER, 0, &[50]);
         machine
     }
@@ -35,7 +36,7 @@ impl Machine {
 
     fn try_look(&mut self) -> Result<Vec<(String, u64)>, HostError> {
         self.now = self.now.after(Duration::from_mins(1));
-        let grown = self.namespaces.look(self.now)?;
+        let grown = self.namespaces.look(self.now, self.strangers)?;
         Ok(grown.into_iter().map(|one| (one.subject, one.counted)).collect())
     }
 
@@ -193,9 +194,9 @@ fn hidden_processes_are_not_taken_for_processes_without_a_network() {
 fn a_machine_without_groups_or_namespaces_has_nothing_to_say() {
     let tree = Tree::new();
     let mut namespaces = Namespaces::new(tree.root(), Vec::new(), Vec::new());
-    assert!(namespaces.look(Stamp::default()).unwrap().is_empty());
+    assert!(namespaces.look(Stamp::default(), (0, 0)).unwrap().is_empty());
     write(&tree, "self", "eth0", 0, 0);
-    assert!(namespaces.look(Stamp::default()).unwrap().is_empty());
+    assert!(namespaces.look(Stamp::default(), (0, 0)).unwrap().is_empty());
 }
 
 #[test]
@@ -270,6 +271,36 @@ fn what_containers_behind_a_bridge_say_to_each_other_is_nobodys() {
 }
 
 #[test]
+fn containers_that_talk_to_each_other_share_what_the_cards_carried_and_strangers_did_not() {
+    let mut machine = Machine::new();
+    let hex = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
+    let (network, mask) = (hex([172, 17, 0, 0]), hex([255, 255, 0, 0]));
+    let linked = |name: &str| format!("Iface\n{name} {network} 0 1 0 0 0 {mask} 0 0 0\n");
+    machine.tree.folder("/sys/class/net/eth0/device");
+    machine.tree.folder("/sys/class/net/docker0/bridge");
+    machine.tree.file("/proc/net/route", linked("docker0"));
+    machine.tree.cgroup("system.slice/docker-cd34.scope", 0, &[70]);
+    let zeros = "0 0 0 0 0 0";
+    let mut look = |containers: u64, card: u64, strangers: u64| {
+        for pid in [50, 70] {
+            machine.carry(pid, containers, 0);
+            machine.tree.file(&format!("/proc/{pid}/net/route"), linked("eth0"));
+        }
+        let lines = format!("eth0: {card} 0 {zeros} 0 0 {zeros}\ndocker0: 0 0 {zeros} 0 0 {zeros}\n");
+        machine.tree.file("/proc/net/dev", format!("Inter-|\n face |\n{lines}"));
+        machine.strangers = (strangers, 0);
+        machine.look().iter().map(|(_, counted)| counted).sum::<u64>()
+    };
+    for _ in 0..2 {
+        look(0, 0, 0);
+    }
+    assert_eq!(look(50_000, 57_000, 0), 57_000, "both carried 50,000, and the card 57,000");
+    assert_eq!(look(100_000, 114_000, 57_000), 0, "all of it was refused at sshd");
+    assert_eq!(look(150_000, 201_000, 57_000), 30_000);
+    assert_eq!(look(200_000, 221_000, 57_000), 20_000, "the strangers' came before");
+}
+
+#[test]
 fn what_a_daemon_starts_in_a_namespace_of_its_own_is_somebodys() {
     let mut machine = Machine::new();
     machine.carry(50, 0, 0);
@@ -283,7 +314,7 @@ fn what_a_daemon_starts_in_a_namespace_of_its_own_is_somebodys() {
     machine.look();
     machine.carry(61, 1_400_000, 0);
     machine.now = machine.now.after(Duration::from_mins(1));
-    let grown = machine.namespaces.look(machine.now).unwrap();
+    let grown = machine.namespaces.look(machine.now, (0, 0)).unwrap();
     let of_cron: Vec<_> = grown.iter().filter(|one| one.subject.contains("cron")).collect();
     assert_eq!(of_cron.len(), 1, "{grown:?}");
     assert_eq!((of_cron[0].role, of_cron[0].counted), (Role::Workload, 400_000));

@@ -219,6 +219,18 @@ fn strangers_at_sshd_do_not_count() {
 }
 
 #[test]
+fn what_strangers_say_to_sshd_is_told_and_what_a_session_says_is_not() {
+    let mut payload = Payload::default();
+    take(&mut payload, at(0), &sshd(), &[], &[]);
+    take(&mut payload, at(10), &sshd(), &[socket(1, 2000, 900)], &[socket(2, 2800, 2900)]);
+    assert_eq!(payload.attempts(), (4800, 3800));
+    take(&mut payload, at(170), &sshd(), &[socket(1, 2500, 1000)], &[]);
+    assert_eq!(payload.attempts(), (0, 0));
+    take(&mut payload, at(180), &opened(), &[socket(3, 500, 500)], &[]);
+    assert_eq!(payload.attempts(), (0, 0));
+}
+
+#[test]
 fn a_transfer_through_sshd_counts_beyond_the_allowance_at_once() {
     let mut payload = Payload::default();
     look(&mut payload, 0, &sshd(), &[]);

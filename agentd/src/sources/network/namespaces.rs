@@ -8,8 +8,10 @@
 //! probe, ARP) has at most 66 bytes: headers of Ethernet, IPv4 and TCP with timestamps. So that much is taken off each
 //! packet, and what is left is payload or a little less.
 //!
-//! A namespace that never opened a connection to another one only serves (`ActiveOpens` is 0): an exporter that is scraped,
-//! a page that is left open. Then what it carries has the allowance of a quiet client ([`quiet`](super::quiet)).
+//! A namespace that asks nobody only serves: an exporter that is scraped, a page that is left open. It has no connection that it
+//! opened, and has opened no more than it accepted (`ActiveOpens`, `PassiveOpens`) in this look and the one before; what it opens
+//! to itself, such as a check of its health, it accepts, too. Then what it carries has the allowance of a quiet client
+//! ([`quiet`](super::quiet)).
 //!
 //! What containers say to each other and to the machine is nobody's by itself. So one whose networks are all behind bridges of
 //! this machine has not exchanged more with others than the cards to the outside carried, less what strangers said to sshd, and
@@ -24,9 +26,10 @@ use agent_core::stamp::Stamp;
 
 use crate::host::cgroup::Hierarchy;
 use super::quiet::Allowance;
-use crate::host::counters::{self, Behind, Outside};
+use crate::host::counters::{self, Behind, Counters, Outside};
 use crate::host::namespace::{self, Carried, Traffic};
 use crate::host::process::{self, Processes};
+use crate::host::tcp::apart;
 use crate::host::{HostError, HostRoot};
 use super::owners::may_be_anybodys;
 use crate::sources::ownership::inside::{Inside, Part};
@@ -77,6 +80,10 @@ struct Known {
     found: bool,
     /// What a quiet client may make of it.
     allowance: Option<Allowance>,
+    /// What it had opened and accepted when it carried something last.
+    counters: Counters,
+    /// It asked others for something then.
+    asked: bool,
 }
 
 /// What a namespace carried between two looks, payload.
@@ -353,6 +360,8 @@ impl Namespaces {
             last,
             found: true,
             allowance: None,
+            counters: Counters::default(),
+            asked: false,
         });
         known.found = true;
         // Of several in one namespace it is the one that counts soonest.
@@ -376,14 +385,25 @@ impl Known {
         if all == 0 {
             return Ok(0);
         }
-        // Where the namespace does not tell it may have opened some.
-        let serves = counters::of(root, one.pid)?.is_some_and(|counters| counters.opened == 0);
-        if !serves {
+        let asks = self.asks(root, one.pid)?;
+        // What it asked for may still come when it has closed the connection.
+        if std::mem::replace(&mut self.asked, asks) || asks {
             return Ok(all);
         }
         let allowance = self.allowance.get_or_insert_with(|| Allowance::of_one(now));
         let (received, sent) = allowance.beyond(now, one.received, one.sent);
         Ok(received.saturating_add(sent))
+    }
+
+    /// Whether it asks others for something. Where it does not tell it may.
+    fn asks(&mut self, root: &HostRoot, pid: u32) -> Result<bool, HostError> {
+        let Some(now) = counters::of(root, pid)? else { return Ok(true) };
+        let before = std::mem::replace(&mut self.counters, now);
+        let opened = now.opened.saturating_sub(before.opened);
+        if opened > now.accepted.saturating_sub(before.accepted) {
+            return Ok(true);
+        }
+        Ok(now.opened > 0 && apart::read(root, pid)?.is_none_or(|it| !it.outgoing.is_empty()))
     }
 }
 

@@ -209,10 +209,19 @@ fn a_few_of_many_are_asked_and_everybody_has_a_turn() {
     assert_eq!(asked.len(), 100);
 }
 
-/// What counts a second of a container that carries so many bytes a second, received and sent, and opened so many
-/// connections before.
-fn counted(opened: Option<u64>, received: u64, sent: u64) -> u64 {
+/// A connection of a container, as `/proc/PID/net/tcp` has it: it was opened to `remote` if that is not zero, else it is one that
+/// listens.
+fn connection(remote: u8) -> String {
+    let (local, state) = if remote == 0 { ("0050", "0A") } else { ("C350", "01") };
+    let remote = u32::from_ne_bytes([10, 0, 0, remote]);
+    format!("  sl\n   0: 020011AC:{local} {remote:08X}:01BB {state} 0\n")
+}
+
+/// What counts a second of a container that carries so many bytes a second, received and sent, accepts a connection a look,
+/// and has opened so many connections before and opens so many in each look.
+fn counted(opened: Option<(u64, u64)>, connections: &str, received: u64, sent: u64) -> u64 {
     let mut machine = Machine::new();
+    machine.tree.file("/proc/50/net/tcp", connections);
     let mut sum = 0;
     for look in 0..60 {
         let zeros = "0 0 0 0 0 0";
@@ -223,7 +232,8 @@ fn counted(opened: Option<u64>, received: u64, sent: u64) -> u64 {
             sent * seconds + packets * 66,
         );
         machine.tree.file("/proc/50/net/dev", format!("Inter-|\n face |\n{line}"));
-        if let Some(opened) = opened {
+        if let Some((before, each)) = opened {
+            let opened = before + each * look;
             let text = format!(
                 "Tcp: ActiveOpens PassiveOpens\nTcp: {opened} {look}\nUdp: InDatagrams NoPorts InErrors OutDatagrams\nUdp: 0 0 0 0\n"
             );
@@ -236,11 +246,16 @@ fn counted(opened: Option<u64>, received: u64, sent: u64) -> u64 {
 
 #[test]
 fn a_container_that_only_serves_is_not_kept_up_by_a_scrape_and_by_work_it_is() {
-    assert_eq!(counted(Some(0), 100, 2000), 0, "a scrape every 15 seconds");
-    assert!(counted(Some(0), 500, 50_000) > 30_000, "it serves somebody");
-    assert!(counted(Some(0), 50_000, 500) > 45_000, "somebody sends to it");
-    assert_eq!(counted(Some(1), 100, 2000), 2100, "what it sends may be its own work");
-    assert_eq!(counted(None, 100, 2000), 2100, "nothing tells what it opened");
+    let listens = connection(0);
+    assert_eq!(counted(Some((0, 0)), &listens, 100, 2000), 0, "a scrape every 15 seconds");
+    assert!(counted(Some((0, 0)), &listens, 500, 50_000) > 30_000, "it serves somebody");
+    assert!(counted(Some((0, 0)), &listens, 50_000, 500) > 45_000, "somebody sends to it");
+    assert!(counted(Some((900, 0)), &listens, 100, 2000) < 80, "it asked somebody before the first look");
+    assert_eq!(counted(Some((0, 1)), &listens, 100, 2000), 0, "it checks its own health");
+    assert_eq!(counted(Some((0, 2)), &listens, 100, 2000), 2100, "it asks somebody again and again");
+    let asks = connection(9);
+    assert_eq!(counted(Some((1, 0)), &asks, 100, 2000), 2100, "what it sends may be its own work");
+    assert_eq!(counted(None, &listens, 100, 2000), 2100, "nothing tells what it opened");
 }
 
 #[test]

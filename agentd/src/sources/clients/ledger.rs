@@ -1,7 +1,7 @@
 //! Running totals of what each client sent, one counter a connection.
 //!
 //! A machine may have more connections than can be shown. Those that sent most of late are shown one by one; of the
-//! others the one that sent most in each look stands for all, so that none of them can be in use unseen.
+//! others the one that sent most in each look stands for all of the same role, so that none of them can be in use unseen.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -124,7 +124,8 @@ pub(super) struct Ledger {
     /// What is shown, each with its total since it is.
     totals: BTreeMap<String, u64>,
     short: BTreeMap<String, Short>,
-    others: u64,
+    /// What stands for those that are not shown, by their role.
+    others: BTreeMap<Role, u64>,
     housekeeping: u64,
     look: u64,
 }
@@ -152,9 +153,18 @@ impl Ledger {
         self.look += 1;
         let grown = clients.into_iter().map(|client| self.grow(now, client, first));
         let mut grown: Vec<_> = grown.collect();
+        let mut many = BTreeMap::new();
         for client in ended {
             let one = self.grow(now, client, first);
-            self.add_short(now, &one);
+            self.add_short(now, &one, &mut many);
+        }
+        let mut most: BTreeMap<Role, u64> = BTreeMap::new();
+        let mut compare = |role, sent: u64| {
+            let most = most.entry(role).or_default();
+            *most = sent.max(*most);
+        };
+        for (role, sent) in many.into_values() {
+            compare(role, sent);
         }
         self.short.retain(|_, short| now.since(short.at) < SHORT_FOR);
         let look = self.look;
@@ -174,9 +184,11 @@ impl Ledger {
             grown.select_nth_unstable_by(SHOWN, |a, b| {
                 b.weight.total_cmp(&a.weight).then(a.client.cookie.cmp(&b.client.cookie))
             });
-            let rest = grown.split_off(SHOWN);
-            let most = rest.iter().map(|one| one.sent).max().unwrap_or(0);
-            self.others = self.others.saturating_add(most);
+            grown.split_off(SHOWN).iter().for_each(|one| compare(one.client.role(), one.sent));
+        }
+        for (role, sent) in most {
+            let total = self.others.entry(role).or_default();
+            *total = total.saturating_add(sent);
         }
         self.show(grown)
     }
@@ -217,8 +229,8 @@ impl Ledger {
         Grown { client, sent: grown, weight, beats }
     }
 
-    /// Adds what a connection carried after it was seen last.
-    fn add_short(&mut self, now: Stamp, one: &Grown) {
+    /// Adds what a connection carried after it was seen last, to `many` if its client is one too many to be shown.
+    fn add_short(&mut self, now: Stamp, one: &Grown, many: &mut BTreeMap<String, (Role, u64)>) {
         self.seen.remove(&one.client.cookie);
         match one.client.to {
             Server::Housekeeping => self.housekeeping = self.housekeeping.saturating_add(one.sent),
@@ -228,7 +240,8 @@ impl Ledger {
                 let subject = one.client.subject_of_short();
                 let (owner, role) = (one.client.owner.clone(), one.client.role());
                 if self.short.len() >= SHORT && !self.short.contains_key(&subject) {
-                    self.others = self.others.saturating_add(one.sent);
+                    let (_, sent) = many.entry(subject).or_insert((role, 0));
+                    *sent = sent.saturating_add(one.sent);
                     return;
                 }
                 let short = self.short.entry(subject);
@@ -258,9 +271,13 @@ impl Ledger {
             let signal = Signal::new(subject.as_str(), total).of(short.role);
             Signal { owner: short.owner.clone(), ..signal }
         }));
-        if self.others > 0 {
-            signals.push(Signal::new(OTHERS, Value::Counter { total: self.others }));
-        }
+        signals.extend(self.others.iter().filter(|(_, total)| **total > 0).map(|(role, total)| {
+            let name = match role {
+                Role::Workload => OTHERS.to_owned(),
+                _ => format!("{OTHERS} ({})", role.as_str()),
+            };
+            Signal::new(name, Value::Counter { total: *total }).of(*role)
+        }));
         if self.housekeeping > 0 {
             let value = Value::Counter { total: self.housekeeping };
             signals.push(Signal::new(HOUSEKEEPING, value).ignored());
@@ -376,6 +393,28 @@ mod tests {
         let signals = taken(&mut ledger, at(10), crowd(900));
         assert_eq!(signals.len(), SHOWN + 1);
         assert!(totals(&signals).iter().all(|total| *total == 900));
+    }
+
+    #[test]
+    fn of_many_short_connections_the_busiest_client_stands_for_those_of_its_role() {
+        let mut ledger = Ledger::default();
+        taken(&mut ledger, at(0), Vec::new());
+        let short = |number: u64, sent: u64, to: Server| Client {
+            remote: SocketAddr::from(([198, 51, 100, u8::try_from(number % 250).unwrap()], 9)),
+            to,
+            ..client(number, sent)
+        };
+        let probe = |number| short(number, 300, Server::Unit(Role::Server));
+        let mut others = BTreeMap::new();
+        for look in 1..=6 {
+            // A hundred probes of a package's server, and two requests on a connection each of one more client than is shown.
+            let mut ended: Vec<_> = (0..100).map(|number| probe(look * 1000 + number)).collect();
+            ended.extend((0..2).map(|number| short(look * 1000 + 700 + number * 250, 450, Server::Person)));
+            let signals = ledger.take(at(look * 10), Vec::new(), ended);
+            let found = signals.iter().filter(|it| it.subject.starts_with(OTHERS));
+            others = found.map(|it| (it.role, totals(std::slice::from_ref(it))[0])).collect();
+        }
+        assert_eq!(others, [(Role::Workload, 5400), (Role::Server, 1800)].into());
     }
 
     #[test]

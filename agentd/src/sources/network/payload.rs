@@ -6,7 +6,8 @@
 //!
 //! Everybody on the internet may open a connection. What was accepted and carried less than 16 kilobytes in its whole life,
 //! both ways, is a scan, a probe or a login that was refused: it is nobody's, as long as all of them stay below what a scan
-//! takes. What a quiet client of people's servers
+//! takes. Nobody on the internet has a private address: who sends many small requests from one is a part of the same service, and each
+//! has no more than the allowance of a quiet client. What a quiet client of people's servers
 //! fetches is nobody's either ([`quiet`](super::quiet)).
 //!
 //! Everybody may talk to sshd until it closes an attempt, after two minutes at most (`LoginGraceTime`
@@ -18,6 +19,7 @@
 //! that are young share that allowance by client. What a client sends counts from its first byte.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,7 +204,13 @@ impl Payload {
     fn count_small(&mut self, now: Stamp, socket: &TcpSocket, owner: &Owner) {
         let Whose::Of(name, role) = &owner.whose else { return };
         if owner.incoming && socket.bytes() < SMALL {
-            let (received, sent) = self.quiet.of_strangers(now, socket.received, socket.sent);
+            let (received, sent) = (socket.received, socket.sent);
+            let client = (socket.remote.ip(), socket.local.port());
+            let (received, sent) = match role {
+                _ if !is_private(client.0) => self.quiet.of_strangers(now, received, sent),
+                Role::Workload | Role::Local => self.quiet.beyond(now, client, received, sent),
+                _ => (received, sent),
+            };
             self.add(name, *role, received.saturating_add(sent));
         }
     }
@@ -227,6 +235,14 @@ impl Payload {
     /// Every owner with what its connections carried since the first look. The totals never fall.
     pub(super) fn totals(&self) -> impl Iterator<Item = (&str, Role, u64)> {
         self.totals.iter().map(|(subject, (role, total))| (&**subject, *role, *total))
+    }
+}
+
+/// Whether an address is one of a private network (RFC 1918, RFC 4193).
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
     }
 }
 

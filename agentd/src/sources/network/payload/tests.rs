@@ -1,5 +1,6 @@
 use super::*;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 /// Everything is this fast in the tests that ask for a rate.
 const LOOK: u64 = 10;
@@ -55,16 +56,21 @@ fn look(payload: &mut Payload, seconds: u64, owner: &Owner, living: &[(u64, u64)
 
 /// What counts a second where so many connections of so many bytes begin and end between two looks, after ten minutes.
 fn of_small(connections: u64, bytes: u64) -> u64 {
+    of_small_from(&["192.0.2.1"], Role::Server, connections, (bytes / 2, bytes - bytes / 2))
+}
+
+/// The same of so many connections from each of some clients, each of which receives and sends so much.
+fn of_small_from(from: &[&str], role: Role, connections: u64, bytes: (u64, u64)) -> u64 {
     let mut payload = Payload::default();
     let (mut cookie, mut begun) = (0, 0);
     for look in 0..=120_u64 {
-        let ended: Vec<_> = (0..connections)
-            .map(|_| {
-                cookie += 1;
-                socket(cookie, bytes / 2, bytes - bytes / 2)
-            })
-            .collect();
-        take(&mut payload, at(look * LOOK), &owner(Role::Server, true), &[], &ended);
+        let mut ended = Vec::new();
+        for client in from.iter().flat_map(|client| (0..connections).map(move |_| client)) {
+            cookie += 1;
+            let remote = SocketAddr::new(client.parse().unwrap(), 40_000);
+            ended.push(TcpSocket { remote, ..socket(cookie, bytes.0, bytes.1) });
+        }
+        take(&mut payload, at(look * LOOK), &owner(role, true), &[], &ended);
         if look == 60 {
             begun = total(&payload);
         }
@@ -77,6 +83,23 @@ fn scans_are_nobodys_and_so_many_requests_that_they_are_no_scan_are_served() {
     assert_eq!(of_small(20, 5700), 0, "two logins a second that are refused");
     assert_eq!(of_small(1, 4000), 0, "a probe");
     assert!(of_small(1000, 8000) > 600_000, "a hundred requests a second");
+}
+
+#[test]
+fn many_small_requests_within_a_private_network_are_served_and_checks_and_scrapes_are_not() {
+    let hosts: Vec<_> = (1..=10).map(|host| format!("10.0.3.{host}")).collect();
+    let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+    let redis = |from: &[&str]| of_small_from(from, Role::Server, 10, (200, 2000));
+    assert_eq!(redis(&hosts), 22_000, "one request a second of each of ten hosts");
+    assert_eq!(redis(&["fd00::7"]), 2200);
+    let public: Vec<_> = hosts.iter().map(|host| host.replacen("10", "198", 1)).collect();
+    let public: Vec<_> = public.iter().map(String::as_str).collect();
+    assert_eq!(redis(&public), 0, "strangers");
+    for role in [Role::Workload, Role::Local] {
+        let check = of_small_from(&hosts[..3], role, 2, (200, 400));
+        assert_eq!(check, 0, "checks of a load balancer");
+        assert_eq!(of_small_from(&hosts[..2], role, 1, (400, 15_000)), 0, "scrapes");
+    }
 }
 
 fn total(payload: &Payload) -> u64 {

@@ -88,6 +88,8 @@ const MOVES_PER_S: u64 = 60;
 const MINUTE: Duration = Duration::from_mins(1);
 /// A client that connects again within this was never away.
 const LINGER: Duration = Duration::from_mins(5);
+/// What is shown as connected where more connections ended than the kernel could tell.
+const LOST: &str = "connections that ended untold";
 /// The most people that are shown as connected.
 const PEOPLE: usize = 64;
 
@@ -159,7 +161,10 @@ impl Clients {
     fn ended(&mut self, now: Stamp) -> Result<Vec<Client>, HostError> {
         let Some(ended) = &mut self.ended else { return Ok(Vec::new()) };
         let mut sockets = Vec::new();
-        ended.take(&mut |socket| sockets.push(socket))?;
+        if !ended.take(&mut |socket| sockets.push(socket))? {
+            // What was lost may have been somebody's. It may have been a scan's, too, so it makes the agent wait and no more.
+            self.connected.insert(LOST.to_owned(), now);
+        }
         let mut clients = Vec::new();
         for socket in sockets {
             let owner = self.owners.ended(now, &socket)?;

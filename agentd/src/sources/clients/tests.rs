@@ -455,6 +455,18 @@ fn units_serve_somebody_who_sends_and_a_pool_that_is_kept_open_is_nothing() {
 }
 
 #[test]
+fn where_ends_are_lost_somebody_may_be_connected() {
+    let mut machine = Machine::new();
+    let file = "/proc/net/sock_diag_ended";
+    machine.tree.file(file, "");
+    assert!(machine.connected().is_empty());
+    machine.tree.file(file, "LOST\n");
+    assert_eq!(machine.connected(), ["clients of connections that ended untold"]);
+    let looks = (0..60).take_while(|_| !machine.connected().is_empty()).count();
+    assert_eq!(looks, 29, "it lingers for five minutes");
+}
+
+#[test]
 fn requests_on_a_connection_each_count_as_those_on_one_do() {
     let mut machine = Machine::new();
     let file = "/proc/net/sock_diag_ended";

@@ -194,6 +194,8 @@ impl Owners {
             return Ok(());
         }
         self.paths = hierarchy.ids()?.into_iter().map(|(id, path)| (id, Some(path))).collect();
+        // Groups came, so others may have gone.
+        self.labels.clear();
         for group in groups {
             self.paths.entry(group).or_default();
         }

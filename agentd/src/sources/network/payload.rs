@@ -220,6 +220,8 @@ impl Payload {
         if let Some((known, total)) = self.totals.get_mut(subject) {
             *known = role;
             *total = total.saturating_add(bytes);
+        } else if bytes == 0 {
+            // It would take the place of one that carries something.
         } else if self.totals.len() < SUBJECTS {
             self.totals.insert(subject.into(), (role, bytes));
         } else {

@@ -327,6 +327,18 @@ fn what_stays_on_the_machine_is_not_booked() {
 }
 
 #[test]
+fn an_owner_is_shown_from_the_first_byte_that_counts() {
+    let mut payload = Payload::default();
+    look(&mut payload, 0, &opened(), &[]);
+    for number in 0..100 {
+        let whose = Whose::Of(format!("owner {number}").into(), Role::Workload);
+        look(&mut payload, number + 1, &Owner { whose, incoming: false }, &[(number, 0)]);
+    }
+    look(&mut payload, 200, &opened(), &[(500, 7)]);
+    assert_eq!(payload.totals().collect::<Vec<_>>(), [("alice", Role::Workload, 7)]);
+}
+
+#[test]
 fn the_number_of_owners_is_bounded_and_none_is_lost() {
     let mut payload = Payload::default();
     look(&mut payload, 0, &opened(), &[]);

@@ -187,7 +187,8 @@ impl Ownership {
         Place { class, group, uid: None }
     }
 
-    /// Whether a timer that no package brought starts a unit: then it is a job, as one of cron's is.
+    /// Whether there is a timer of a unit's name that no package brought: then it is a job, as one of cron's is. One that starts
+    /// it by another name (`Unit=`) is not looked for.
     fn has_timer(&self, unit: &str) -> bool {
         let stem = unit.strip_suffix(".service").unwrap_or(unit);
         self.registry.unit(&format!("{stem}.timer")).origin == Origin::Local

@@ -112,7 +112,7 @@ pub(crate) fn quiet() -> Status {
         sources: vec![
             source("cpu", Verdict::Idle, Some(0.012), Some(0.05), "core"),
             source("input", Verdict::Idle, None, None, ""),
-            source("network", Verdict::Idle, Some(3_100.0), Some(50_000.0), "B/s"),
+            source("network", Verdict::Idle, Some(1_200.0), Some(2_000.0), "B/s"),
             Source {
                 last_activity: None,
                 last_activity_seconds: None,

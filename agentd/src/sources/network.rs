@@ -14,6 +14,7 @@
 
 mod account;
 mod datagrams;
+mod gateways;
 pub(super) mod namespaces;
 pub(super) mod owners;
 pub(super) mod payload;

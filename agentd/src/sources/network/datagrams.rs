@@ -9,7 +9,8 @@
 use agent_core::reading::Role;
 use agent_core::stamp::Stamp;
 
-use super::owners::{Owners, Whose, carries_others};
+use super::gateways::carries_others;
+use super::owners::{Owners, Whose};
 use crate::host::udp::{self, UdpSocket};
 use crate::host::{HostError, HostRoot};
 

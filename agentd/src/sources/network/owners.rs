@@ -16,6 +16,7 @@ use std::time::Duration;
 use agent_core::reading::Role;
 use agent_core::stamp::Stamp;
 
+use super::gateways::carries_others;
 use super::is_local;
 use crate::host::cgroup::Hierarchy;
 use crate::host::tcp::{self, Dump, Listener, TcpSocket};
@@ -282,27 +283,6 @@ impl Owners {
 pub(super) fn may_be_anybodys(group: &str) -> bool {
     let unit = group.rsplit('/').next().unwrap_or_default();
     starts_work(unit).is_some() && !unit.starts_with("tailscaled") && unit != "init.scope"
-}
-
-/// Daemons that carry what others say: what they send and receive serves somebody, although they keep the machine.
-const GATEWAYS: [&str; 11] = [
-    "tailscaled",
-    "wg-quick",
-    "zerotier-one",
-    "netbird",
-    "nebula",
-    "openvpn",
-    "openvpn-client",
-    "openvpn-server",
-    "strongswan",
-    "ipsec",
-    "cloudflared",
-];
-
-/// Whether a group is that of a VPN's or a tunnel's daemon.
-pub(super) fn carries_others(group: &str) -> bool {
-    let unit = group.rsplit('/').next().unwrap_or_default();
-    unit.split(['.', '@']).next().is_some_and(|stem| GATEWAYS.contains(&stem))
 }
 
 /// How it counts what a service says. A file system on the network says only what somebody's reading and writing of files makes it

@@ -92,8 +92,6 @@ pub fn play(words: &[&str]) -> io::Result<()> {
         }
         ["settle", load @ ..] => {
             setsid()?;
-            // A session of its own is scheduled by itself (sched(7), the autogroup feature), and loads must get what they are to use.
-            let _not_there = std::fs::write("/proc/self/autogroup", "-15");
             play(load)?;
         }
         ["write", bytes, pause, path] => {

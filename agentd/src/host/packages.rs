@@ -8,7 +8,7 @@
 //! both are looked for.
 //!
 //! rpm keeps a data base that only its own library reads. There, what lies in the folders that belong to the vendor by
-//! file-hierarchy(7) is a package's if the data base has a unit of this name ([`rpm`]). Of cron's tables and scripts in `/etc` those
+//! file-hierarchy(7) is a package's if the data base has a unit of this name (`rpm.rs`). Of cron's tables and scripts in `/etc` those
 //! of well-known packages are told by name.
 
 mod rpm;

@@ -259,7 +259,7 @@ def _about(shown: str, name: str) -> str:
 def _row(world: World, source: str) -> str:
     """A source in one line."""
     row = world.agent.source(source)
-    return f"{source} {row['verdict']}, {row['value']:.3g} of {row['busy_above']:.3g} {row['unit']}"
+    return f"{source} {row['verdict']}, {row['value'] or 0:.3g} of {row['busy_above']:.3g} {row['unit']}"
 
 
 def _settled(world: World, source: str) -> None:

@@ -98,9 +98,7 @@ impl Track {
         sum: &mut Sum,
     ) {
         let counts = subject.role != Role::Ignored;
-        // Who left a job running was not there all the time because of it.
-        let connected = counts && by == Stretch::Connected;
-        let again = connected && self.visitors.note(now, subject.owner.as_deref());
+        let again = counts && self.visitors.note(now, subject.owner.as_deref());
         let at = subject.present(now, last, by, self.compared_at.is_some(), again);
         if counts {
             sum.stretch = sum.stretch.max(Some(by));

@@ -480,21 +480,6 @@ fn who_comes_after_a_long_time_has_come() {
     assert_eq!(used.len(), 6, "each comes and goes: {used:?}");
 }
 
-#[test]
-fn who_comes_while_a_job_of_theirs_runs_has_come() {
-    let mut track = track();
-    let stretch = |name: &str, by| Signal::new(name, Value::Stretches { by }).owned_by("alice");
-    let mut used = Vec::new();
-    for second in (0..7200).step_by(10) {
-        let mut list = vec![stretch("left running", Stretch::Job)];
-        if (3600..5400).contains(&second) {
-            list.push(stretch("ssh", Stretch::Connected));
-        }
-        used.extend(track.observe(at(second), Reading::Signals(list)).used_at);
-    }
-    assert_eq!(used, [at(3600), at(5400)], "the coming and the going");
-}
-
 fn blocking(track: &mut Track, until: u64) {
     for tick in 0..=until / 10 {
         let effect =

@@ -12,8 +12,9 @@ use crate::stamp::{Stamp, millis};
 const LEAVE: f64 = 0.6;
 
 /// A reading this soon after another tells no rate: a check right before a stop comes milliseconds after the regular one. Its growth
-/// joins the slice before it, unless that is a whole window already.
-const SHORT_MS: u64 = 1000;
+/// joins the slice before it, unless that is a whole window already. It is well below the shortest `sampling.interval`: slices that join
+/// one after the other say for too long that something is used.
+const SHORT_MS: u64 = 250;
 
 /// A use is shown as going on for this part of the averaging window after its last slice.
 const RECENT: u32 = 2;
@@ -225,6 +226,16 @@ mod tests {
         assert!(last.is_some_and(|rate| rate.in_use && (rate.mean - 0.1).abs() < 0.01), "{last:?}");
         let last = (601..=1900).map(|n| look(n, 0.0)).last();
         assert_eq!(last.and_then(|rate| rate.used_at), None);
+    }
+
+    #[test]
+    fn looks_once_a_second_that_come_a_little_early_are_slices_of_their_own() {
+        let mut window = RateWindow::default();
+        let span = Duration::from_millis(950);
+        let mut look =
+            |n: u64, amount| window.push(Stamp::new(n * 950, 0, 0), span, amount, AVERAGE, LIMIT);
+        let last = (1..=40).map(|n| look(n, if n <= 20 { 0.95 } else { 0.0 })).last();
+        assert_eq!(last.and_then(|rate| rate.used_at), Some(Stamp::new(19_000, 0, 0)));
     }
 
     #[test]

@@ -233,7 +233,7 @@ def _signal(
 ) -> Document | None:
     """The largest signal of a source that names this, of that role and with that verdict."""
     for row in world.agent.why()["sources"]:
-        for signal in row["signals"] if row["source"] == source else []:
+        for signal in row.get("signals", []) if row["source"] == source else []:
             text = f"{signal['subject']} {signal.get('owner') or ''}"
             is_of_role = role in (None, signal.get("role", "workload"))
             if name in text and process in text and is_of_role and verdict in ("", signal["verdict"]):

@@ -8,8 +8,8 @@
 //! - What UDP may have carried of it is at most 1,472 bytes a datagram. It is an answering flow if datagrams come and go and bytes
 //!   go both ways; what goes one way only is nobody's unless it is as much as a stream (a scan, a sink of few logs).
 //! - The rest beyond that, what containers carried and a tolerance is not explained: packets that are passed on for others,
-//!   protocols that are neither TCP nor UDP, connections whose end the kernel could not tell. Where the ends of connections were lost it is nobody's
-//!   if the lost ones had been accepted and carried less than [`SMALL`] each.
+//!   protocols that are neither TCP nor UDP, connections whose end the kernel could not tell. Where the ends of connections were lost
+//!   it is nobody's if the lost ones had been accepted and carried less than [`SMALL`] each.
 //! - A rest far below zero means that the total is wrong; then it explains nothing, and UDP is counted by datagrams.
 
 use std::collections::VecDeque;

@@ -162,7 +162,8 @@ impl Clients {
         let Some(ended) = &mut self.ended else { return Ok(Vec::new()) };
         let mut sockets = Vec::new();
         if !ended.take(&mut |socket| sockets.push(socket))? {
-            // What was lost may have been somebody's. It may have been a scan's, too, so it makes the agent wait and no more.
+            // What was lost may have been somebody's, or a scan's: it is one more who is connected, whose coming and going are uses
+            // once in four hours (`Visitors`), so strangers do not keep a machine up by it.
             self.connected.insert(LOST.to_owned(), now);
         }
         let mut clients = Vec::new();

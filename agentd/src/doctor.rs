@@ -191,7 +191,7 @@ fn accounts(reports: &[AccountReport]) -> Vec<Check> {
 const NO_CURE: &str = "nothing on this machine closes it: work that no unit or user is seen to do may be missed; name such units in [source.NAME] units, or hold the machine up while they work (agentctl hold)";
 
 /// What to do where systemd does not start the agent's program to read the times of users' jobs.
-const OF_CLOSED: &str = "their jobs are not waited for before they run: put what must run into a timer of the system or a table in /etc/cron.d, or hold the machine up (agentctl hold); why systemd does not read the times for the agent: journalctl -u 'agentd-schedules' -u 'agentd-timers-*'";
+const OF_CLOSED: &str = "their jobs are not waited for before they run: put what must run into a timer of the system or a table in /etc/cron.d, or hold the machine up (agentctl hold); why systemd does not read the times for the agent: journalctl -u 'agentd-schedules-*' -u 'agentd-timers-*'";
 
 fn source(report: &SourceReport) -> Check {
     let name = format!("source:{}", report.name);

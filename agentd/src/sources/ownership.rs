@@ -67,14 +67,13 @@ pub(super) struct Place<'a> {
 
 /// Units that systemd starts for the agent: the probe of the source `exec`, the pre-stop hook, and the agent's own program
 /// where it needs more than the agent may.
-const FOR_THE_AGENT: [&str; 4] = [
+const FOR_THE_AGENT: [&str; 3] = [
     "system.slice/agentd-probe.service",
     "system.slice/agentd-pre-stop.service",
-    "system.slice/agentd-schedules.service",
     "system.slice/agentd-terminals.service",
 ];
-/// The same for each user who has a manager.
-const FOR_THE_AGENT_EACH: &str = "system.slice/agentd-timers-";
+/// The readers of what is closed to the agent, each run of which has a name of its own.
+const READERS: [&str; 2] = ["system.slice/agentd-schedules-", "system.slice/agentd-timers-"];
 /// Units of the system whose processes somebody's scripts are: user-data, and the script of old. What `bootcmd` and boothooks
 /// start stays in the stage that ran them, and cloud-init from 24.3 on runs all stages as one process.
 const SCRIPTS: [&str; 8] = [
@@ -143,7 +142,8 @@ impl Ownership {
     /// Judges a path without a leading slash.
     pub(super) fn of<'a>(&self, path: &'a str) -> Place<'a> {
         let mut own = self.own.iter().map(String::as_str).chain(FOR_THE_AGENT);
-        if own.any(|own| is_within(path, own)) || path.starts_with(FOR_THE_AGENT_EACH) {
+        let reader = READERS.iter().any(|reader| path.starts_with(reader));
+        if reader || own.any(|own| is_within(path, own)) {
             return Place { class: Class::Own, group: path, uid: None };
         }
         let first = path.split('/').next().unwrap_or_default();
@@ -390,8 +390,8 @@ mod tests {
             ("system.slice/agentd.service/sub", Class::Own),
             ("system.slice/agentd-probe.service", Class::Own),
             ("system.slice/agentd-pre-stop.service", Class::Own),
-            ("system.slice/agentd-schedules.service", Class::Own),
-            ("system.slice/agentd-timers-1000.service", Class::Own),
+            ("system.slice/agentd-schedules-71-0.service", Class::Own),
+            ("system.slice/agentd-timers-1000-71-1.service", Class::Own),
             ("system.slice/agentd.service.d", Class::People),
         ] {
             assert_eq!(ownership.of(path).class, expected, "{path}");

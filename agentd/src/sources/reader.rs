@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -67,12 +68,14 @@ const SANDBOX: &[&str] = &[
 /// A command that prints what is closed to the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reader {
+    /// What the names of its units begin with; None: it is no unit.
+    unit: Option<String>,
     words: Vec<String>,
     limit: Duration,
 }
 
 impl Reader {
-    /// A reader as a unit of that name with these properties beside the sandbox; `verb` are the words for the agent's own program.
+    /// A reader whose units' names begin with `unit`, with these properties beside the sandbox; `verb` are the words for the agent's own program.
     /// None where systemd does not start the agent's programs.
     pub(super) fn of(
         bus: &BusMode,
@@ -91,23 +94,27 @@ impl Reader {
         let mut words = vec![SYSTEMD_RUN.to_owned()];
         let own = ["--wait", "--pipe", "--quiet", "--collect", "--service-type=exec", UNIT_LIMIT];
         words.extend(own.map(str::to_owned));
-        // One name: a second one cannot start while one runs.
-        words.push(format!("--unit={unit}"));
         words.push("--description=Times of jobs for agentd".to_owned());
         let sandbox = SANDBOX.iter().map(|property| (*property).to_owned());
         let properties = sandbox.chain(properties.iter().cloned());
         words.extend(properties.map(|property| format!("--property={property}")));
         words.extend(["--", program].into_iter().chain(verb.iter().copied()).map(str::to_owned));
-        Self { words, limit: LIMIT }
+        Self { unit: Some(unit.to_owned()), words, limit: LIMIT }
     }
 
     /// What it prints; or why it does not, to be said after "failed to".
     pub(super) fn ask(&self) -> impl Future<Output = Result<Vec<u8>, String>> + Send + 'static {
-        let (words, limit) = (self.words.clone(), self.limit);
+        let (unit, words, limit) =
+            (self.unit.as_deref().map(of_this_run), self.words.clone(), self.limit);
         async move {
             let mut words = words.into_iter();
             let mut command = Command::new(words.next().unwrap_or_default());
-            command.args(words).env_clear().env("PATH", SEARCH_PATH).current_dir("/");
+            command
+                .args(unit.map(|unit| format!("--unit={unit}")))
+                .args(words)
+                .env_clear()
+                .env("PATH", SEARCH_PATH)
+                .current_dir("/");
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let child = command.kill_on_drop(true).spawn();
             let mut child = child.map_err(|error| format!("start a reader: {error}"))?;
@@ -115,6 +122,14 @@ impl Reader {
             answer.unwrap_or_else(|_| Err(format!("hear a reader within {} s", limit.as_secs())))
         }
     }
+}
+
+/// The name of one run's unit. No two runs share one: systemd keeps a list of the files of transient units, and complains to the
+/// journal when it finds there a name whose last unit is gone. A run ends before the next begins ([`UNIT_LIMIT`] is below
+/// [`LIMIT`]), so the name need not keep a second one from starting.
+fn of_this_run(unit: &str) -> String {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    format!("{unit}-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Hears a reader to its end. What still has its pipe open after that is not waited for.
@@ -168,7 +183,7 @@ pub(super) mod tests {
         /// A reader that a shell stands for.
         pub(in crate::sources) fn shell(script: &str) -> Self {
             let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-            Self { words, limit: LIMIT }
+            Self { unit: None, words, limit: LIMIT }
         }
 
         /// The same with less patience.
@@ -178,14 +193,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_unit_has_a_name_a_limit_a_sandbox_and_the_bare_words() {
+    fn the_unit_has_a_limit_a_sandbox_and_the_bare_words() {
         let properties = ["CapabilityBoundingSet=CAP_DAC_READ_SEARCH".to_owned()];
         let words =
             Reader::unit("agentd-schedules", &properties, "/usr/sbin/agentd", &["read-schedules"])
                 .words;
         assert_eq!(words.first().map(String::as_str), Some("/usr/bin/systemd-run"));
         for word in [
-            "--unit=agentd-schedules",
             "--collect",
             "--property=RuntimeMaxSec=4s",
             "--property=NoNewPrivileges=yes",
@@ -198,6 +212,19 @@ pub(super) mod tests {
             assert!(words.iter().any(|other| other == word), "{word} is missing in {words:?}");
         }
         assert!(words.ends_with(&["--", "/usr/sbin/agentd", "read-schedules"].map(str::to_owned)));
+    }
+
+    #[tokio::test]
+    async fn each_run_is_a_unit_with_a_name_of_its_own() {
+        let words = ["/bin/echo", "--", "read"].map(str::to_owned).to_vec();
+        let reader = Reader { unit: Some("agentd-timers-1000".to_owned()), words, limit: LIMIT };
+        let first = String::from_utf8(reader.ask().await.unwrap()).unwrap();
+        let second = String::from_utf8(reader.ask().await.unwrap()).unwrap();
+        assert!(
+            first.starts_with("--unit=agentd-timers-1000-") && first.ends_with(" -- read\n"),
+            "{first}"
+        );
+        assert_ne!(first, second);
     }
 
     #[test]
@@ -213,7 +240,8 @@ pub(super) mod tests {
             "printf 'Failed to start transient service unit: \\033[1mAccess denied\\n' >&2; exit 1";
         let why = Reader::shell(refused).ask().await.unwrap_err();
         assert!(why.contains("Access denied") && !why.contains('\u{1b}'), "{why}");
-        let missing = Reader { words: vec!["/nowhere/systemd-run".to_owned()], limit: LIMIT };
+        let words = vec!["/nowhere/systemd-run".to_owned()];
+        let missing = Reader { unit: None, words, limit: LIMIT };
         assert!(missing.ask().await.unwrap_err().starts_with("start a reader"));
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SECRET = "hunter2"
 #: Three schedules that are due within 90 minutes, and how the agent names them.
 CRONTAB, AT, TIMER = f"crontabs/{USER} line", "/var/spool/cron/atjobs/a", "service timer "
-READERS = ("agentd-schedules.service", "agentd-timers-*.service")
+READERS = ("agentd-schedules-*.service", "agentd-timers-*.service")
 #: A timer that was made after its manager was asked is seen at the look before an action.
 BEFORE_ACTION = 2 * ACT_AFTER + 30
 #: A change of a table or of the spool is asked for two minutes after the last question, and looked for each minute.
@@ -115,9 +116,13 @@ def _sandbox(world: World) -> None:
 
 
 def _refuse(world: World, uid: str) -> None:
-    """Units of these names are masked, so systemd refuses them; the agent says what is closed, and is blind nowhere."""
+    """systemd may not start units of these names; the agent says what is closed, and is blind nowhere."""
     machine, agent = world.machine, world.agent
-    machine.run("systemctl", "mask", "--runtime", "agentd-schedules.service", f"agentd-timers-{uid}.service").ok()
+    refusals = [machine.inside(f"/run/systemd/system/{name}-.service.d") for name in ("agentd-schedules", f"agentd-timers-{uid}")]
+    for folder in refusals:
+        folder.mkdir(parents=True)
+        (folder / "refused.conf").write_text("[Unit]\nAssertPathExists=/nowhere\n")
+    machine.run("systemctl", "daemon-reload").ok()
     machine.run("systemctl", "restart", "agentd.service").ok()
 
     def closed() -> bool:
@@ -129,7 +134,9 @@ def _refuse(world: World, uid: str) -> None:
     told = machine.run("agentctl", "doctor").out
     expect("agentctl hold" in told and "source:cron" in told, f"the doctor does not say what to do: {told}")
     world.report.block("refused: the doctor says", "\n".join(line for line in told.splitlines() if "clos" in line))
-    machine.run("systemctl", "unmask", "--runtime", "agentd-schedules.service", f"agentd-timers-{uid}.service").ok()
+    for folder in refusals:
+        shutil.rmtree(folder)
+    machine.run("systemctl", "daemon-reload").ok()
 
 
 def _forget(world: World, uid: str) -> None:

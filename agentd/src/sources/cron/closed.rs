@@ -16,7 +16,7 @@ use crate::host::{HostError, HostRoot};
 use crate::sources::BusMode;
 use crate::sources::reader::Reader;
 
-/// The unit of the reader.
+/// What the names of the reader's units begin with.
 const UNIT: &str = "agentd-schedules";
 /// The verb of the program that [`super::print_schedules`] is.
 const VERB: &str = "read-schedules";

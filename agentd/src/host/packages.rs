@@ -11,11 +11,13 @@
 //! file-hierarchy(7) is a package's if the data base has a unit of this name (`rpm.rs`). Of cron's tables and scripts in `/etc` those
 //! of well-known packages are told by name.
 
+mod conffiles;
 mod rpm;
 
 use std::collections::HashSet;
 
 use super::{HostError, HostRoot};
+use conffiles::Conffiles;
 
 /// Where dpkg keeps its lists.
 const DPKG: &str = "/var/lib/dpkg/info";
@@ -56,6 +58,7 @@ enum Manager {
 pub struct Packages {
     manager: Manager,
     files: HashSet<String>,
+    conffiles: Conffiles,
 }
 
 impl Packages {
@@ -84,6 +87,9 @@ impl Packages {
             packages.manager = Manager::Rpm;
             packages.files = units.iter().map(|unit| format!("{VENDORS}{unit}")).collect();
         }
+        if packages.manager == Manager::Dpkg {
+            packages.conffiles = Conffiles::read(root)?;
+        }
         Ok(packages)
     }
 
@@ -105,6 +111,11 @@ impl Packages {
             Manager::Rpm => self.files.contains(path) || CRON.contains(&path),
             Manager::None => false,
         }
+    }
+
+    /// Whether a table or a script of cron is as a package brought it. Under rpm an edited one is not told from that.
+    pub fn keeps(&self, root: &HostRoot, path: &str) -> bool {
+        self.brought(path) && !self.conffiles.is_edited(root, path)
     }
 }
 

@@ -34,8 +34,9 @@ const VENDORS: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 const QUADLET: [&str; 3] =
     ["/etc/containers/systemd/", "/usr/share/containers/systemd/", "/run/containers/systemd/"];
 /// What tells that packages came or went …
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "/var/lib/dpkg/info",
+    "/var/lib/dpkg/status",
     "/usr/lib/sysimage/rpm/rpmdb.sqlite",
     "/usr/lib/sysimage/rpm/Packages.db",
     "/var/lib/rpm/rpmdb.sqlite",
@@ -162,10 +163,10 @@ impl Registry {
         unit
     }
 
-    /// Whether a package brought a file.
+    /// Whether a table or a script of cron is a package's, as the package brought it.
     pub fn is_packaged(&self, path: &str) -> bool {
         self.look_once();
-        self.lock().packages.brought(path)
+        self.lock().packages.keeps(&self.root, path)
     }
 
     /// Why it is not known which files are packages', if it is not.

@@ -2,7 +2,7 @@
 //!
 //! The rules are those of the timers: an instance that is stopped cannot wake itself; a job that is due within `ahead` is waited
 //! for, unless it runs again as soon or an hour later, and a later one is shown. Jobs that came with the system do not count: tables in
-//! `/etc/cron.d` that belong to a package, and the lines that run the folders `/etc/cron.daily` and so on.
+//! `/etc/cron.d` that are as a package brought them, and the lines that run `/etc/cron.daily` and so on where all scripts there are.
 //!
 //! A job that was waited for is waited for while it runs, too, with the same cap: it may use little or wait for something, and
 //! nothing else would tell of that. It runs as long as the service that starts jobs has more processes
@@ -237,6 +237,16 @@ impl Cron {
         Ok(true)
     }
 
+    /// Whether a folder of scripts has one that was made on this machine. run-parts(8) runs what has a name like a table's.
+    fn has_local(&self, folder: &str) -> bool {
+        let scripts = |name: &str| table::is_name(name, Kind::System);
+        // Folders that cannot be read have what nobody knows.
+        search::some(&self.root, folder, TABLES, scripts).map_or_else(
+            |error| !error.is_missing(),
+            |(names, _)| names.iter().any(|name| !self.registry.is_packaged(&format!("{folder}/{name}"))),
+        )
+    }
+
     /// Every job of at in a folder; whether there is such a folder.
     fn spool(&self, folder: &str, look: &mut Look) -> Result<bool, HostError> {
         let Some(names) = self.names(folder, at::is_job, look)? else { return Ok(false) };
@@ -313,7 +323,7 @@ impl Cron {
         let mut text = Vec::new();
         self.root.read_into(path, LIMIT, &mut text)?;
         let text = String::from_utf8_lossy(&text);
-        for (number, line) in table::lines(&text, kind) {
+        for (number, line) in table::lines(&text, kind, |folder| self.has_local(folder)) {
             match line {
                 Line::Job { when, user, zone } => {
                     let user = user.or_else(|| path.rsplit('/').next());

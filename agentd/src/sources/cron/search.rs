@@ -173,7 +173,7 @@ pub(super) fn cut(host: &HostRoot, path: &str, most: usize) -> Result<Option<(Ta
     }
     let text = String::from_utf8_lossy(&text);
     let mut table = Table { path: path.to_owned(), jobs: Vec::new(), nonsense: Vec::new() };
-    for (number, line) in table::lines(&text, Kind::Personal) {
+    for (number, line) in table::lines(&text, Kind::Personal, |_| false) {
         if table.jobs.len() + table.nonsense.len() >= most {
             return Ok(Some((table, false)));
         }

@@ -27,9 +27,9 @@ pub(super) enum Line<'a> {
     Nonsense,
 }
 
-/// The jobs of a table with the numbers of their lines. Comments, settings and the lines that run `/etc/cron.hourly` and
-/// so on are left out.
-pub(super) fn lines(text: &str, kind: Kind) -> Vec<(usize, Line<'_>)> {
+/// The jobs of a table with the numbers of their lines. Comments and settings are left out, and in a table of the system the lines
+/// that run a folder of scripts (`/etc/cron.hourly` and so on) in which nothing is that `local` says of a folder.
+pub(super) fn lines(text: &str, kind: Kind, local: impl Fn(&str) -> bool) -> Vec<(usize, Line<'_>)> {
     let mut found = Vec::new();
     let mut zone = None;
     for (index, line) in text.lines().enumerate() {
@@ -43,8 +43,11 @@ pub(super) fn lines(text: &str, kind: Kind) -> Vec<(usize, Line<'_>)> {
             }
             continue;
         }
-        let folders = line.contains("/etc/cron.") || line.contains("anacron");
-        if kind == Kind::System && folders {
+        let of_packages = match folder(line) {
+            Some(folder) => !local(folder),
+            None => line.contains("anacron"),
+        };
+        if kind == Kind::System && of_packages {
             continue;
         }
         // A minus in front keeps a job out of the log.
@@ -60,6 +63,15 @@ pub(super) fn lines(text: &str, kind: Kind) -> Vec<(usize, Line<'_>)> {
         found.push((index + 1, job.unwrap_or(Line::Nonsense)));
     }
     found
+}
+
+/// The folder of scripts that a line runs.
+fn folder(line: &str) -> Option<&str> {
+    let path = line.get(line.find("/etc/cron.")?..)?;
+    let of_path = |other: char| other.is_ascii_alphanumeric() || "/._-".contains(other);
+    let path = path.split(|other| !of_path(other)).next()?.trim_end_matches('/');
+    // One script in it is a job like any other.
+    (path.matches('/').count() == 2).then_some(path)
 }
 
 /// `NAME = value`, with or without quotes.
@@ -100,7 +112,7 @@ mod tests {
             Line::Job { when: When::AtStart, user, zone } => (number, "start", user, zone),
             Line::Nonsense => (number, "nonsense", None, None),
         };
-        lines(text, kind).into_iter().map(tell).collect()
+        lines(text, kind, |folder| folder == "/etc/cron.weekly").into_iter().map(tell).collect()
     }
 
     #[test]
@@ -119,8 +131,12 @@ mod tests {
 
     #[test]
     fn a_table_of_the_system_names_users_and_its_folders_are_no_jobs() {
-        let text = "SHELL=/bin/sh\n17 * * * * root cd / && run-parts --report /etc/cron.hourly\n25 6 * * * root test -x /usr/sbin/anacron || x\n0 3 * * * alice run\n0 3 * * * alice\n";
-        let expected = [(4, "job", Some("alice"), None), (5, "nonsense", None, None)];
+        let text = "SHELL=/bin/sh\n17 * * * * root cd / && run-parts --report /etc/cron.hourly\n25 6 * * * root test -x /usr/sbin/anacron || x\n47 6 * * 7 root test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.weekly; }\n0 3 * * * alice /etc/cron.daily/run\n0 3 * * * alice\n";
+        let expected = [
+            (4, "job", Some("root"), None),
+            (5, "job", Some("alice"), None),
+            (6, "nonsense", None, None),
+        ];
         assert_eq!(told(text, Kind::System), expected);
     }
 

@@ -73,6 +73,25 @@ fn tables_of_packages_do_not_count() {
 }
 
 #[test]
+fn a_packages_table_that_somebody_edited_and_a_folder_with_a_script_made_here_count() {
+    let tree = Tree::new();
+    let sum = "d8a6ff9b8fa1a1df2f31a8e5d3b7f1f0";
+    let status = format!("Package: rsnapshot\nConffiles:\n /etc/cron.d/rsnapshot {sum}\n");
+    tree.file("/var/lib/dpkg/status", status);
+    tree.file("/var/lib/dpkg/info/rsnapshot.list", "/etc/cron.d/rsnapshot\n/etc/cron.daily/man-db\n");
+    tree.file("/etc/cron.d/rsnapshot", "0 13 * * * root rsnapshot\n");
+    tree.file("/etc/crontab", "20 13 * * * root cd / && run-parts --report /etc/cron.daily\n");
+    for name in ["man-db", ".placeholder"] {
+        tree.file(&format!("/etc/cron.daily/{name}"), "");
+    }
+    let table = "/etc/cron.d/rsnapshot line 1: root, due 13:00:00 UTC".to_owned();
+    assert_eq!(told(source(&tree).read(stamp())).0, [table.clone()]);
+    tree.file("/etc/cron.daily/backup", "");
+    let scripts = "/etc/crontab line 1: root, due 13:20:00 UTC".to_owned();
+    assert_eq!(told(source(&tree).read(stamp())).0, [scripts, table]);
+}
+
+#[test]
 fn a_table_is_somebodys_where_no_package_brought_it_whatever_it_is_called() {
     let tree = Tree::new();
     tree.file("/etc/cron.d/certbot", "0 13 * * * root x\n");

@@ -1,6 +1,9 @@
 //! Machines in use that are stopped.
 
+use std::io;
+
 use agent_cells::case::{Case, Right};
+use agent_cells::cell::Cell;
 use agent_cells::process::Process;
 use agent_cells::runner::NotYet;
 
@@ -51,15 +54,14 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("edited-table-of-rsnapshot", Right::Keep, 0.1, |cell| {
         script(cell, "/usr/bin/rsnapshot", "cpu 0.1")?;
         cell.file("/etc/cron.d/rsnapshot", "0 */4 * * * root /usr/bin/rsnapshot alpha\n")?;
-        cell.owned("rsnapshot", "/etc/cron.d/rsnapshot\n")?;
+        rsnapshot(cell)?;
         cron(cell)?;
         let load = "chain cron shell /usr/bin/rsnapshot alpha";
         cell.run("system.slice/cron.service", "/usr/sbin/cron", load)
     }),
     // keep: a line in a package's table that somebody made.
     Case::new("due-in-an-edited-table", Right::Keep, 0.02, |cell| {
-        cell.owned("rsnapshot", "/etc/cron.d/rsnapshot\n")?;
-        cell.file("/var/lib/dpkg/info/rsnapshot.conffiles", "/etc/cron.d/rsnapshot\n")?;
+        rsnapshot(cell)?;
         due(cell, "", "/etc/cron.d/rsnapshot", "root /usr/bin/rsnapshot alpha")
     }),
     // keep: the folder of daily scripts has one that was made here, and it is run in twenty minutes.
@@ -261,20 +263,17 @@ pub(crate) const CASES: &[Case] = &[
     .outside(&["request 203.0.113.2:80 800 8000 1000 new"]),
 ];
 
+/// The package rsnapshot, whose table of cron has only comments.
+fn rsnapshot(cell: &Cell) -> io::Result<()> {
+    cell.owned("rsnapshot", "/etc/cron.d/rsnapshot\n")?;
+    cell.file("/var/lib/dpkg/info/rsnapshot.conffiles", "/etc/cron.d/rsnapshot\n")?;
+    // The sum of the table as the package has it (1.4.5-1).
+    let field = "Conffiles:\n /etc/cron.d/rsnapshot 91795b4fd5d260f39364f160c84f36c1\n";
+    cell.file("/var/lib/dpkg/status", &format!("Package: rsnapshot\n{field}"))
+}
+
 /// Why each comes out wrong.
 pub(crate) const NOT_YET: &[NotYet] = &[
-    (
-        "edited-table-of-rsnapshot",
-        "a table that a package brought is the package's, also where somebody changed it",
-    ),
-    (
-        "due-in-an-edited-table",
-        "a table that a package brought is not waited for, also where somebody changed it",
-    ),
-    (
-        "due-in-a-folder-of-scripts",
-        "the line that runs /etc/cron.daily is not waited for, whoever made the scripts",
-    ),
     ("telephone-call", "a call of 8 kbit/s is below what an answering flow is"),
     ("listener-of-ones-own-server", "one listener is sent less than a quiet client"),
     ("listener-of-a-radio-station", "one listener is sent less than the limit of a server"),

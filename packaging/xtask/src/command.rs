@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 
 use crate::steps::Trouble;
 
+/// The most failed tests that are named.
+const FAILED: usize = 8;
+
 /// A program to run, in the repository's root unless told otherwise.
 #[derive(Debug)]
 pub(crate) struct Tool {
@@ -85,10 +88,11 @@ impl Tool {
         let _ = std::io::stdout().flush();
         let status = child.wait().map_err(|error| self.unstartable(&error))?;
         if status.success() {
-            Ok(text)
-        } else {
-            Err(Trouble::Failed(format!("{} ({status})", self.line)))
+            return Ok(text);
         }
+        let failed = failed(&text);
+        let which = if failed.is_empty() { self.line } else { failed.join(", ") };
+        Err(Trouble::Failed(format!("{which} ({status})")))
     }
 
     /// Runs `cargo test` and says how many tests there were.
@@ -99,6 +103,17 @@ impl Tool {
     fn unstartable(&self, error: &std::io::Error) -> Trouble {
         Trouble::Failed(format!("{}: {error}", self.line))
     }
+}
+
+/// The tests that failed, by the lines `test NAME ... FAILED` of `cargo test` and `cell NAME … FAILED` of the cells.
+fn failed(text: &str) -> Vec<&str> {
+    let names = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let of_one = words.next().is_some_and(|word| word == "test" || word == "cell");
+        let name = words.next().filter(|_| of_one)?;
+        words.any(|word| word.trim_end_matches(':') == "FAILED").then_some(name)
+    });
+    names.filter(|name| *name != "result:").take(FAILED).collect()
 }
 
 /// Whether a program of this name is on the path.
@@ -179,6 +194,18 @@ mod tests {
     fn shown_output_is_also_given() {
         assert_eq!(here("printf").arg("a\nb\n").tee().unwrap(), "a\nb\n");
         assert!(here("sh -c").arg("echo x; exit 3").tee().is_err());
+    }
+
+    #[test]
+    fn tests_that_failed_are_named() {
+        let text = "test result: FAILED. 1 passed; 1 failed\ntest a::b ... FAILED\ntest a::c ... ok\n\
+                    cell bus  keep  FAILED   stopped at 40.7 s\ncell car  stop  FAILED: it comes out right now\n\
+                    cell tram  stop  not yet: it is slow\n";
+        assert_eq!(failed(text), ["a::b", "bus", "car"]);
+        let fails = here("sh -c").arg("echo test a::b ... FAILED; exit 3").tee().unwrap_err();
+        assert_eq!(fails, Trouble::Failed("a::b (exit status: 3)".to_owned()));
+        let silent = here("sh -c").arg("exit 3").tee().unwrap_err();
+        assert_eq!(silent, Trouble::Failed("sh -c exit 3 (exit status: 3)".to_owned()));
     }
 
     #[test]

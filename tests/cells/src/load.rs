@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::setsid;
 
+use crate::cell::complain;
 use crate::parts::{PART, PLACE};
 use crate::process::{SELF, disguise, path_of};
 
@@ -40,6 +41,9 @@ use crate::process::{SELF, disguise, path_of};
 const SLICE: Duration = Duration::from_millis(5);
 /// How often a load looks whether it has to work.
 const BEAT: Duration = Duration::from_millis(25);
+
+/// How much of the time that is due to a load may be outstanding.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Does what the words say; most loads never end.
 pub fn play(words: &[&str]) -> io::Result<()> {
@@ -125,11 +129,24 @@ fn burn_for(span: Duration) {
     }
 }
 
-/// What it did not get because others were running it takes later.
+/// What it did not get because others were running it takes later. One that waits for too much of it is no load.
 fn use_processor(cores: f64, span: Option<Duration>) {
     let start = Instant::now();
+    let mut starved = false;
     while span.is_none_or(|span| start.elapsed() < span) {
-        if used() < start.elapsed().mul_f64(cores) { burn_for(SLICE) } else { thread::sleep(BEAT) }
+        if used() < start.elapsed().mul_f64(cores) {
+            burn_for(SLICE);
+        } else {
+            thread::sleep(BEAT);
+        }
+        if !starved && used() < start.elapsed().saturating_sub(PATIENCE).mul_f64(cores) {
+            starved = true;
+            complain(&format!(
+                "a load of {cores} core got {:.1?} in {:.0?}",
+                used(),
+                start.elapsed()
+            ));
+        }
     }
 }
 

@@ -164,33 +164,41 @@ fn hierarchy() -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
-/// Runs every case in a cell, and gives each result as it comes.
+/// Runs every case in a cell, and gives each result as it comes. A cell that could not be made, or whose load did not get its time
+/// beside the others, has said nothing of the agent: it is made once more.
 fn side_by_side(
-    mut waiting: Vec<&Case>,
+    cases: Vec<&Case>,
     mut ended: impl FnMut(&Case, Result<&Seen, &io::Error>) -> io::Result<()>,
 ) -> io::Result<()> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let room = SHARE * f64::from(u32::try_from(processors).unwrap_or(u32::MAX));
+    let mut waiting: Vec<(&Case, bool)> = cases.into_iter().map(|case| (case, false)).collect();
     let mut used = 0.0_f64;
     let mut running = 0;
     let (send, receive) = mpsc::channel();
     thread::scope(|scope| {
         while running > 0 || !waiting.is_empty() {
-            let next = waiting
-                .iter()
-                .position(|case| running == 0 || (running < CELLS && used + case.cores <= room));
+            let next = waiting.iter().position(|(case, _)| {
+                running == 0 || (running < CELLS && used + case.cores <= room)
+            });
             if let Some(next) = next {
-                let case = waiting.remove(next);
+                let (case, again) = waiting.remove(next);
                 used += case.cores;
                 running += 1;
                 let send = send.clone();
-                scope.spawn(move || send.send((case, in_cell(case))));
+                scope.spawn(move || send.send((case, again, in_cell(case))));
                 continue;
             }
-            let (case, seen) = receive.recv().map_err(io::Error::other)?;
+            let (case, again, seen) = receive.recv().map_err(io::Error::other)?;
             used -= case.cores;
             running -= 1;
-            ended(case, seen.as_ref())?;
+            match seen {
+                Err(why) if !again => {
+                    say(&format!("cell {} once more: {why}", case.name))?;
+                    waiting.push((case, true));
+                }
+                seen => ended(case, seen.as_ref())?,
+            }
         }
         Ok(())
     })

@@ -121,7 +121,7 @@ def _refuse(world: World, uid: str) -> None:
     refusals = [machine.inside(f"/run/systemd/system/{name}-.service.d") for name in ("agentd-schedules", f"agentd-timers-{uid}")]
     for folder in refusals:
         folder.mkdir(parents=True)
-        (folder / "refused.conf").write_text("[Unit]\nAssertPathExists=/nowhere\n")
+        (folder / "refused.conf").write_text("[Service]\nExecStartPre=/bin/false\n")
     machine.run("systemctl", "daemon-reload").ok()
     machine.run("systemctl", "restart", "agentd.service").ok()
 

@@ -131,6 +131,20 @@ fn a_game_over_udp_counts_from_its_first_look() {
 }
 
 #[test]
+fn a_call_of_the_slowest_voice_counts_and_as_many_datagrams_without_one_do_not() {
+    let call = Second { carried: (1600, 1600), datagrams: (50, 50), ..Second::default() };
+    assert!((2900..=3200).contains(&counted(call).0), "{:?}", counted(call));
+    for (what, one) in [
+        ("datagrams of the loopback device", Second { carried: (0, 0), ..call }),
+        ("questions for names", Second { carried: (1600, 1900), datagrams: (20, 20), ..call }),
+        ("what is tolerated", Second { carried: (1000, 1000), datagrams: (90, 90), ..call }),
+        ("only heard", Second { carried: (1600, 0), datagrams: (50, 0), ..call }),
+    ] {
+        assert_eq!(counted(one), (0, 0), "{what}");
+    }
+}
+
+#[test]
 fn containers_that_talk_to_each_other_hide_no_game() {
     let game = Second { carried: (3000, 7000), datagrams: (30, 30), ..Second::default() };
     let alone = counted(game).0;

@@ -274,7 +274,6 @@ fn rsnapshot(cell: &Cell) -> io::Result<()> {
 
 /// Why each comes out wrong.
 pub(crate) const NOT_YET: &[NotYet] = &[
-    ("telephone-call", "a call of 8 kbit/s is below what an answering flow is"),
     ("listener-of-ones-own-server", "one listener is sent less than a quiet client"),
     ("listener-of-a-radio-station", "one listener is sent less than the limit of a server"),
 ];

@@ -38,7 +38,7 @@ pub struct HookSettings {
     /// An absolute path, or the name of a `.service` unit. A unit should be `Type=oneshot`: the hook is over when its
     /// start job is.
     pub command: String,
-    /// How long it may take until it is told to end.
+    /// How long it may take, systemd's answer included, until it is told to end.
     pub timeout: Duration,
     /// Who runs the program; none is root. Not used for a unit, which has its own `User=`.
     pub user: Option<String>,
@@ -132,13 +132,18 @@ pub(crate) async fn carry_out_with(
     input: Option<&str>,
     limits: (Duration, Duration),
 ) -> Outcome {
-    if !command.starts_with('/') {
-        return unit::run(bus, command, limits.0).await;
-    }
     let (limit, kill_after) = limits;
     let times = Times::after(Instant::now(), limit, limit + kill_after);
     let (_fixed, mut times) = watch::channel(times);
-    run_program(bus, command, user, occasion, input, &mut times).await
+    if command.starts_with('/') {
+        return run_program(bus, command, user, occasion, input, &mut times).await;
+    }
+    if !unit::is_unit(command, ".service") {
+        return refused(format!(
+            "the hook '{command}' is neither an absolute path nor the name of a .service unit"
+        ));
+    }
+    unit::Systemd::default().run(bus, (unit::Job::Start, command), &mut times).await
 }
 
 /// Runs a program that only root can have changed, until its times are over; they may come nearer.

@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, watch};
 use zbus::Connection;
 use zbus::connection::Builder;
 
+use super::Times;
 use super::program::over;
-use super::{Times, refused};
 use crate::host::logind::BusMode;
 
 mod dbus {
@@ -43,19 +43,6 @@ mod dbus {
             unit: &str,
             result: &str,
         ) -> zbus::Result<()>;
-    }
-}
-
-/// Starts the unit and waits until its start job is over; at `limit` the unit is stopped.
-pub(super) async fn run(bus: &BusMode, name: &str, limit: Duration) -> Outcome {
-    if !is_service(name) {
-        return refused(format!(
-            "the hook '{name}' is neither an absolute path nor the name of a .service unit"
-        ));
-    }
-    match connect(bus).await {
-        Ok(connection) => run_over(&connection, name, limit).await,
-        Err(error) => failed(format!("reach systemd for the hook {name}: {error}")),
     }
 }
 
@@ -113,7 +100,7 @@ impl Systemd {
             return Ok(kept.clone());
         }
         let late = |_| zbus::Error::Failure("the message bus does not answer".to_owned());
-        let fresh = tokio::time::timeout(CONNECT, connect(bus)).await.map_err(late)??;
+        let fresh = tokio::time::timeout(CONNECT, subscribed(bus)).await.map_err(late)??;
         Ok(kept.insert(fresh).clone())
     }
 
@@ -162,7 +149,6 @@ impl Systemd {
             let manager = dbus::ManagerProxy::new(&connection).await?;
             // Listening begins before the job does, so that a short job is not missed.
             let removed = manager.receive_job_removed().await?;
-            manager.subscribe().await?;
             let path = match job {
                 Job::Start => manager.start_unit(name, "replace").await?,
                 Job::Stop => manager.stop_unit(name, "replace").await?,
@@ -266,15 +252,19 @@ fn failed(error: String) -> Outcome {
     Outcome::Failed { error, retry: Retry::Never }
 }
 
-fn is_service(name: &str) -> bool {
-    is_unit(name, ".service")
-}
-
-/// systemd.unit(5): letters, digits and `:-_.\@`, at most 255 characters.
-fn is_unit(name: &str, suffix: &str) -> bool {
+/// Whether it is the name of a unit of that kind. systemd.unit(5): letters, digits and `:-_.\@`, at most 255 characters.
+pub(super) fn is_unit(name: &str, suffix: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
     let stem = name.strip_suffix(suffix).unwrap_or_default();
     !stem.is_empty() && name.len() <= 255 && name.bytes().all(plain)
+}
+
+/// A connection to which systemd sends its signals. It refuses a second `Subscribe` from the same one (`AlreadySubscribed`), so each
+/// asks once.
+async fn subscribed(bus: &BusMode) -> zbus::Result<Connection> {
+    let connection = connect(bus).await?;
+    dbus::ManagerProxy::new(&connection).await?.subscribe().await?;
+    Ok(connection)
 }
 
 async fn connect(bus: &BusMode) -> zbus::Result<Connection> {
@@ -285,45 +275,11 @@ async fn connect(bus: &BusMode) -> zbus::Result<Connection> {
     }
 }
 
-async fn run_over(connection: &Connection, name: &str, limit: Duration) -> Outcome {
-    let manager = match dbus::ManagerProxy::new(connection).await {
-        Ok(manager) => manager,
-        Err(error) => return failed(format!("reach systemd for the hook {name}: {error}")),
-    };
-    match tokio::time::timeout(limit, start(&manager, name)).await {
-        Ok(Ok(result)) if result == "done" => Outcome::Done { detail: format!("{name}: done") },
-        Ok(Ok(result)) => failed(format!(
-            "run the hook {name}: its start job ended as {result:?}; see journalctl -u {name}"
-        )),
-        Ok(Err(error)) => failed(format!("start the hook {name}: {error}")),
-        Err(_) => {
-            // The unit's own TimeoutStopSec decides how it ends; nobody waits for it.
-            let stopped =
-                tokio::time::timeout(Duration::from_secs(1), manager.stop_unit(name, "replace"))
-                    .await;
-            let then = if matches!(stopped, Ok(Ok(_))) {
-                "it was stopped"
-            } else {
-                "it could not be stopped"
-            };
-            failed(format!("finish the hook {name} within {} s; {then}", limit.as_secs_f64()))
-        }
-    }
-}
-
-/// The result of the start job.
-async fn start(manager: &dbus::ManagerProxy<'_>, name: &str) -> zbus::Result<String> {
-    // Listening begins before the job does, so that a short job is not missed.
-    let mut removed = manager.receive_job_removed().await?;
-    manager.subscribe().await?;
-    let job = manager.start_unit(name, "replace").await?;
-    end_of(&mut removed, &job).await
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::collections::BTreeSet;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use tokio::io::AsyncReadExt;
 
@@ -331,8 +287,19 @@ mod tests {
 
     use super::*;
 
+    #[derive(Debug, zbus::DBusError)]
+    #[zbus(prefix = "org.freedesktop.systemd1")]
+    enum Refusal {
+        #[zbus(error)]
+        ZBus(zbus::Error),
+        AlreadySubscribed(String),
+    }
+
     /// A systemd that knows jobs and nothing else.
+    #[derive(Default)]
     struct Systemd {
+        /// The connections to which it sends signals.
+        subscribers: Mutex<BTreeSet<String>>,
         /// How the job ends; none: never.
         result: Option<&'static str>,
         stopped: Arc<AtomicBool>,
@@ -344,8 +311,18 @@ mod tests {
 
     #[zbus::interface(name = "org.freedesktop.systemd1.Manager")]
     impl Systemd {
-        #[expect(clippy::unused_self, reason = "the interface has it")]
-        fn subscribe(&self) {}
+        /// As systemd does (`method_subscribe` of its dbus-manager.c).
+        fn subscribe(
+            &self,
+            #[zbus(header)] header: zbus::message::Header<'_>,
+        ) -> Result<(), Refusal> {
+            let sender = header.sender().unwrap().to_string();
+            if self.subscribers.lock().unwrap().insert(sender) {
+                Ok(())
+            } else {
+                Err(Refusal::AlreadySubscribed("Client is already subscribed.".to_owned()))
+            }
+        }
 
         async fn start_unit(
             &self,
@@ -453,7 +430,12 @@ mod tests {
         let bus = bus().await?;
         let (stopped, killed) =
             (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let systemd = Systemd { result, stopped: stopped.clone(), killed: killed.clone() };
+        let systemd = Systemd {
+            result,
+            stopped: stopped.clone(),
+            killed: killed.clone(),
+            ..Systemd::default()
+        };
         let _server = serve(&bus, systemd).await;
         let ms = Duration::from_millis;
         let times = Times::after(tokio::time::Instant::now(), ms(end_ms), ms(kill_ms));
@@ -522,21 +504,22 @@ mod tests {
         assert!(killed);
     }
 
+    /// A second from now.
+    fn second() -> watch::Receiver<Times> {
+        let second = Duration::from_secs(1);
+        watch::channel(Times::after(tokio::time::Instant::now(), second, second)).1
+    }
+
     #[tokio::test]
     async fn a_connection_that_broke_is_made_again() {
         let Some(bus) = bus().await else { return };
+        let _server = serve(&bus, Systemd { result: Some("done"), ..Systemd::default() }).await;
         let systemd = super::Systemd::default();
         let mode = BusMode::Address(bus.address.clone());
         systemd.prepare(&mode).await.unwrap();
         let first = systemd.connection(&mode, None).await.unwrap();
         first.clone().close().await.unwrap();
-        let fake =
-            Systemd { result: Some("done"), stopped: Arc::default(), killed: Arc::default() };
-        let _server = serve(&bus, fake).await;
-        let second = Duration::from_secs(1);
-        let times = Times::after(tokio::time::Instant::now(), second, second);
-        let (_sender, mut times) = watch::channel(times);
-        let outcome = systemd.run(&mode, (Job::Start, "backup.service"), &mut times).await;
+        let outcome = systemd.run(&mode, (Job::Start, "backup.service"), &mut second()).await;
         assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
     }
 
@@ -559,27 +542,46 @@ mod tests {
         }
     }
 
-    /// Runs `name` against such a systemd; also tells whether the unit was stopped.
-    async fn against(result: Option<&'static str>, name: &str) -> Option<(Outcome, bool)> {
-        let bus = bus().await?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let systemd = Systemd { result, stopped: stopped.clone(), killed: Arc::default() };
-        let _server = serve(&bus, systemd).await;
-        let outcome =
-            run(&BusMode::Address(bus.address.clone()), name, Duration::from_millis(500)).await;
-        Some((outcome, stopped.load(Ordering::SeqCst)))
+    #[tokio::test]
+    async fn every_job_after_the_first_runs_over_the_same_connection() {
+        let Some(bus) = bus().await else { return };
+        let _server = serve(&bus, Systemd { result: Some("done"), ..Systemd::default() }).await;
+        let (systemd, mode) = (super::Systemd::default(), BusMode::Address(bus.address.clone()));
+        systemd.prepare(&mode).await.unwrap();
+        for number in 0..3 {
+            let outcome = systemd.run(&mode, (Job::Start, "backup.service"), &mut second()).await;
+            assert!(matches!(outcome, Outcome::Done { .. }), "{number}: {outcome:?}");
+        }
+        let connection = systemd.connection(&mode, None).await.unwrap();
+        let again = dbus::ManagerProxy::new(&connection).await.unwrap().subscribe().await;
+        assert!(
+            again.unwrap_err().to_string().contains("AlreadySubscribed"),
+            "as the real one refuses"
+        );
     }
 
-    #[tokio::test]
-    async fn a_job_that_is_done_is_done() {
-        let Some((outcome, _)) = against(Some("done"), "backup.service").await else { return };
-        assert_eq!(outcome, Outcome::Done { detail: "backup.service: done".to_owned() });
+    /// A socket that takes connections and never says anything.
+    #[tokio::test(start_paused = true)]
+    async fn a_bus_that_never_answers_fails_the_job_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bus");
+        let _silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mode = BusMode::Address(format!("unix:path={}", path.display()));
+        let began = tokio::time::Instant::now();
+        let outcome = super::Systemd::default()
+            .run(&mode, (Job::Start, "backup.service"), &mut second())
+            .await;
+        assert!(
+            matches!(&outcome, Outcome::Failed { error, .. } if error.contains("in time")),
+            "{outcome:?}"
+        );
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
     }
 
     #[tokio::test]
     async fn every_other_result_is_a_failure() {
         for result in ["failed", "timeout", "canceled", "dependency", "skipped"] {
-            let Some((outcome, _)) = against(Some(result), "backup.service").await else { return };
+            let Some((outcome, ..)) = drained(Some(result), "backup.service").await else { return };
             let Outcome::Failed { error, retry: Retry::Never } = outcome else {
                 panic!("{outcome:?}")
             };
@@ -588,18 +590,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_does_not_end_is_stopped_at_the_limit() {
-        let Some((outcome, stopped)) = against(None, "backup.service").await else { return };
-        assert!(
-            matches!(&outcome, Outcome::Failed { error, .. } if error.contains("within 0.5 s")),
-            "{outcome:?}"
-        );
-        assert!(stopped);
-    }
-
-    #[tokio::test]
     async fn a_unit_that_does_not_exist_is_named() {
-        let Some((outcome, _)) = against(Some("done"), "missing.service").await else { return };
+        let Some((outcome, ..)) = drained(Some("done"), "missing.service").await else { return };
         assert!(
             matches!(&outcome, Outcome::Failed { error, .. } if error.contains("missing.service")),
             "{outcome:?}"
@@ -607,14 +599,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_bus_it_fails_and_a_strange_name_is_refused() {
-        let none = run(&BusMode::None, "backup.service", Duration::from_secs(1)).await;
-        assert!(matches!(none, Outcome::Failed { retry: Retry::Never, .. }), "{none:?}");
+    async fn without_a_bus_it_fails() {
+        let outcome = super::Systemd::default()
+            .run(&BusMode::None, (Job::Start, "backup.service"), &mut second())
+            .await;
+        assert!(matches!(outcome, Outcome::Failed { retry: Retry::Never, .. }), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_strange_name_is_no_units() {
         for name in
             ["", ".service", "backup", "backup.timer", "a b.service", "../x.service", "x;y.service"]
         {
-            let outcome = run(&BusMode::None, name, Duration::from_secs(1)).await;
-            assert!(matches!(outcome, Outcome::Refused(_)), "{name:?}: {outcome:?}");
+            assert!(!is_unit(name, ".service"), "{name:?}");
         }
     }
 }

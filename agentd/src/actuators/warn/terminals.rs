@@ -6,11 +6,16 @@
 //!
 //! The agent has no capability, so it writes as a member of the group `tty`. `mesg n` takes that away; because unsaved
 //! work is at stake, systemd is then asked to write the same text as root, as shutdown(8) would.
+//!
+//! Everybody's latest terminal comes first, then everybody's second, up to [`EACH`]: whoever opens a thousand terminals takes no time
+//! and no open file from the others.
 
 mod elsewhere;
 mod write;
 
+use core::cmp::Reverse;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use agent_core::action::{Power, Warning};
@@ -39,6 +44,8 @@ const DEADLINE: Duration = Duration::from_secs(1);
 const BECAUSE_LIMIT: usize = 300;
 /// So many terminals are named; the others are counted.
 const NAMED: usize = 20;
+/// The most terminals of one person that are written to.
+const EACH: usize = 16;
 
 /// Writes to terminals.
 #[derive(Debug)]
@@ -86,6 +93,7 @@ impl Channel {
             Ok(terminals) => terminals,
             Err(error) => return Told::missed(format!("terminals ({error})")),
         };
+        let (terminals, left_out) = in_turn(terminals);
         let paths: Vec<PathBuf> = terminals
             .iter()
             .map(|terminal| self.host.path(&format!("/dev/{}", terminal.name)))
@@ -102,11 +110,16 @@ impl Channel {
                 }
             }
         }
-        self.sum(&terminals, &results)
+        self.sum(&terminals, &results, &left_out)
     }
 
-    /// Who was reached and who was not, by name and terminal.
-    fn sum(&self, terminals: &[Terminal], results: &[Result<(), Miss>]) -> Told {
+    /// Who was reached and who was not, by name and terminal, and how many more terminals each has.
+    fn sum(
+        &self,
+        terminals: &[Terminal],
+        results: &[Result<(), Miss>],
+        left_out: &BTreeMap<u32, usize>,
+    ) -> Told {
         let mut names = Users::new(self.host.clone());
         let (mut reached, mut missed) = (Vec::new(), Vec::new());
         for (terminal, result) in terminals.iter().zip(results) {
@@ -117,6 +130,12 @@ impl Channel {
                 Err(Miss::Gone) => {}
                 Err(miss) => missed.push(format!("{who} on {} ({})", terminal.name, miss.why())),
             }
+        }
+        for (uid, number) in left_out {
+            let who = escaped(&names.name(*uid), 64);
+            missed.push(format!(
+                "{who} on {number} more (at most {EACH} of a person are written to)"
+            ));
         }
         Told { reached: listed(&reached), missed: listed(&missed) }
     }
@@ -165,6 +184,25 @@ fn of_people(host: &HostRoot) -> Result<Vec<Terminal>, HostError> {
     let all = consoles(host).unwrap_or_default().into_iter();
     terminals.extend(all.filter(is_used_by_a_person));
     Ok(terminals)
+}
+
+/// Terminals in the order in which they are written to, and how many of each user's are left out. The latest is the one that was
+/// typed on last.
+fn in_turn(mut terminals: Vec<Terminal>) -> (Vec<Terminal>, BTreeMap<u32, usize>) {
+    terminals.sort_by_key(|terminal| Reverse(terminal.accessed_ns));
+    let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, Terminal)> = Vec::with_capacity(terminals.len());
+    for terminal in terminals {
+        let turn = seen.entry(terminal.uid).or_default();
+        if *turn < EACH {
+            turns.push((*turn, terminal));
+        }
+        *turn += 1;
+    }
+    turns.sort_by_key(|(turn, _)| *turn);
+    seen.retain(|_, number| *number > EACH);
+    seen.values_mut().for_each(|number| *number -= EACH);
+    (turns.into_iter().map(|(_, terminal)| terminal).collect(), seen)
 }
 
 /// Login hands a console to the person who logs in, and back to root at the end. A pseudo-terminal exists only while

@@ -114,7 +114,10 @@ fn a_reason_cannot_steer_the_terminal() {
 async fn every_terminal_gets_it_and_everybody_who_did_is_named() {
     let tree = Tree::new();
     let mut terminals = [pty(&tree, 0), pty(&tree, 7)];
-    assert_eq!(told(&tree).await, (some("me on pts/0, me on pts/7"), None));
+    let (reached, missed) = told(&tree).await;
+    let reached = reached.unwrap();
+    assert!(reached.contains("me on pts/0") && reached.contains("me on pts/7"), "{reached}");
+    assert_eq!(missed, None);
     for pty in &mut terminals {
         assert!(read(pty).contains("Called off, this machine stays up: ada typed"));
     }
@@ -216,4 +219,44 @@ fn many_terminals_are_counted_and_not_all_named() {
     let all: Vec<String> = (0..25).map(|n| format!("alice on pts/{n}")).collect();
     let text = listed(&all).unwrap();
     assert!(text.starts_with("alice on pts/0, ") && text.ends_with("pts/19 and 5 more"), "{text}");
+}
+
+#[test]
+fn everybodys_latest_terminal_comes_first_and_nobody_has_more_than_a_few() {
+    let terminal = |uid: u32, index: i128| Terminal {
+        name: format!("pts/{index}"),
+        number: 0,
+        accessed_ns: index,
+        uid,
+    };
+    let mut all: Vec<Terminal> = (0..1500).map(|index| terminal(1001, index)).collect();
+    all.extend([terminal(1000, 7), terminal(1000, 3)]);
+    let (turns, left_out) = in_turn(all);
+    let order: Vec<(u32, &str)> = turns.iter().map(|it| (it.uid, &*it.name)).take(4).collect();
+    assert_eq!(order, [(1001, "pts/1499"), (1000, "pts/7"), (1001, "pts/1498"), (1000, "pts/3")]);
+    assert_eq!(turns.len(), EACH + 2);
+    assert_eq!(left_out, BTreeMap::from([(1001, 1500 - EACH)]));
+    assert_eq!(in_turn((0..16).map(|index| terminal(0, index)).collect()).1, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn more_terminals_than_are_open_at_once_are_written_to_and_stuck_ones_hold_up_their_own_places()
+ {
+    let tree = Tree::new();
+    let mut terminals: Vec<Pty> = (0..70).map(|number| pty(&tree, number)).collect();
+    for stuck in &terminals[..63] {
+        tcflow(&stuck.slave, FlowArg::TCOOFF).unwrap();
+    }
+    let paths: Vec<PathBuf> =
+        (0..70).map(|number| tree.path(&format!("/dev/pts/{number}"))).collect();
+    let results = write_all(&paths, b"word", Duration::from_millis(150)).await;
+    assert!(results[..63].iter().all(|result| *result == Err(Miss::Stuck)), "{results:?}");
+    assert!(results[63..].iter().all(Result::is_ok), "{results:?}");
+    assert!(terminals[63..].iter_mut().all(|pty| read(pty).contains("word")));
+    tcflow(&terminals[63].slave, FlowArg::TCOOFF).unwrap();
+    let results = write_all(&paths, b"word", Duration::from_millis(150)).await;
+    assert!(
+        results[64..].iter().all(|result| *result == Err(Miss::NoRoom)),
+        "the sixty-four places are taken"
+    );
 }

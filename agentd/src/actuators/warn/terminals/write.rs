@@ -1,16 +1,24 @@
-//! Writing to many terminals at once without ever waiting for one.
+//! Writing to many terminals without ever waiting for one.
+//!
+//! Anybody may open thousands of them, so only some are open at once: the agent's other files, its hooks' above all, have room beside
+//! them. Where there is no room all the same it is tried again until the deadline.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::libc;
 use tokio::time::Instant;
 
 /// How long a terminal that takes nothing is left alone before it is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// The most terminals that are open at once. The unit of the agent allows 1,024 files (`LimitNOFILE=`).
+const AT_ONCE: usize = 64;
 
 /// Why a terminal was not reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub(super) enum Miss {
     Stuck,
     /// It is closed, or no terminal.
     Gone,
+    /// The agent had no room for one more open file, or no time left.
+    NoRoom,
     /// Anything else.
     Failed,
 }
@@ -32,6 +42,7 @@ impl Miss {
             Self::Denied => "it takes no messages: mesg n",
             Self::Stuck => "its output is stopped",
             Self::Gone => "it is closed",
+            Self::NoRoom => "the agent had no room for one more open file",
             Self::Failed => "it cannot be written to",
         }
     }
@@ -44,33 +55,53 @@ struct Pending {
     written: usize,
 }
 
-/// Writes the text to all of them at once, until the deadline. One result for each, in their order.
+/// Writes the text to all of them, the first ones first, until the deadline. One result for each, in their order.
 pub(super) async fn write_all(
     paths: &[PathBuf],
     text: &[u8],
     deadline: Duration,
 ) -> Vec<Result<(), Miss>> {
     let until = Instant::now() + deadline;
-    let mut results = vec![Err(Miss::Stuck); paths.len()];
-    let mut pending = Vec::new();
-    for (index, (path, result)) in paths.iter().zip(&mut results).enumerate() {
-        match open(path) {
-            Ok(file) => pending.push(Pending { file, index, written: 0 }),
-            Err(miss) => *result = Err(miss),
+    let mut results = vec![Err(Miss::NoRoom); paths.len()];
+    let mut waiting: VecDeque<(usize, &PathBuf)> = paths.iter().enumerate().collect();
+    let mut pending: Vec<Pending> = Vec::new();
+    let mut end = |index: usize, end| {
+        if let Some(result) = results.get_mut(index) {
+            *result = end;
         }
-    }
+    };
     loop {
-        pending.retain_mut(|terminal| {
-            let Some(end) = terminal.write(text) else { return true };
-            if let Some(result) = results.get_mut(terminal.index) {
-                *result = end;
+        // Most terminals take everything at once and are closed again; one that does not keeps its place.
+        while pending.len() < AT_ONCE
+            && let Some((index, path)) = waiting.pop_front()
+        {
+            match open(path) {
+                Err(Miss::NoRoom) => {
+                    waiting.push_front((index, path));
+                    break;
+                }
+                Err(miss) => end(index, Err(miss)),
+                Ok(file) => {
+                    let mut terminal = Pending { file, index, written: 0 };
+                    match terminal.write(text) {
+                        Some(result) => end(index, result),
+                        None => {
+                            end(index, Err(Miss::Stuck));
+                            pending.push(terminal);
+                        }
+                    }
+                }
             }
-            false
-        });
-        if pending.is_empty() || Instant::now() >= until {
+        }
+        if (pending.is_empty() && waiting.is_empty()) || Instant::now() >= until {
             return results;
         }
         tokio::time::sleep(PAUSE).await;
+        pending.retain_mut(|terminal| {
+            let Some(result) = terminal.write(text) else { return true };
+            end(terminal.index, result);
+            false
+        });
     }
 }
 
@@ -100,9 +131,10 @@ fn open(path: &Path) -> Result<File, Miss> {
         return Err(Miss::Gone);
     }
     let opened = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path);
-    let file = opened.map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => Miss::Denied,
-        ErrorKind::NotFound => Miss::Gone,
+    let file = opened.map_err(|error| match (error.kind(), error.raw_os_error()) {
+        (_, Some(libc::EMFILE | libc::ENFILE)) => Miss::NoRoom,
+        (ErrorKind::PermissionDenied, _) => Miss::Denied,
+        (ErrorKind::NotFound, _) => Miss::Gone,
         _ => Miss::Failed,
     })?;
     if file.metadata().is_ok_and(is_device) { Ok(file) } else { Err(Miss::Gone) }

@@ -263,8 +263,6 @@ fn engine(policy: Policy) -> Engine {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn no_sequence_of_inputs_breaks_the_rules(policy in short_policy(), story in story()) {
         let mut engine = engine(policy);

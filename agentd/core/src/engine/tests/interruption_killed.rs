@@ -305,8 +305,6 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn no_story_of_notices_and_crashes_breaks_the_rules(
         story in vec((prop_oneof![9 => 0_u64..9_000, 1 => 0_u64..900_000], happens()), 1..80),

@@ -17,6 +17,7 @@ use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook_tokio::Signals;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::actuators::{self, ActuatorSettings, Actuators, Drains, Interlock};
 use crate::aws::Cloud;
@@ -43,6 +44,10 @@ use crate::wishes::{self, TagWishes};
 const REMEMBERED: usize = 200;
 /// How often a message bus that is not there is tried again.
 const BUS_RETRY: Duration = Duration::from_mins(5);
+/// The same after it was lost, as when the bus was started anew.
+const BUS_LOST: Duration = Duration::from_secs(10);
+/// So long it may take to answer.
+const BUS_ANSWER: Duration = Duration::from_secs(10);
 
 /// The parts that outlive a reload.
 pub(crate) struct Daemon {
@@ -409,21 +414,24 @@ fn config_info(loaded: &Loaded) -> ConfigInfo {
     }
 }
 
-/// Tells the loop when logind says that the machine woke up. Without logind the kernel's clocks tell it alone.
+/// Tells the loop when logind says that the machine woke up. Without logind the kernel's clocks tell it alone. A bus that does not
+/// answer, or drops each connection, is asked again after a pause.
 async fn watch_resumes(bus: BusMode, host: HostRoot, to: mpsc::WeakSender<Message>) {
+    if bus == BusMode::None {
+        return;
+    }
     loop {
-        let Ok(mut watch) = ResumeWatch::subscribe(&bus, &host).await else {
-            if bus == BusMode::None {
-                return;
-            }
-            tokio::time::sleep(BUS_RETRY).await;
-            continue;
-        };
-        while watch.resumed().await {
-            let Some(to) = to.upgrade() else { return };
-            if to.send(Message::Input(Input::Resumed)).await.is_err() {
-                return;
+        let subscribed = timeout(BUS_ANSWER, ResumeWatch::subscribe(&bus, &host)).await;
+        let mut pause = BUS_RETRY;
+        if let Ok(Ok(mut watch)) = subscribed {
+            pause = BUS_LOST;
+            while watch.resumed().await {
+                let Some(to) = to.upgrade() else { return };
+                if to.send(Message::Input(Input::Resumed)).await.is_err() {
+                    return;
+                }
             }
         }
+        tokio::time::sleep(pause).await;
     }
 }

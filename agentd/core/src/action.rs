@@ -30,6 +30,36 @@ impl Power {
     }
 }
 
+/// What a hook or a check printed. It may hold secrets, and what the agent tells everybody may read: so it is no part of a reason, has
+/// neither `Display` nor a telling `Debug`, and is left out of whatever is not for administrators.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HookOutput(String);
+
+impl HookOutput {
+    /// How a program ended and what it printed, from the text of its outcome: the ending is the first line.
+    pub fn split(text: &str) -> (String, Self) {
+        let (ending, output) = text.split_once('\n').unwrap_or((text, ""));
+        (ending.to_owned(), Self(output.to_owned()))
+    }
+
+    /// The text, for administrators only.
+    pub fn for_administrators(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it printed nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl core::fmt::Debug for HookOutput {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "HookOutput({} bytes)", self.0.len())
+    }
+}
+
 /// The value of the state tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

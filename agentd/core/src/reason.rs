@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::Power;
+use crate::action::{HookOutput, Power};
 use crate::input::Wishes;
 use crate::interruption::{AlertEnd, HookRun};
 
@@ -49,8 +49,11 @@ pub enum Event {
     },
     /// The pre-stop hook ended.
     HookEnded {
-        /// How: exit status and the tail of its output.
+        /// How, one line: its exit status.
         detail: String,
+        /// The end of what it printed.
+        #[serde(default, skip_serializing_if = "HookOutput::is_empty")]
+        output: HookOutput,
         /// It ended well.
         ok: bool,
     },

@@ -91,13 +91,13 @@ fn asking(event: &Event) -> Option<Line> {
             let text = format!("Running the pre-stop hook, to {} after it", power.verb());
             Line::info(ids::HOOK_STARTED, text).power(*power)
         }
-        Event::HookEnded { detail, ok: true } => {
-            Line::info(ids::HOOK_ENDED, format!("The pre-stop hook ended well: {detail}"))
-                .with(Field::Detail, detail)
-        }
-        Event::HookEnded { detail, ok: false } => {
-            Line::warning(ids::HOOK_ENDED, format!("The pre-stop hook failed: {detail}"))
-                .with(Field::Detail, detail)
+        Event::HookEnded { detail, output, ok } => {
+            let (line, how): (fn(_, String) -> _, _) =
+                if *ok { (Line::info, "ended well") } else { (Line::warning, "failed") };
+            let printed = output.for_administrators();
+            let said = if printed.is_empty() { String::new() } else { format!(": {printed}") };
+            line(ids::HOOK_ENDED, format!("The pre-stop hook {how}: {detail}{said}"))
+                .with_output(Field::Detail, &format!("{detail}{said}"))
         }
         Event::HookNotRepeated => Line::warning(
             ids::HOOK_NOT_REPEATED,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_core::action::Power;
+use agent_core::action::{HookOutput, Power};
 use agent_core::input::Wishes;
 use agent_core::interruption::{AlertEnd, HookRun, Moment, Notification, RunState};
 use agent_core::reason::Event;
@@ -26,8 +26,12 @@ fn decided() -> Vec<Event> {
         Event::Warned { power, in_ms: 90_500, because: because(), not_counted: beside() },
         Event::CalledOff { power, because: because() },
         Event::HookStarted { power },
-        Event::HookEnded { detail: text("exit status 0"), ok: true },
-        Event::HookEnded { detail: text("exit status 1"), ok: false },
+        Event::HookEnded { detail: text("exit status 0"), output: HookOutput::default(), ok: true },
+        Event::HookEnded {
+            detail: text("exit status 1"),
+            output: HookOutput::split("\nno space").1,
+            ok: false,
+        },
         Event::HookNotRepeated,
         Event::Asking { power, because: because(), not_counted: beside() },
         Event::Accepted { power, detail: text("stopping") },
@@ -314,8 +318,9 @@ fn what_needs_a_person_is_an_error_and_what_is_lost_at_least_a_warning() {
     assert_eq!(priority(Event::ColdBoot { asked_wall_ms: 0 }), Priority::Error);
     assert_eq!(priority(Event::NeverStopped { power: Power::Stop, waited_ms: 0 }), Priority::Error);
     assert_eq!(priority(Event::Gap { away_ms: 0 }), Priority::Warning);
-    assert_eq!(priority(Event::HookEnded { detail: text(""), ok: false }), Priority::Warning);
-    assert_eq!(priority(Event::HookEnded { detail: text(""), ok: true }), Priority::Info);
+    let ended = |ok| Event::HookEnded { detail: text(""), output: HookOutput::default(), ok };
+    assert_eq!(priority(ended(false)), Priority::Warning);
+    assert_eq!(priority(ended(true)), Priority::Info);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use agent_core::action::HookOutput;
 use agent_core::reason::Event;
 use agent_proto::Timestamp;
 use agent_proto::event::{EventLine, SCHEMA};
@@ -39,6 +40,7 @@ fn without_output(event: &Event, reader: Reader) -> Cow<'_, Event> {
     }
     let mut told = event.clone();
     match &mut told {
+        Event::HookEnded { output, .. } => *output = HookOutput::default(),
         Event::DrainHookEnded { run, .. } => run.detail.clear(),
         Event::AlertOver { hooks, .. } => {
             for run in hooks {
@@ -176,6 +178,13 @@ mod tests {
             drill: false,
             hooks: vec![run],
         };
+        let (detail, output) = HookOutput::split("exit status 1\ntoken=hunter2");
+        let pre_stop = Event::HookEnded { detail, output, ok: false };
+        let record = EventRecord { seq: 9, at: NOW, event: pre_stop };
+        let text = serde_json::to_string(&line(&record, Reader::Anybody)).unwrap();
+        assert!(text.contains("exit status 1") && !text.contains("hunter2"), "{text}");
+        let text = serde_json::to_string(&line(&record, Reader::Admin)).unwrap();
+        assert!(text.contains("hunter2"), "{text}");
         for event in [ended, over] {
             let record = EventRecord { seq: 9, at: NOW, event };
             let line = line(&record, Reader::Anybody);

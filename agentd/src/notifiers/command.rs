@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
-use agent_core::action::Outcome;
+use agent_core::action::{HookOutput, Outcome};
 
 use super::{NotifierSettings, NotifierSpec, Report};
 use crate::actuators::hook::{Occasion, carry_out_with};
@@ -55,7 +55,9 @@ impl Notifier {
             Outcome::Done { .. } | Outcome::Already { .. } => Told::reached(command.clone()),
             Outcome::Refused(refusal) => Told::missed(refusal.detail),
             Outcome::Withheld { because } => Told::missed(because),
-            Outcome::Failed { error, .. } => Told::missed(format!("failed to {error}")),
+            Outcome::Failed { error, .. } => {
+                Told::missed(format!("failed to {}", HookOutput::split(&error).0))
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{CallState, Engine, Event, HookState, Key, Origin, Out, Phase, Power, Stamp, millis};
-use crate::action::{InstanceState, Outcome, Refusal, Retry};
+use crate::action::{HookOutput, InstanceState, Outcome, Refusal, Retry};
 use crate::memory::{Intent, Standing};
 
 /// A call that fails in passing is tried again at most this often in one idle period.
@@ -54,7 +54,8 @@ impl Engine {
             Outcome::Refused(refusal) => (false, refusal.detail),
             Outcome::Failed { error, .. } => (false, error),
         };
-        out.events.push(Event::HookEnded { detail: detail.clone(), ok });
+        let (detail, output) = HookOutput::split(&detail);
+        out.events.push(Event::HookEnded { detail: detail.clone(), output, ok });
         if let Some(intent) = self.memory.intent.as_mut() {
             intent.hook = HookState::Ended;
             out.dirty = true;

@@ -48,7 +48,7 @@ fn detail(outcome: Outcome) -> String {
 
 fn told(outcome: Outcome) -> Vec<String> {
     let text = detail(outcome);
-    let lines = text.strip_prefix("exit status 0: ").unwrap().lines().map(str::to_owned);
+    let lines = text.strip_prefix("exit status 0\n").unwrap().lines().map(str::to_owned);
     let mut lines: Vec<String> = lines.filter(|line| line.starts_with("AGENTD_")).collect();
     lines.sort_unstable();
     lines
@@ -142,7 +142,7 @@ async fn the_last_two_kibibytes_of_its_output_are_kept() {
     let body = "head -c 5000 /dev/zero | tr '\\0' a; head -c 2048 /dev/zero | tr '\\0' b; exit 1";
     let error = failure(run(&order(&script(folder.path(), body), 5_000, 6_000)).await);
     assert!(error.contains("exit status: 1") && !error.contains("aa"), "{error}");
-    assert!(error.ends_with(&format!(": …{}", "b".repeat(2_048))), "{error}");
+    assert!(error.ends_with(&format!("\n…{}", "b".repeat(2_048))), "{error}");
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn the_user_that_is_configured_runs_it_and_root_is_not_looked_up() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let order = order(&script(folder.path(), "id -u"), 5_000, 6_000);
     let ran = drainer(Some("nobody")).run(Key(1), &order).await;
-    assert_eq!(detail(ran), "exit status 0: 65534");
+    assert_eq!(detail(ran), "exit status 0\n65534");
     assert_eq!(drainer(Some("root")).user, None);
 }
 
@@ -217,7 +217,7 @@ async fn a_program_starts_within_a_tenth_of_a_second() {
     for key in 0..200 {
         let asked = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let said = detail(drainer.run(Key(key), &order).await);
-        let said: u128 = said.strip_prefix("exit status 0: ").unwrap().trim().parse().unwrap();
+        let said: u128 = said.strip_prefix("exit status 0\n").unwrap().trim().parse().unwrap();
         spans.push(Duration::from_nanos(
             u64::try_from(said.saturating_sub(asked.as_nanos())).unwrap(),
         ));

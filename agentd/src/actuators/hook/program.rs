@@ -104,9 +104,10 @@ pub(super) async fn run(
         // Whoever still has the pipe open has read as much as it wanted.
         feeding.abort();
     }
+    // What it printed begins on a line of its own (`HookOutput::split`).
     let said = match talk.tail.text() {
         silence if silence.is_empty() => silence,
-        words => format!(": {words}"),
+        words => format!("\n{words}"),
     };
     match status {
         Ok(status) if late => {

@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use agent_core::action::Outcome;
+use agent_core::action::{HookOutput, Outcome};
 use agent_core::stamp::Stamp;
 
 use super::{ChannelSpec, Told, WarnSettings, Word};
@@ -51,7 +51,7 @@ impl Channel {
             Outcome::Done { .. } | Outcome::Already { .. } => Told::reached(command.clone()),
             Outcome::Refused(refusal) => Told::missed(refusal.detail),
             Outcome::Withheld { because } => Told::missed(because),
-            Outcome::Failed { error, .. } => Told::missed(error),
+            Outcome::Failed { error, .. } => Told::missed(HookOutput::split(&error).0),
         }
     }
 

@@ -646,7 +646,7 @@ impl Scene {
             ["show", "tags"] => self.show_tags = true,
             ["disk", state] => self.disk_full = state == "full",
             ["hook", "fails"] => {
-                let error = "exit status 3".to_owned();
+                let error = "exit status 3\ntoken=hunter2".to_owned();
                 self.hook = Outcome::Failed { error, retry: Retry::Never };
             }
             ["hook", "takes", span] => self.hook_takes = time(span),
@@ -955,7 +955,7 @@ fn told(event: &Event) -> Option<String> {
         Event::BecameActive { because } => format!("active: {because}"),
         Event::BecameQuiet { .. } => "quiet".to_owned(),
         Event::CalledOff { because, .. } => format!("called off: {because}"),
-        Event::HookEnded { ok: false, detail } => format!("hook failed: {detail}"),
+        Event::HookEnded { ok: false, detail, .. } => format!("hook failed: {detail}"),
         Event::HookNotRepeated => "hook not repeated".to_owned(),
         Event::Accepted { .. } => "accepted".to_owned(),
         Event::Refused { code, .. } => format!("refused: {code}"),

@@ -46,6 +46,8 @@ const ANSWERED: u64 = 16_000;
 /// …or it is a call: so many datagrams a second in both directions (RFC 3551 proposes one each 20 ms), with so many bytes. The
 /// slowest voice in use, 8 kbit/s of G.729, has 32 bytes in each.
 const CALL: (u64, u64) = (25, 1000);
+/// Less than this is no call, milliseconds.
+const CALL_LASTS_MS: u64 = 20_000;
 
 /// What is between two looks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -193,9 +195,12 @@ impl Account {
         let tolerated = TOLERANCE * all.span_ms / 1000
             + all.packets * TOLERANCE_PACKET
             + all.booked / AGAIN;
-        // Datagrams are counted on the loopback device as well, so there must be more bytes than are tolerated.
-        let calls = a_second(all.datagrams_in.min(all.datagrams_out)) >= CALL.0
-            && low >= CALL.1
+        // Datagrams are counted on the loopback device as well, so there must be more bytes than are tolerated. A rate so low would
+        // not show in a window that is only half full.
+        let lasted_ms = all.span_ms.max(CALL_LASTS_MS);
+        let steadily = |amount: u64| amount.saturating_mul(1000) / lasted_ms;
+        let calls = steadily(all.datagrams_in.min(all.datagrams_out)) >= CALL.0
+            && steadily(all_in.min(all_out)) >= CALL.1
             && positive(rest) > tolerated;
         let flows = streams || calls || (answers && (low >= ANSWERING || high >= ANSWERED));
         let (now_in, now_out) = slice.datagrams();

@@ -27,8 +27,8 @@ const FILES: usize = 65_536;
 const LIST: usize = 8 << 20;
 /// Tables and scripts of cron that packages of Amazon Linux, Red Hat and Fedora bring, by name. Nobody calls one of their own so.
 #[rustfmt::skip]
-const CRON: [&str; 27] = [
-    "/etc/cron.d/0hourly", "/etc/cron.d/dailyjobs", "/etc/cron.d/raid-check", "/etc/cron.d/sysstat",
+const CRON: [&str; 25] = [
+    "/etc/cron.d/raid-check", "/etc/cron.d/sysstat",
     "/etc/cron.d/update-motd", "/etc/cron.d/awslogs", "/etc/cron.d/clamav-update", "/etc/cron.d/unbound-anchor",
     "/etc/cron.hourly/0anacron", "/etc/cron.hourly/0yum-hourly.cron", "/etc/cron.hourly/mcelog.cron",
     "/etc/cron.daily/0logwatch", "/etc/cron.daily/0yum-daily.cron", "/etc/cron.daily/aide", "/etc/cron.daily/certwatch",
@@ -111,6 +111,11 @@ impl Packages {
             Manager::Rpm => self.files.contains(path) || CRON.contains(&path),
             Manager::None => false,
         }
+    }
+
+    /// Whether dpkg knows the packages of the machine.
+    pub fn is_debians(&self) -> bool {
+        self.manager == Manager::Dpkg
     }
 
     /// Whether a table or a script of cron is as a package brought it. Under rpm an edited one is not told from that.

@@ -169,6 +169,12 @@ impl Registry {
         self.lock().packages.keeps(&self.root, path)
     }
 
+    /// Whether the machine is Debian or of its kind.
+    pub fn is_debians(&self) -> bool {
+        self.look_once();
+        self.lock().packages.is_debians()
+    }
+
     /// Why it is not known which files are packages', if it is not.
     pub fn unread(&self) -> Option<String> {
         self.lock().unread.clone()
@@ -501,5 +507,19 @@ mod tests {
             tree.file("/etc/systemd/system/a.service", format!("[Service]\n{lines}\n"));
             assert_eq!(Registry::of(&tree.root()).unit("a.service").restarts, expected, "{lines}");
         }
+    }
+
+    #[test]
+    fn a_table_that_dpkg_has_another_sum_of_is_no_packages_any_more() {
+        let tree = Tree::new();
+        tree.file("/var/lib/dpkg/info/x.list", "/etc/cron.d/x\n");
+        tree.file("/etc/cron.d/x", "0 1 * * * root x\n");
+        let registry = Registry::of(&tree.root());
+        registry.look().unwrap();
+        assert!(registry.is_packaged("/etc/cron.d/x"));
+        let sum = "0".repeat(32);
+        tree.file("/var/lib/dpkg/status", format!("Conffiles:\n /etc/cron.d/x {sum}\n"));
+        registry.look().unwrap();
+        assert!(!registry.is_packaged("/etc/cron.d/x"));
     }
 }

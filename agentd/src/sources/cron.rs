@@ -2,7 +2,8 @@
 //!
 //! The rules are those of the timers: an instance that is stopped cannot wake itself; a job that is due within `ahead` is waited
 //! for, unless it runs again as soon or an hour later, and a later one is shown. Jobs that came with the system do not count: tables in
-//! `/etc/cron.d` that are as a package brought them, and the lines that run `/etc/cron.daily` and so on where all scripts there are.
+//! `/etc/cron.d` that are as a package brought them, and lines that run nothing but packages' scripts in `/etc/cron.daily` and so on. A
+//! table of which anything was changed is somebody's as a whole.
 //!
 //! A job that was waited for is waited for while it runs, too, with the same cap: it may use little or wait for something, and
 //! nothing else would tell of that. It runs as long as the service that starts jobs has more processes
@@ -37,7 +38,7 @@ use crate::host::users::Users;
 use crate::host::{HostError, HostRoot};
 use closed::{Closed, Marks};
 use fields::{Calendar, When};
-use table::{Kind, Line};
+use table::{Around, Kind, Line};
 
 pub use search::print_schedules;
 
@@ -227,7 +228,8 @@ impl Cron {
 
     /// Every table of a folder; whether there is such a folder.
     fn folder(&self, folder: &str, kind: Kind, look: &mut Look) -> Result<bool, HostError> {
-        let names = self.names(folder, |name| table::is_name(name, kind), look)?;
+        let debians = self.registry.is_debians();
+        let names = self.names(folder, |name| table::is_name(name, kind, debians), look)?;
         let Some(names) = names else { return Ok(false) };
         for path in names.iter().map(|name| format!("{folder}/{name}")) {
             if kind == Kind::Personal || !self.registry.is_packaged(&path) {
@@ -237,14 +239,24 @@ impl Cron {
         Ok(true)
     }
 
-    /// Whether a folder of scripts has one that was made on this machine. run-parts(8) runs what has a name like a table's.
-    fn has_local(&self, folder: &str) -> bool {
-        let scripts = |name: &str| table::is_name(name, Kind::System);
-        // Folders that cannot be read have what nobody knows.
-        search::some(&self.root, folder, TABLES, scripts).map_or_else(
-            |error| !error.is_missing(),
-            |(names, _)| names.iter().any(|name| !self.registry.is_packaged(&format!("{folder}/{name}"))),
-        )
+    /// Whether a script, or one of the scripts in a folder that run-parts(8) runs, was made on this machine.
+    fn is_local(&self, path: &str) -> bool {
+        let debians = self.registry.is_debians();
+        let scripts = |name: &str| table::is_name(name, Kind::System, debians);
+        match search::some(&self.root, path, TABLES, scripts) {
+            Ok((names, _)) => names.iter().any(|name| self.is_own_script(&format!("{path}/{name}"))),
+            Err(error) if error.is_missing() => self.is_own_script(path),
+            // What cannot be read is what nobody knows.
+            Err(_) => true,
+        }
+    }
+
+    /// Whether a script does something and no package brought it so. One that was switched off is not executable, empty, or a link to
+    /// `/dev/null`.
+    fn is_own_script(&self, path: &str) -> bool {
+        let runs = |it: std::fs::Metadata| it.is_file() && it.len() > 0 && it.mode() & 0o111 != 0;
+        let there = self.root.inspect(path).map_or(true, |it| it.is_some_and(runs));
+        there && !self.registry.is_packaged(path)
     }
 
     /// Every job of at in a folder; whether there is such a folder.
@@ -323,7 +335,11 @@ impl Cron {
         let mut text = Vec::new();
         self.root.read_into(path, LIMIT, &mut text)?;
         let text = String::from_utf8_lossy(&text);
-        for (number, line) in table::lines(&text, kind, |folder| self.has_local(folder)) {
+        let around = (kind == Kind::System).then(|| Around {
+            local: |path: &str| self.is_local(path),
+            anacron: self.root.exists("/usr/sbin/anacron").unwrap_or(false),
+        });
+        for (number, line) in table::lines(&text, around.as_ref()) {
             match line {
                 Line::Job { when, user, zone } => {
                     let user = user.or_else(|| path.rsplit('/').next());

@@ -14,22 +14,23 @@ use crate::host::{HostError, HostRoot};
 
 /// Where dpkg keeps what it knows of each package.
 const STATUS: &str = "/var/lib/dpkg/status";
-/// The most of it, and of one line. A package may describe itself at length.
+/// The most of it that is read; what comes after that has no sum.
 const LIMIT: u64 = 256 << 20;
 /// The most of a file whose sum is made.
 const FILE: usize = 1 << 20;
 /// What the path of a file of cron begins with.
 const CRON: &str = "/etc/cron.";
 
-/// The MD5 sums of packages' files of cron, by path.
+/// The MD5 sums of packages' files of cron, by path. A file that went from one package to another has one in both (`unpack.c` of dpkg
+/// passes over the old one).
 #[derive(Debug, Default)]
-pub(super) struct Conffiles(HashMap<String, [u8; 16]>);
+pub(super) struct Conffiles(HashMap<String, Vec<[u8; 16]>>);
 
 impl Conffiles {
     /// Reads what dpkg knows; nothing if there is no dpkg.
     pub(super) fn read(root: &HostRoot) -> Result<Self, HostError> {
         let failed = |error| HostError::io("read", STATUS, error);
-        let mut sums = HashMap::new();
+        let mut sums: HashMap<String, Vec<[u8; 16]>> = HashMap::new();
         let mut lines = match File::open(root.path(STATUS)).map_err(failed) {
             Ok(file) => BufReader::new(file.take(LIMIT)),
             Err(error) if error.is_missing() => return Ok(Self::default()),
@@ -37,7 +38,9 @@ impl Conffiles {
         };
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-            sums.extend(std::str::from_utf8(&line).ok().and_then(sum_of));
+            if let Some((path, sum)) = std::str::from_utf8(&line).ok().and_then(sum_of) {
+                sums.entry(path).or_default().push(sum);
+            }
             line.clear();
         }
         Ok(Self(sums))
@@ -45,10 +48,13 @@ impl Conffiles {
 
     /// Whether somebody changed a file since a package brought it. One that cannot be read counts as changed, one that is gone does not.
     pub(super) fn is_edited(&self, root: &HostRoot, path: &str) -> bool {
-        let Some(sum) = self.0.get(path) else { return false };
+        let Some(sums) = self.0.get(path) else { return false };
         let mut text = Vec::new();
         match root.read_into(path, FILE, &mut text) {
-            Ok(()) => Md5::digest(&text)[..] != sum[..],
+            Ok(()) => {
+                let sum = Md5::digest(&text);
+                !sums.iter().any(|other| other[..] == sum[..])
+            }
             Err(error) => !error.is_missing(),
         }
     }
@@ -58,8 +64,8 @@ impl Conffiles {
 fn sum_of(line: &str) -> Option<(String, [u8; 16])> {
     let mut words = line.strip_prefix(' ')?.split_ascii_whitespace();
     let path = words.next().filter(|path| path.starts_with(CRON))?;
-    let digits = u128::from_str_radix(words.next()?, 16).ok()?;
-    Some((path.to_owned(), digits.to_be_bytes()))
+    let digits = words.next().filter(|digits| digits.len() == 32)?;
+    Some((path.to_owned(), u128::from_str_radix(digits, 16).ok()?.to_be_bytes()))
 }
 
 #[cfg(test)]
@@ -77,7 +83,7 @@ mod tests {
     }
 
     /// Made by `printf '# 0 */4 …' | md5sum`.
-    const KNOWN: &str = "Package: rsnapshot\nStatus: install ok installed\nConffiles:\n /etc/rsnapshot.conf 00000000000000000000000000000000\n /etc/cron.d/rsnapshot 82f76858c7d0afb27adc455338cc1c20\nDescription: backups\n /etc/cron.d/other is spoken of\n";
+    const KNOWN: &str = "Package: rsnapshot\nStatus: install ok installed\nConffiles:\n /etc/rsnapshot.conf 00000000000000000000000000000000\n /etc/cron.d/rsnapshot 82f76858c7d0afb27adc455338cc1c20\nDescription: backups\n /etc/cron.d/rsnapshot a table of cron\n";
 
     #[test]
     fn a_line_that_somebody_wrote_into_a_packages_table_makes_it_somebodys() {
@@ -88,6 +94,11 @@ mod tests {
         tree.file(TABLE, &AS_BROUGHT[2..]);
         assert!(conffiles.is_edited(&tree.root(), TABLE));
         assert!(!conffiles.is_edited(&tree.root(), "/etc/cron.d/other"));
+        let moved =
+            format!("{KNOWN}\nPackage: older\nConffiles:\n {TABLE} {} obsolete\n", "0".repeat(32));
+        tree.file(STATUS, moved);
+        tree.file(TABLE, AS_BROUGHT);
+        assert!(!Conffiles::read(&tree.root()).unwrap().is_edited(&tree.root(), TABLE));
     }
 
     #[test]

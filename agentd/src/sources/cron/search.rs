@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::fields::When;
-use super::table::{self, Kind, Line};
+use super::table::{self, Around, Kind, Line};
 use super::{FOLDERS, at};
 use crate::host::{HostError, HostRoot};
 
@@ -97,7 +97,7 @@ pub(super) fn search(host: &HostRoot) -> Found {
     let mut found = Found::default();
     let mut tables = Vec::new();
     for (folder, _) in FOLDERS.iter().filter(|(_, kind)| *kind == Kind::Personal) {
-        let wanted = |name: &str| table::is_name(name, Kind::Personal);
+        let wanted = |name: &str| table::is_name(name, Kind::Personal, false);
         let names = names(host, folder, wanted, &mut found.unread);
         tables.extend(names.iter().map(|name| format!("{folder}/{name}")));
     }
@@ -173,7 +173,7 @@ pub(super) fn cut(host: &HostRoot, path: &str, most: usize) -> Result<Option<(Ta
     }
     let text = String::from_utf8_lossy(&text);
     let mut table = Table { path: path.to_owned(), jobs: Vec::new(), nonsense: Vec::new() };
-    for (number, line) in table::lines(&text, Kind::Personal, |_| false) {
+    for (number, line) in table::lines(&text, None::<&Around<fn(&str) -> bool>>) {
         if table.jobs.len() + table.nonsense.len() >= most {
             return Ok(Some((table, false)));
         }

@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::host::tree::Tree;
 use crate::sources::BusMode;
@@ -81,12 +83,18 @@ fn a_packages_table_that_somebody_edited_and_a_folder_with_a_script_made_here_co
     tree.file("/var/lib/dpkg/info/rsnapshot.list", "/etc/cron.d/rsnapshot\n/etc/cron.daily/man-db\n");
     tree.file("/etc/cron.d/rsnapshot", "0 13 * * * root rsnapshot\n");
     tree.file("/etc/crontab", "20 13 * * * root cd / && run-parts --report /etc/cron.daily\n");
-    for name in ["man-db", ".placeholder"] {
-        tree.file(&format!("/etc/cron.daily/{name}"), "");
-    }
+    let script = |name: &str, mode: u32| {
+        let path = format!("/etc/cron.daily/{name}");
+        tree.file(&path, "#!/bin/sh\n");
+        std::fs::set_permissions(tree.path(&path), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    script("man-db", 0o755);
+    script("off", 0o644);
+    script("backup.sh", 0o755);
+    tree.file("/etc/cron.daily/empty", "");
     let table = "/etc/cron.d/rsnapshot line 1: root, due 13:00:00 UTC".to_owned();
     assert_eq!(told(source(&tree).read(stamp())).0, std::slice::from_ref(&table));
-    tree.file("/etc/cron.daily/backup", "");
+    script("backup", 0o755);
     let scripts = "/etc/crontab line 1: root, due 13:20:00 UTC".to_owned();
     assert_eq!(told(source(&tree).read(stamp())).0, [scripts, table]);
 }

@@ -195,13 +195,14 @@ impl Account {
         let tolerated = TOLERANCE * all.span_ms / 1000
             + all.packets * TOLERANCE_PACKET
             + all.booked / AGAIN;
-        // Datagrams are counted on the loopback device as well, so there must be more bytes than are tolerated. A rate so low would
-        // not show in a window that is only half full.
+        // Datagrams are counted on the loopback device as well, where the shorter headers of theirs are taken for those of as many packets
+        // of connections. A rate so low would not show in a window that is only half full.
+        let mistaken = ((HEADERS - DATAGRAM_HEADERS) * (all.datagrams_in + all.datagrams_out)).min(all.booked);
         let lasted_ms = all.span_ms.max(CALL_LASTS_MS);
         let steadily = |amount: u64| amount.saturating_mul(1000) / lasted_ms;
         let calls = steadily(all.datagrams_in.min(all.datagrams_out)) >= CALL.0
             && steadily(all_in.min(all_out)) >= CALL.1
-            && positive(rest) > tolerated;
+            && positive(rest) > tolerated + mistaken;
         let flows = streams || calls || (answers && (low >= ANSWERING || high >= ANSWERED));
         let (now_in, now_out) = slice.datagrams();
         // What containers say to each other no card carried. So it explains what is left over, and hides no datagrams.

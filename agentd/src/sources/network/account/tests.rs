@@ -27,6 +27,10 @@ struct Second {
     lost: (u64, u64),
     /// Whether ends are lost.
     torn: bool,
+    /// Datagrams on the loopback device, each way.
+    inside: u64,
+    /// Packets of connections beside those that are full, each way.
+    small: u64,
 }
 
 impl Machine {
@@ -57,7 +61,7 @@ impl Machine {
         for _ in 0..seconds / 10 {
             self.now += 10;
             let (packets_in, packets_out) =
-                (one.carried.0 / 1400 + one.datagrams.0, one.carried.1 / 1400 + one.datagrams.1);
+                (one.carried.0 / 1400 + one.datagrams.0 + one.small, one.carried.1 / 1400 + one.datagrams.1 + one.small);
             let headers = |packets: u64, datagrams: u64| {
                 (packets - datagrams) * HEADERS + datagrams * DATAGRAM_HEADERS
             };
@@ -65,8 +69,8 @@ impl Machine {
             self.bytes.1 += 10 * (one.carried.1 + headers(packets_out, one.datagrams.1));
             self.packets.0 += 10 * packets_in;
             self.packets.1 += 10 * packets_out;
-            self.datagrams.0 += 10 * one.datagrams.0;
-            self.datagrams.1 += 10 * one.datagrams.1;
+            self.datagrams.0 += 10 * (one.datagrams.0 + one.inside);
+            self.datagrams.1 += 10 * (one.datagrams.1 + one.inside);
             self.connections.0 += 10 * one.lost.0;
             self.connections.1 += 10 * one.lost.1;
             self.write();
@@ -138,7 +142,11 @@ fn a_call_of_the_slowest_voice_counts_and_as_many_datagrams_without_one_do_not()
     machine.run(10, Second::default());
     assert!(machine.run(30, call).0 > 2000, "an agent that was just started sees it, too");
     for (what, one) in [
-        ("datagrams of the loopback device", Second { carried: (0, 0), ..call }),
+        ("datagrams of the loopback device", Second { inside: 50, ..Second::default() }),
+        (
+            "the same beside a connection of many packets",
+            Second { carried: (5000, 5000), booked: (5000, 5000), small: 50, inside: 50, ..Second::default() },
+        ),
         ("questions for names", Second { carried: (1600, 1900), datagrams: (20, 20), ..call }),
         ("what is tolerated", Second { carried: (1000, 1000), datagrams: (90, 90), ..call }),
         ("only heard", Second { carried: (1600, 0), datagrams: (50, 0), ..call }),

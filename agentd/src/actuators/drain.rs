@@ -112,10 +112,7 @@ impl Drainer {
             .await;
         }
         match Job::parse(&order.hook) {
-            Some(job) => {
-                let outcome = self.drains.systemd.run(&self.bus, job, &mut times).await;
-                if order.drill { as_a_drill(job, outcome) } else { outcome }
-            }
+            Some(job) => self.drains.systemd.run(&self.bus, job, &mut times).await,
             None => refused(format!(
                 "the hook '{}' is neither an absolute path nor a .service or .target to start or stop",
                 order.hook
@@ -126,16 +123,6 @@ impl Drainer {
     /// Makes a hook that runs end earlier.
     pub(super) fn hurry(&self, hurry: Hurry) -> Outcome {
         self.drains.hurry(hurry)
-    }
-}
-
-/// A drill does what a notice would, and the machine goes on: whoever ordered it is told what to start again.
-fn as_a_drill((job, name): (Job, &str), outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Done { detail } if job == Job::Stop => Outcome::Done {
-            detail: format!("{detail}; the drill leaves it stopped: systemctl start {name}"),
-        },
-        other => other,
     }
 }
 

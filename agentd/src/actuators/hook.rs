@@ -143,7 +143,9 @@ pub(crate) async fn carry_out_with(
             "the hook '{command}' is neither an absolute path nor the name of a .service unit"
         ));
     }
-    unit::Systemd::default().run(bus, (unit::Job::Start, command), &mut times).await
+    let systemd = unit::Systemd::default();
+    // A future of its own, so that those of programs, of which many run, stay small.
+    Box::pin(systemd.run(bus, (unit::Job::Start, command), &mut times)).await
 }
 
 /// Runs a program that only root can have changed, until its times are over; they may come nearer.

@@ -160,7 +160,8 @@ fn hook_ended(alert: &str, run: &HookRun, drill: bool) -> Line {
     };
     let said = match run.detail.as_str() {
         "" => String::new(),
-        detail => format!(": {}", detail.trim_end()),
+        // Its ending and what it printed, which begins on a line of its own.
+        detail => format!(": {}", detail.trim_end().replacen('\n', ": ", 1)),
     };
     let text = format!("{}The hook {} {how}{took}{said}", marked(drill), run.hook);
     let well = matches!(run.state, RunState::Done | RunState::Waiting | RunState::Started);

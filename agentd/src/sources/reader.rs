@@ -125,8 +125,7 @@ impl Reader {
 }
 
 /// The name of one run's unit. No two runs share one: systemd keeps a list of the files of transient units, and complains to the
-/// journal when it finds there a name whose last unit is gone. A run ends before the next begins ([`UNIT_LIMIT`] is below
-/// [`LIMIT`]), so the name need not keep a second one from starting.
+/// journal when it finds there a name whose last unit is gone. Nothing is wrong with two that run at once.
 fn of_this_run(unit: &str) -> String {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     format!("{unit}-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed))

@@ -90,9 +90,11 @@ impl Tool {
         if status.success() {
             return Ok(text);
         }
-        let failed = failed(&text);
-        let which = if failed.is_empty() { self.line } else { failed.join(", ") };
-        Err(Trouble::Failed(format!("{which} ({status})")))
+        let mut failed = failed(&text).join(", ");
+        if !failed.is_empty() {
+            failed.push_str(": ");
+        }
+        Err(Trouble::Failed(format!("{failed}{} ({status})", self.line)))
     }
 
     /// Runs `cargo test` and says how many tests there were.
@@ -203,7 +205,12 @@ mod tests {
                     cell tram  stop  not yet: it is slow\n";
         assert_eq!(failed(text), ["a::b", "bus", "car"]);
         let fails = here("sh -c").arg("echo test a::b ... FAILED; exit 3").tee().unwrap_err();
-        assert_eq!(fails, Trouble::Failed("a::b (exit status: 3)".to_owned()));
+        assert_eq!(
+            fails,
+            Trouble::Failed(
+                "a::b: sh -c echo test a::b ... FAILED; exit 3 (exit status: 3)".to_owned()
+            )
+        );
         let silent = here("sh -c").arg("exit 3").tee().unwrap_err();
         assert_eq!(silent, Trouble::Failed("sh -c exit 3 (exit status: 3)".to_owned()));
     }

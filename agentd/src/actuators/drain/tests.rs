@@ -79,17 +79,6 @@ fn each_order_has_a_unit_of_its_own() {
     assert_eq!(occasion(Key(8), &order).unit, "agentd-drill-8");
 }
 
-#[test]
-fn a_drill_says_what_it_leaves_stopped_and_nothing_else() {
-    let done = || Outcome::Done { detail: "stop a.service: done".to_owned() };
-    let told = detail(as_a_drill((Job::Stop, "a.service"), done()));
-    assert_eq!(
-        told,
-        "stop a.service: done; the drill leaves it stopped: systemctl start a.service"
-    );
-    assert_eq!(detail(as_a_drill((Job::Start, "a.service"), done())), "stop a.service: done");
-}
-
 #[tokio::test]
 async fn it_is_told_to_end_and_may_say_last_words() {
     let folder = safe_folder();

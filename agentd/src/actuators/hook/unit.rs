@@ -312,6 +312,7 @@ mod tests {
     #[zbus::interface(name = "org.freedesktop.systemd1.Manager")]
     impl Systemd {
         /// As systemd does (`method_subscribe` of its dbus-manager.c).
+        #[expect(clippy::needless_pass_by_value, reason = "the interface wants it so")]
         fn subscribe(
             &self,
             #[zbus(header)] header: zbus::message::Header<'_>,

@@ -201,7 +201,9 @@ fn in_turn(mut terminals: Vec<Terminal>) -> (Vec<Terminal>, BTreeMap<u32, usize>
     }
     turns.sort_by_key(|(turn, _)| *turn);
     seen.retain(|_, number| *number > EACH);
-    seen.values_mut().for_each(|number| *number -= EACH);
+    for number in seen.values_mut() {
+        *number -= EACH;
+    }
     (turns.into_iter().map(|(_, terminal)| terminal).collect(), seen)
 }
 

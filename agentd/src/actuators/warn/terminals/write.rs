@@ -83,12 +83,11 @@ pub(super) async fn write_all(
                 Err(miss) => end(index, Err(miss)),
                 Ok(file) => {
                     let mut terminal = Pending { file, index, written: 0 };
-                    match terminal.write(text) {
-                        Some(result) => end(index, result),
-                        None => {
-                            end(index, Err(Miss::Stuck));
-                            pending.push(terminal);
-                        }
+                    if let Some(result) = terminal.write(text) {
+                        end(index, result);
+                    } else {
+                        end(index, Err(Miss::Stuck));
+                        pending.push(terminal);
                     }
                 }
             }
